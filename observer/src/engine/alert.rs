@@ -1,0 +1,319 @@
+//! What a rule says when it fires: the rule's stable id, a level, one sentence, and facts that fit the rule.
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use super::{
+    event::{Attempt, ClosedBy, Endpoint, HttpVersion, Product},
+    time::Timestamp,
+};
+
+/// A judgement.
+#[derive(Clone, Debug)]
+pub struct Alert {
+    /// The rule that fired.
+    pub rule: RuleId,
+    /// How bad it is.
+    pub level: Level,
+    /// When the frame that proves it was captured.
+    pub at: Timestamp,
+    /// One sentence a person can act on. Holds no secret; may hold bytes from the wire, so sinks still escape it.
+    pub message: String,
+    /// The attempt it is about (the first of them, for a rule about several).
+    pub attempt: Arc<Attempt>,
+    /// The product to mend, where the capture shows it: that of the proxy at fault.
+    pub product: Option<Product>,
+    /// The facts.
+    pub details: Details,
+}
+
+/// How bad an alert is.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum Level {
+    /// Worth knowing.
+    Notice,
+    /// Likely to hurt.
+    Warning,
+    /// Broken.
+    Error,
+}
+
+impl Level {
+    /// As printed.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Notice => "notice",
+            Self::Warning => "warning",
+            Self::Error => "error",
+        }
+    }
+}
+
+/// The rules, in the order in which an attempt's alerts are told: root causes first.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub enum RuleId {
+    /// The proxy forwards the request without the Upgrade or Connection field.
+    UpgradeHeadersDropped,
+    /// The proxy forwards an upgrade as HTTP/1.0.
+    Http10Upstream,
+    /// The proxy turns an ordinary request into an upgrade.
+    UpgradeInjected,
+    /// Sec-WebSocket-Accept does not fit the key.
+    AcceptMismatch,
+    /// Subprotocol, extensions or version differ between hops, or were not offered.
+    NegotiationAltered,
+    /// An attempt ended without 101 reaching the client.
+    Missing101,
+    /// The proxy closed an idle tunnel.
+    IdleClose,
+    /// The proxy closed several busy tunnels at one moment.
+    MassClose,
+    /// A tunnel ended without a Close frame, not idle.
+    AbruptClose,
+    /// After a failed attempt the client goes on by long polling.
+    PollingFallback,
+}
+
+impl RuleId {
+    /// Every rule.
+    pub const ALL: [Self; 10] = [
+        Self::UpgradeHeadersDropped,
+        Self::Http10Upstream,
+        Self::UpgradeInjected,
+        Self::AcceptMismatch,
+        Self::NegotiationAltered,
+        Self::Missing101,
+        Self::IdleClose,
+        Self::MassClose,
+        Self::AbruptClose,
+        Self::PollingFallback,
+    ];
+
+    /// The stable id.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::UpgradeHeadersDropped => "upgrade-headers-dropped",
+            Self::Http10Upstream => "http10-upstream",
+            Self::UpgradeInjected => "upgrade-injected",
+            Self::AcceptMismatch => "accept-mismatch",
+            Self::NegotiationAltered => "negotiation-altered",
+            Self::Missing101 => "missing-101",
+            Self::IdleClose => "idle-close",
+            Self::MassClose => "mass-close",
+            Self::AbruptClose => "abrupt-close",
+            Self::PollingFallback => "polling-fallback",
+        }
+    }
+
+    /// The rule with this id.
+    #[must_use]
+    pub fn from_id(id: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|rule| rule.as_str() == id)
+    }
+}
+
+impl fmt::Display for RuleId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// The facts of an alert, by rule.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Details {
+    /// `upgrade-headers-dropped`.
+    HeadersDropped {
+        /// `Upgrade`, `Connection`, or both.
+        dropped: Vec<&'static str>,
+        /// The proxy's endpoint: where it listens, or, when only its upstream side was seen, where it sent from.
+        by: Endpoint,
+        /// What was sent instead.
+        sent: Sent,
+    },
+    /// `http10-upstream`.
+    Http10 {
+        /// The proxy's endpoint.
+        by: Endpoint,
+    },
+    /// `upgrade-injected`.
+    Injected {
+        /// The proxy's endpoint.
+        by: Endpoint,
+        /// What was sent upstream.
+        sent: Sent,
+    },
+    /// `accept-mismatch`.
+    Accept {
+        /// What the key calls for: base64(SHA-1(key + GUID)), RFC 6455 4.2.2.
+        expected: String,
+        /// What the client side received.
+        received: Option<String>,
+        /// Who sent the wrong value.
+        by: Endpoint,
+    },
+    /// `negotiation-altered`.
+    Negotiation {
+        /// The field: Sec-WebSocket-Protocol, -Extensions or -Version.
+        field: &'static str,
+        /// The value before (offered, or on the hop nearer to its sender).
+        before: Option<String>,
+        /// The value after.
+        after: Option<String>,
+        /// Who changed it or chose it.
+        by: Endpoint,
+    },
+    /// `missing-101`.
+    Missing101 {
+        /// The final status on each hop of the path, `None` where there was none.
+        status: Vec<Option<u16>>,
+        /// Who gave the final answer.
+        answered_by: AnsweredBy,
+        /// Why.
+        cause: Cause,
+        /// The endpoint at fault, where one can be named.
+        by: Option<Endpoint>,
+    },
+    /// `idle-close`.
+    IdleClose {
+        /// From the last payload byte on any hop to the proxy's first FIN or RST.
+        idle: Duration,
+        /// The proxy's endpoint.
+        by: Endpoint,
+        /// Whether a WebSocket ping or pong was ever seen in the tunnel.
+        heartbeat: bool,
+        /// Known timers near that time.
+        candidates: Vec<IdleTimer>,
+        /// Whether other tunnels of that proxy ended at the same idle time, or a known timer fits.
+        certain: bool,
+    },
+    /// `mass-close`.
+    MassClose {
+        /// The proxy's endpoint.
+        by: Endpoint,
+        /// The attempts whose tunnels ended.
+        tunnels: Vec<Arc<Attempt>>,
+        /// From the first close to the last.
+        within: Duration,
+    },
+    /// `abrupt-close`.
+    AbruptClose {
+        /// Who closed.
+        closed_by: ClosedBy,
+        /// Idle time at the end.
+        idle: Duration,
+    },
+    /// `polling-fallback`.
+    PollingFallback {
+        /// The target of the first polling request, without its query.
+        target: String,
+        /// Requests counted so far.
+        requests: u64,
+        /// Its frame.
+        frame: u64,
+    },
+}
+
+/// The upgrade-related parts of a request as the proxy sent it.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Sent {
+    /// The version of the request line.
+    pub version: HttpVersion,
+    /// The Upgrade field, all lines joined.
+    pub upgrade: Option<String>,
+    /// The Connection field, all lines joined.
+    pub connection: Option<String>,
+}
+
+/// Who gave the client its final answer.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum AnsweredBy {
+    /// The proxy by itself.
+    Proxy,
+    /// The origin; the proxy relayed it.
+    Origin,
+    /// There was no answer.
+    Nobody,
+    /// Cannot be told from what was captured.
+    Unknown,
+}
+
+impl AnsweredBy {
+    /// As printed.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Proxy => "proxy",
+            Self::Origin => "origin",
+            Self::Nobody => "nobody",
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
+/// Why no 101 reached the client.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum Cause {
+    /// The proxy did not forward Upgrade or Connection.
+    HeadersDropped,
+    /// The proxy forwarded it as HTTP/1.0, and the origin wants 1.1.
+    Http10,
+    /// The proxy answered by itself.
+    NotForwarded,
+    /// The origin refused the connection.
+    UpstreamRefused,
+    /// The origin did not answer the SYN, or nothing could be reached.
+    UpstreamUnreachable,
+    /// The origin took the request and said nothing.
+    UpstreamSilent,
+    /// The origin closed without an answer.
+    UpstreamClosed,
+    /// The origin got a good upgrade request and declined.
+    OriginRejected,
+    /// A redirect.
+    Redirected,
+    /// 401 or 407.
+    AuthRequired,
+    /// The server does not speak the client's WebSocket version.
+    VersionUnsupported,
+    /// 101 came from upstream but did not reach the client.
+    RelayLost,
+    /// The client's own request is no valid handshake.
+    ClientMalformed,
+    /// Cannot be told from what was captured.
+    Unknown,
+}
+
+impl Cause {
+    /// The stable name.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::HeadersDropped => "headers-dropped",
+            Self::Http10 => "http10",
+            Self::NotForwarded => "not-forwarded",
+            Self::UpstreamRefused => "upstream-refused",
+            Self::UpstreamUnreachable => "upstream-unreachable",
+            Self::UpstreamSilent => "upstream-silent",
+            Self::UpstreamClosed => "upstream-closed",
+            Self::OriginRejected => "origin-rejected",
+            Self::Redirected => "redirected",
+            Self::AuthRequired => "auth-required",
+            Self::VersionUnsupported => "version-unsupported",
+            Self::RelayLost => "relay-lost",
+            Self::ClientMalformed => "client-malformed",
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
+/// A known default of some product that closes silent tunnels.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct IdleTimer {
+    /// Who has it, such as `nginx`.
+    pub product: &'static str,
+    /// Its name there, such as `proxy_read_timeout`.
+    pub name: &'static str,
+    /// Its default.
+    pub after: Duration,
+}

@@ -1,0 +1,6 @@
+//! Passive observation of WebSocket and HTTP Upgrade handshakes through a reverse proxy.
+//!
+//! [`engine`] turns captured frames into events and is pure: no clock, no IO, no async. Everything that touches the
+//! outside world (files, terminals, arguments) is behind the feature `app`.
+
+pub mod engine;

@@ -6,6 +6,7 @@ pub mod alert;
 pub mod anomaly;
 pub mod event;
 pub mod frame;
+pub mod packet;
 pub mod time;
 
 use std::{collections::VecDeque, time::Duration};

@@ -9,7 +9,7 @@ use etherparse::IpNumber;
 use hashbrown::{HashMap, hash_map::Entry};
 
 use self::datagram::{Added, Datagram};
-use super::{Unread, View, ip::Packet};
+use super::{Unread, View, ip::Fragment};
 use crate::engine::time::Timestamp;
 
 /// How long a datagram waits for its fragments, as Linux does.
@@ -20,7 +20,7 @@ const REMEMBER: Duration = Duration::from_secs(1);
 
 /// What belongs together. A second interface sees the same datagram, so no interface is in it.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-struct Key {
+pub(super) struct Key {
     source: IpAddr,
     destination: IpAddr,
     identification: u32,
@@ -29,12 +29,12 @@ struct Key {
 }
 
 impl Key {
-    fn new(packet: &Packet<'_>, fragment: &super::ip::Fragment) -> Self {
+    pub(super) fn new(source: IpAddr, destination: IpAddr, fragment: &Fragment) -> Self {
         Self {
-            source: packet.source,
-            destination: packet.destination,
+            source,
+            destination,
             identification: fragment.identification,
-            protocol: packet.source.is_ipv4().then_some(fragment.protocol),
+            protocol: source.is_ipv4().then_some(fragment.protocol),
         }
     }
 }
@@ -100,17 +100,19 @@ impl Table {
     }
 
     /// Takes a fragment. Gives the datagram that it completes, with its protocol.
-    pub(super) fn insert(&mut self, at: Timestamp, packet: &Packet<'_>) -> Result<(IpNumber, View<'_>), Unread> {
-        let Some(fragment) = &packet.fragment else {
-            return Err(Unread::Skipped);
-        };
-        datagram::check(fragment, packet.payload)?;
+    pub(super) fn insert(
+        &mut self,
+        at: Timestamp,
+        key: Key,
+        fragment: &Fragment,
+        payload: View<'_>,
+    ) -> Result<(IpNumber, View<'_>), Unread> {
+        datagram::check(fragment, payload)?;
         self.expire(at);
-        let key = Key::new(packet, fragment);
-        self.forget_if_reused(&key, fragment, packet.payload);
-        if !self.make_room(&key, fragment.offset + packet.payload.bytes.len()) {
+        self.forget_if_reused(&key, fragment, payload);
+        if !self.make_room(&key, fragment.offset + payload.bytes.len()) {
             self.dropped += 1;
-        } else if let Some(ticket) = self.add(at, key, fragment, packet.payload) {
+        } else if let Some(ticket) = self.add(at, key, fragment, payload) {
             self.decided.push_back(ticket);
             if let Some(whole) = self.datagrams.get(&key).and_then(Datagram::whole) {
                 return Ok(whole);
@@ -121,7 +123,7 @@ impl Table {
     }
 
     /// Adds a fragment to its datagram; a ticket says that this decided it, for good or ill.
-    fn add(&mut self, at: Timestamp, key: Key, fragment: &super::ip::Fragment, payload: View<'_>) -> Option<Ticket> {
+    fn add(&mut self, at: Timestamp, key: Key, fragment: &Fragment, payload: View<'_>) -> Option<Ticket> {
         let datagram = match self.datagrams.entry(key) {
             Entry::Occupied(entry) => entry.into_mut(),
             Entry::Vacant(entry) => {
@@ -145,7 +147,7 @@ impl Table {
     }
 
     /// The 16 bits of IPv4 identification come round again soon on a fast path.
-    fn forget_if_reused(&mut self, key: &Key, fragment: &super::ip::Fragment, payload: View<'_>) {
+    fn forget_if_reused(&mut self, key: &Key, fragment: &Fragment, payload: View<'_>) {
         if self.datagrams.get(key).is_some_and(|datagram| datagram.is_reused_by(fragment, payload)) {
             self.remove(key);
         }

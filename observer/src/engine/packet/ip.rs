@@ -1,7 +1,7 @@
 //! IPv4 (RFC 791) and IPv6 (RFC 8200) with extension headers, up to the TCP header. Lengths are believed as far as
 //! the frame can hold them, as other readers do: captures of offloaded segments leave them at 0.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::net::{Ipv4Addr, Ipv6Addr};
 
 use etherparse::{IpNumber, ip_number};
 
@@ -12,9 +12,9 @@ const MAX_EXTENSIONS: usize = 16;
 
 /// A packet that holds TCP, or a fragment of one that may.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Packet<'a> {
-    pub(super) source: IpAddr,
-    pub(super) destination: IpAddr,
+pub(super) struct Packet<'a, A> {
+    pub(super) source: A,
+    pub(super) destination: A,
     pub(super) fragment: Option<Fragment>,
     pub(super) payload: View<'a>,
 }
@@ -32,18 +32,9 @@ pub(super) struct Fragment {
     pub(super) protocol: IpNumber,
 }
 
-/// Reads IPv4 or IPv6 by the version nibble, whatever the link layer called it.
+/// Reads an IPv4 header with its options, and the authentication header (RFC 4302) where there is one.
 #[inline]
-pub(super) fn read(view: View<'_>) -> Result<Packet<'_>, Unread> {
-    match view.header::<1>("IP header")?[0] >> 4 {
-        4 => ipv4(view),
-        6 => ipv6(view),
-        _ => Err(Unread::Malformed("IP version")),
-    }
-}
-
-#[inline]
-fn ipv4(view: View<'_>) -> Result<Packet<'_>, Unread> {
+pub(super) fn read_v4(view: View<'_>) -> Result<Packet<'_, Ipv4Addr>, Unread> {
     let header: &[u8; 20] = view.header("IPv4 header")?;
     let header_length = usize::from(header[0] & 0x0f) * 4;
     if header_length < 20 || header_length > view.wire {
@@ -58,8 +49,8 @@ fn ipv4(view: View<'_>) -> Result<Packet<'_>, Unread> {
         return Err(Unread::Malformed("IPv4 total length"));
     }
     let payload = view.limit(total_length).after(header_length);
-    let source = Ipv4Addr::from([header[12], header[13], header[14], header[15]]).into();
-    let destination = Ipv4Addr::from([header[16], header[17], header[18], header[19]]).into();
+    let source = Ipv4Addr::from([header[12], header[13], header[14], header[15]]);
+    let destination = Ipv4Addr::from([header[16], header[17], header[18], header[19]]);
     let protocol = IpNumber(header[9]);
     let place = u16::from_be_bytes([header[6], header[7]]);
     if place & 0x3fff != 0 {
@@ -78,8 +69,9 @@ fn ipv4(view: View<'_>) -> Result<Packet<'_>, Unread> {
     }
 }
 
+/// Reads an IPv6 header and its extension headers.
 #[inline]
-fn ipv6(view: View<'_>) -> Result<Packet<'_>, Unread> {
+pub(super) fn read_v6(view: View<'_>) -> Result<Packet<'_, Ipv6Addr>, Unread> {
     let header: &[u8; 40] = view.header("IPv6 header")?;
     let payload = match u16::from_be_bytes([header[4], header[5]]) {
         // A jumbogram (RFC 2675), whose option says no more than the frame does, or BIG TCP without that option.
@@ -88,7 +80,7 @@ fn ipv6(view: View<'_>) -> Result<Packet<'_>, Unread> {
     };
     let [source, destination] = [8, 24].map(|at| {
         let octets: [u8; 16] = std::array::from_fn(|index| header[at + index]);
-        Ipv6Addr::from(octets).into()
+        Ipv6Addr::from(octets)
     });
     let (fragment, payload) = extensions(IpNumber(header[6]), payload)?;
     Ok(Packet { source, destination, fragment, payload })

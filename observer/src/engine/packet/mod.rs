@@ -10,7 +10,10 @@ mod tcp;
 #[cfg(test)]
 mod tests;
 
-use std::{net::SocketAddr, ops::BitOr};
+use std::{
+    net::{IpAddr, SocketAddr},
+    ops::BitOr,
+};
 
 use hashbrown::HashSet;
 
@@ -119,12 +122,19 @@ impl Packets {
     /// The TCP segment in a frame.
     #[inline]
     pub fn parse<'a>(&'a mut self, frame: &Frame<'a>) -> Parsed<'a> {
-        match self.read(frame) {
-            Ok(segment) => Parsed::Segment(segment),
-            Err(Unread::Skipped) => Parsed::Skipped,
-            Err(Unread::Malformed(what)) => Parsed::Anomaly(AnomalyKind::Malformed(what)),
-            Err(Unread::UnknownLinkType(number)) => Parsed::Anomaly(AnomalyKind::UnknownLinkType(number)),
-            Err(Unread::FragmentsDropped) => Parsed::Anomaly(AnomalyKind::FragmentsDropped),
+        if let LinkType::Other(number) = frame.link {
+            return self.unknown_link(frame.interface, number).into();
+        }
+        let view = match link::read(frame) {
+            Ok(view) => view,
+            Err(unread) => return unread.into(),
+        };
+        // By the version nibble, whatever the link layer called it.
+        match view.header::<1>("IP header").map(|[first]| first >> 4) {
+            Ok(4) => self.read_packet(frame.at, ip::read_v4(view)),
+            Ok(6) => self.read_packet(frame.at, ip::read_v6(view)),
+            Ok(_) => Unread::Malformed("IP version").into(),
+            Err(unread) => unread.into(),
         }
     }
 
@@ -141,22 +151,37 @@ impl Packets {
         self.fragments.memory() + self.told.capacity() * (size_of::<InterfaceId>() + 1)
     }
 
-    fn read<'a>(&'a mut self, frame: &Frame<'a>) -> Result<Segment<'a>, Unread> {
-        if let LinkType::Other(number) = frame.link {
-            return Err(self.unknown_link(frame.interface, number));
-        }
-        let packet = ip::read(link::read(frame)?)?;
-        match packet.fragment {
-            None => tcp::read(packet.source, packet.destination, packet.payload),
-            Some(_) => self.read_fragment(frame.at, &packet),
+    /// Generic over the address, and without a `Result` of a segment, so that a segment is written once, where the
+    /// caller wants it: copying it costs more than all the rest.
+    #[inline]
+    fn read_packet<'a, A>(&'a mut self, at: Timestamp, packet: Result<ip::Packet<'a, A>, Unread>) -> Parsed<'a>
+    where
+        A: Into<IpAddr> + Copy,
+    {
+        match packet {
+            Ok(ip::Packet { source, destination, fragment: None, payload }) => tcp::read(source, destination, payload),
+            Ok(ip::Packet { source, destination, fragment: Some(fragment), payload }) => {
+                self.read_fragment(at, source.into(), destination.into(), &fragment, payload)
+            }
+            Err(unread) => unread.into(),
         }
     }
 
     #[cold]
-    fn read_fragment(&mut self, at: Timestamp, packet: &ip::Packet<'_>) -> Result<Segment<'_>, Unread> {
-        let (protocol, datagram) = self.fragments.insert(at, packet)?;
-        let payload = ip::read_reassembled(protocol, datagram)?;
-        tcp::read(packet.source, packet.destination, payload)
+    fn read_fragment(
+        &mut self,
+        at: Timestamp,
+        source: IpAddr,
+        destination: IpAddr,
+        fragment: &ip::Fragment,
+        payload: View<'_>,
+    ) -> Parsed<'_> {
+        let key = fragment::Key::new(source, destination, fragment);
+        let whole = self.fragments.insert(at, key, fragment, payload);
+        match whole.and_then(|(protocol, datagram)| ip::read_reassembled(protocol, datagram)) {
+            Ok(payload) => tcp::read(source, destination, payload),
+            Err(unread) => unread.into(),
+        }
     }
 
     #[cold]
@@ -176,6 +201,17 @@ enum Unread {
     Malformed(&'static str),
     UnknownLinkType(u32),
     FragmentsDropped,
+}
+
+impl From<Unread> for Parsed<'_> {
+    fn from(unread: Unread) -> Self {
+        match unread {
+            Unread::Skipped => Self::Skipped,
+            Unread::Malformed(what) => Self::Anomaly(AnomalyKind::Malformed(what)),
+            Unread::UnknownLinkType(number) => Self::Anomaly(AnomalyKind::UnknownLinkType(number)),
+            Unread::FragmentsDropped => Self::Anomaly(AnomalyKind::FragmentsDropped),
+        }
+    }
 }
 
 /// Captured bytes that were `wire` bytes long on the wire. `bytes.len() <= wire` always; less when cut.

@@ -4,26 +4,26 @@ use std::net::{IpAddr, SocketAddr};
 
 use etherparse::{TcpOptionElement, TcpOptionsIterator};
 
-use super::{Flags, Segment, Unread, View};
+use super::{Flags, Parsed, Segment, Unread, View};
 
 const ACK: u8 = 0x10;
 
 /// Reads a header and leaves the payload where it is. Options that were cut do not matter to the rest.
 #[inline]
-pub(super) fn read(source: IpAddr, destination: IpAddr, view: View<'_>) -> Result<Segment<'_>, Unread> {
+pub(super) fn read<A: Into<IpAddr>>(source: A, destination: A, view: View<'_>) -> Parsed<'_> {
     let Some(header) = view.bytes.first_chunk::<20>() else {
         let cut = view.wire >= 20;
-        return Err(Unread::Malformed(if cut { "TCP header, cut by the snapshot length" } else { "TCP header" }));
+        return Unread::Malformed(if cut { "TCP header, cut by the snapshot length" } else { "TCP header" }).into();
     };
     let header_length = usize::from(header[12] >> 4) * 4;
     if header_length < 20 || header_length > view.wire {
-        return Err(Unread::Malformed("TCP data offset"));
+        return Unread::Malformed("TCP data offset").into();
     }
     let flags = Flags::from_byte(header[13]);
     let payload = view.after(header_length);
-    Ok(Segment {
-        source: SocketAddr::new(source, u16::from_be_bytes([header[0], header[1]])),
-        destination: SocketAddr::new(destination, u16::from_be_bytes([header[2], header[3]])),
+    Parsed::Segment(Segment {
+        source: SocketAddr::from((source, u16::from_be_bytes([header[0], header[1]]))),
+        destination: SocketAddr::from((destination, u16::from_be_bytes([header[2], header[3]]))),
         sequence: u32::from_be_bytes([header[4], header[5], header[6], header[7]]),
         acknowledgment: (header[13] & ACK != 0)
             .then(|| u32::from_be_bytes([header[8], header[9], header[10], header[11]])),

@@ -4,14 +4,29 @@
 
 pub mod alert;
 pub mod anomaly;
+pub mod attempt;
 pub mod event;
 pub mod frame;
+pub mod handshake;
+pub mod http;
 pub mod packet;
+pub mod rule;
+pub mod tcp;
 pub mod time;
 
 use std::{collections::VecDeque, time::Duration};
 
-use self::{event::Event, frame::Frame, time::Timestamp};
+use self::{
+    alert::Alert,
+    anomaly::Anomaly,
+    attempt::{Attempts, Case},
+    event::{Event, Stats},
+    frame::Frame,
+    http::Dialogue,
+    packet::{Packets, Parsed},
+    tcp::Stamp,
+    time::Timestamp,
+};
 
 /// What the engine may be told. Every field has a default that suits a live tap.
 #[derive(Clone, Debug)]
@@ -38,41 +53,190 @@ impl Default for Config {
     }
 }
 
+/// Frames that may come late, though capture time has gone on: a swap of two frames is harmless however far apart their
+/// times are.
+const LATE_FRAMES: usize = 64;
+
 /// The observer of all connections.
 #[derive(Debug)]
 pub struct Engine {
     config: Config,
+    packets: Packets,
+    connections: tcp::Table<Dialogue<Attempts>>,
+    attempts: Attempts,
     events: VecDeque<Event>,
+    stats: Stats,
+    /// Capture time: the latest of any frame or timeout.
+    now: Timestamp,
+    /// Capture time as it was at each of the last frames.
+    late: [Timestamp; LATE_FRAMES],
+    /// Up to when timers have fired.
+    fired: Timestamp,
 }
 
 impl Engine {
     /// An engine that has seen nothing.
     #[must_use]
     pub fn new(config: Config) -> Self {
-        Self { config, events: VecDeque::new() }
+        Self {
+            packets: Packets::new(config.memory_limit / 16),
+            connections: tcp::Table::new(config.settle, config.memory_limit),
+            attempts: Attempts::new(config.settle, config.answer_timeout, config.memory_limit),
+            events: VecDeque::new(),
+            stats: Stats::default(),
+            now: Timestamp::MIN,
+            late: [Timestamp::MIN; LATE_FRAMES],
+            fired: Timestamp::MIN,
+            config,
+        }
     }
 
     /// Takes one frame. Frames may come out of order, twice, cut, or never.
     pub fn handle_frame(&mut self, frame: &Frame<'_>) {
-        let _ = (frame, &self.config);
+        self.stats.frames += 1;
+        let first = self.stats.first_at.get_or_insert(frame.at);
+        *first = (*first).min(frame.at);
+        self.now = self.now.max(frame.at);
+        let slot = usize::try_from(self.stats.frames).unwrap_or(0) % LATE_FRAMES;
+        let settled = std::mem::replace(&mut self.late[slot], self.now);
+        match self.packets.parse(frame) {
+            Parsed::Segment(segment) => {
+                let stamp = Stamp {
+                    at: frame.at,
+                    frame: frame.number,
+                    interface: frame.interface,
+                    sequence: segment.sequence,
+                    acknowledgment: segment.acknowledgment,
+                };
+                self.connections.segment(&segment, stamp, &mut self.attempts);
+            }
+            Parsed::Skipped => self.stats.frames_skipped += 1,
+            Parsed::Anomaly(kind) => {
+                self.stats.frames_skipped += 1;
+                self.anomaly(Anomaly {
+                    at: frame.at,
+                    frame: frame.number,
+                    interface: frame.interface,
+                    kind,
+                    connection: None,
+                });
+            }
+        }
+        self.fire(settled);
+        self.limit_memory();
+        self.judge();
     }
 
     /// Capture time has come to `now`, though no frame says so.
     pub fn handle_timeout(&mut self, now: Timestamp) {
-        let _ = now;
+        self.now = self.now.max(now);
+        self.fire(now);
+        self.judge();
     }
 
     /// When [`Self::handle_timeout`] should be called next, at the latest.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Timestamp> {
-        None
+        [self.connections.next_timer(), self.attempts.next_timer()].into_iter().flatten().min()
     }
 
     /// The capture is over: judges all that is open by what is known, and counts.
-    pub fn finish(&mut self) {}
+    pub fn finish(&mut self) {
+        self.fire(self.now);
+        self.connections.finish(self.now, &mut self.attempts);
+        self.attempts.finish(self.now);
+        self.stats.anomalies += self.packets.expire(Timestamp::MAX);
+        self.judge();
+        let stats = self.stats();
+        self.events.push_back(Event::Stats(Box::new(stats)));
+    }
 
     /// The next event, in the order in which they were decided.
     pub fn poll_event(&mut self) -> Option<Event> {
         self.events.pop_front()
+    }
+
+    /// The counters as they stand.
+    #[must_use]
+    pub fn stats(&self) -> Stats {
+        let (tcp, attempts) = (self.connections.counts(), self.attempts.counts());
+        Stats {
+            at: self.now.max(self.stats.first_at.unwrap_or_default()),
+            frames_cut: tcp.cut,
+            connections: tcp.connections,
+            tls_connections: attempts.tls,
+            requests: attempts.requests,
+            upgraded: attempts.upgraded,
+            refused: attempts.refused,
+            failed: attempts.failed,
+            unknown: attempts.unknown,
+            tunnels: attempts.tunnels,
+            tunnels_open: self.attempts.open_tunnels() as u64,
+            connections_open: tcp.open,
+            gaps: tcp.gaps,
+            gap_bytes: tcp.gap_bytes,
+            anomalies: self.stats.anomalies + attempts.anomalies,
+            evictions: tcp.evictions + attempts.evictions,
+            memory: self.memory() as u64,
+            ..self.stats.clone()
+        }
+    }
+
+    fn memory(&self) -> usize {
+        self.packets.memory() + self.connections.memory() + self.attempts.memory()
+    }
+
+    /// Fires all timers up to `until`: those of connections first, as attempts wait for what they give up.
+    fn fire(&mut self, until: Timestamp) {
+        if until > self.fired {
+            self.fired = until;
+            self.connections.advance(until, &mut self.attempts);
+            self.attempts.advance(until);
+        }
+    }
+
+    /// Keeps all tables together under the limit: connections give way to attempts, up to three quarters of it.
+    fn limit_memory(&mut self) {
+        let limit = self.config.memory_limit;
+        while self.attempts.memory() > limit / 4 * 3 && self.attempts.evict(self.now) {}
+        let rest = limit.saturating_sub(self.attempts.memory() + self.packets.memory());
+        self.connections.limit_memory(rest);
+    }
+
+    /// Turns what was decided into events.
+    fn judge(&mut self) {
+        while let Some(case) = self.attempts.poll() {
+            let alerts = rule::judge(&case, &self.config);
+            match case {
+                Case::Decided(decided) => self.events.push_back(Event::Attempt(decided.attempt)),
+                Case::Ended(ended) => self.events.push_back(Event::Tunnel(Box::new(ended.tunnel))),
+                Case::Closed(group) => {
+                    let tunnels = group.members.into_iter().map(|member| Event::Tunnel(Box::new(member.tunnel)));
+                    self.events.extend(tunnels);
+                }
+                Case::Fallback(_) => {}
+                Case::Anomaly(anomaly) => self.events.push_back(Event::Anomaly(anomaly)),
+            }
+            for alert in alerts {
+                self.count(&alert);
+                self.events.push_back(Event::Alert(Box::new(alert)));
+            }
+        }
+    }
+
+    fn count(&mut self, alert: &Alert) {
+        let (rule, level) = (alert.rule, alert.level);
+        match self.stats.alerts.iter_mut().find(|(known, at, _)| (*known, *at) == (rule, level)) {
+            Some((_, _, count)) => *count += 1,
+            None => {
+                self.stats.alerts.push((rule, level, 1));
+                self.stats.alerts.sort_unstable();
+            }
+        }
+    }
+
+    fn anomaly(&mut self, anomaly: Anomaly) {
+        self.stats.anomalies += 1;
+        self.events.push_back(Event::Anomaly(anomaly));
     }
 }

@@ -7,6 +7,8 @@ use std::{ops::Add, time::Duration};
 pub struct Timestamp(i64);
 
 impl Timestamp {
+    /// The earliest point that can be expressed.
+    pub const MIN: Self = Self(i64::MIN);
     /// The latest point that can be expressed.
     pub const MAX: Self = Self(i64::MAX);
 

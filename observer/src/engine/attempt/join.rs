@@ -1,0 +1,204 @@
+//! Which handshakes are hops of one attempt: by key, then by request id, then by what they ask for.
+//!
+//! Keys repeat (load tools, copied `curl` lines), so a shared name alone ties nothing when several clients use it at one
+//! moment: then the hop whose request, status and forwarded-for fit best is taken, and the join says that it is not sure.
+
+use std::time::Duration;
+
+use super::{
+    super::{
+        event::{Confidence, Fields, Join, JoinMethod},
+        handshake::{
+            Handshake,
+            field::{self, UpgradeRequest},
+        },
+        time::Timestamp,
+    },
+    store::{HandshakeId, Name, Store, may_follow, names},
+};
+
+/// Handshakes of one name that a search looks at.
+const SEARCHED: usize = 128;
+/// How far before a handshake others with its name are looked for.
+const LOOK_BACK: Duration = Duration::from_secs(120);
+
+/// A node of an attempt's tree: a handshake and, by index, the one whose proxy sent it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Node {
+    pub(super) id: HandshakeId,
+    pub(super) parent: Option<usize>,
+}
+
+/// Handshakes of one attempt, the client's first.
+#[derive(Debug)]
+pub(super) struct Tree {
+    pub(super) nodes: Vec<Node>,
+    pub(super) join: Option<Join>,
+    /// Whether every other reading of an ambiguous join says the same of the proxy.
+    pub(super) uniform: bool,
+}
+
+/// Whether some open handshake may be the one before `id` on the way.
+pub(super) fn has_parent(store: &Store, id: HandshakeId, skew: Duration) -> bool {
+    let Some(handshake) = store.get(id) else { return false };
+    let (from, to) = (handshake.request.at.before(LOOK_BACK), handshake.request.at + skew);
+    for (method, name) in names(handshake) {
+        let mut parents = store.named(name, from, to, SEARCHED).filter(|(other, _)| *other != id);
+        if parents.any(|(_, down)| may_follow(down, handshake, skew) && agree(method, down, handshake)) {
+            return true;
+        }
+        // A key names its attempt: weaker ties are for hops that have none, or a new one.
+        let named = method == JoinMethod::WebSocketKey
+            && store.named(name, from, to + LOOK_BACK, SEARCHED).any(|(other, _)| other != id);
+        if named {
+            return false;
+        }
+    }
+    false
+}
+
+/// The tree of handshakes under `root`.
+pub(super) fn tree(store: &Store, root: HandshakeId, skew: Duration) -> Tree {
+    let alone = Tree { nodes: vec![Node { id: root, parent: None }], join: None, uniform: true };
+    let Some(client) = store.get(root) else { return alone };
+    for (method, name) in names(client) {
+        let found = under(store, root, method, name, skew);
+        if found.nodes.len() > 1 {
+            return found;
+        }
+    }
+    alone
+}
+
+/// The tree of handshakes that share one name with `root`.
+fn under(store: &Store, root: HandshakeId, method: JoinMethod, name: Name, skew: Duration) -> Tree {
+    let mut tree = Tree { nodes: vec![Node { id: root, parent: None }], join: None, uniform: true };
+    let Some(client) = store.get(root) else { return tree };
+    let (from, to) = (client.request.at.before(skew), client.ended_at.unwrap_or(Timestamp::MAX) + skew);
+    let others: Vec<_> = store.named(name, from, to, SEARCHED).filter(|(id, _)| *id != root).collect();
+    let rivals: Vec<_> = store
+        .named(name, client.request.at.before(LOOK_BACK), to, SEARCHED)
+        .filter(|(id, rival)| *id != root && is_rival(client, rival))
+        .map(|(_, rival)| rival)
+        .collect();
+    let mut ambiguous = false;
+    for (id, up) in others {
+        if rivals.iter().any(|rival| rival.link.id == up.link.id) {
+            continue;
+        }
+        let Some(parent) = parent_among(store, &tree.nodes, up, method, skew) else { continue };
+        if parent == 0 && !rivals.is_empty() {
+            let own = affinity(client, up);
+            let best = rivals.iter().filter(|rival| may_follow(rival, up, skew)).map(|rival| affinity(rival, up)).max();
+            match best {
+                Some(best) if best > own => continue,
+                Some(best) if best == own => {
+                    // As good for another client: the first one seen takes the first that is free.
+                    if tree.nodes.len() > 1 {
+                        let taken = tree
+                            .nodes
+                            .iter()
+                            .filter(|node| node.parent == Some(0))
+                            .filter_map(|node| store.get(node.id));
+                        tree.uniform &= taken.into_iter().all(|taken| says_the_same(taken, up));
+                        continue;
+                    }
+                    ambiguous = true;
+                }
+                _ => {}
+            }
+        }
+        tree.nodes.push(Node { id, parent: Some(parent) });
+    }
+    let confidence = match method {
+        _ if ambiguous => Confidence::Ambiguous,
+        JoinMethod::WebSocketKey | JoinMethod::RequestId | JoinMethod::Process => Confidence::Certain,
+        JoinMethod::Fingerprint => Confidence::Probable,
+    };
+    tree.join = (tree.nodes.len() > 1).then_some(Join { method, confidence });
+    tree
+}
+
+/// Whether two requests would be judged alike.
+fn says_the_same(one: &Handshake, other: &Handshake) -> bool {
+    let traits = |handshake: &Handshake| {
+        let request = &handshake.request;
+        (request.has_upgrade(), request.has_connection_upgrade(), request.version, handshake.status(), request.complete)
+    };
+    traits(one) == traits(other)
+}
+
+/// Whether another handshake is a different client's, at the same place and time.
+fn is_rival(client: &Handshake, rival: &Handshake) -> bool {
+    let overlaps = client.ended_at.is_none_or(|end| rival.request.at <= end)
+        && rival.ended_at.is_none_or(|end| client.request.at <= end);
+    rival.link.server == client.link.server && overlaps
+}
+
+/// The node whose proxy most likely sent `up`: on the host it came from, answered alike and later, and the nearest.
+fn parent_among(store: &Store, nodes: &[Node], up: &Handshake, method: JoinMethod, skew: Duration) -> Option<usize> {
+    let nodes = nodes.iter().enumerate().filter_map(|(at, node)| Some((at, store.get(node.id)?)));
+    nodes
+        .filter(|(_, down)| may_follow(down, up, skew) && agree(method, down, up))
+        .max_by_key(|(at, down)| {
+            let host = down.link.server.ip() == up.link.client.ip();
+            let relayed = match (down.status(), up.status()) {
+                (Some(down_status), Some(up_status)) => down_status == up_status && down.ended_at >= up.ended_at,
+                (None, Some(_)) => false,
+                _ => true,
+            };
+            // What a proxy has taken away does not come back further on.
+            let plausible = down.request.is_upgrade() || !up.request.is_upgrade();
+            (host, relayed, plausible, *at)
+        })
+        .map(|(at, _)| at)
+}
+
+/// Whether two handshakes that share a name do not contradict each other.
+fn agree(method: JoinMethod, down: &Handshake, up: &Handshake) -> bool {
+    if method != JoinMethod::Fingerprint {
+        return true;
+    }
+    if down.link.server.ip() != up.link.client.ip() {
+        return false;
+    }
+    let equal = |name: &str| match (down.request.field(name), up.request.field(name)) {
+        (Some(one), Some(two)) => one == two,
+        _ => true,
+    };
+    let known = |request: &dyn Fn() -> bool| request();
+    let kind = known(&|| down.request.is_websocket() == up.request.is_websocket());
+    // Two requests with different keys are two attempts unless a proxy speaks for itself, which it shows.
+    let keys = down.request.key() == up.request.key() || up.request.is_forwarded() || !up.request.complete;
+    kind && keys && equal("user-agent") && equal("origin") && forwarded_for(down, up) != Some(false)
+}
+
+/// Whether the forwarded-for of `up` names the client of `down`; `None` where it names nobody.
+fn forwarded_for(down: &Handshake, up: &Handshake) -> Option<bool> {
+    let client = down.forwarded_for.unwrap_or(down.link.client).ip().to_string();
+    let line = up.request.joined("x-forwarded-for").or_else(|| up.request.joined("x-real-ip"))?;
+    Some(line.split(',').any(|member| member.trim() == client))
+}
+
+/// How well `up` fits as what a proxy made of `down`.
+fn affinity(down: &Handshake, up: &Handshake) -> i32 {
+    let request = |handshake: &Handshake, name| handshake.request.field(name).map(str::to_owned);
+    let mut score = 0;
+    let mut weigh = |fits: Option<bool>, yes: i32, no: i32| {
+        score += match fits {
+            Some(true) => yes,
+            Some(false) => -no,
+            None => 0,
+        };
+    };
+    weigh(Some(down.link.server.ip() == up.link.client.ip()), 8, 8);
+    weigh(Some(field::tail(&down.request.target) == field::tail(&up.request.target)), 4, 4);
+    weigh(Some(down.request.target == up.request.target), 2, 0);
+    weigh(down.status().zip(up.status()).map(|(one, two)| one == two), 6, 6);
+    weigh(down.ended_at.zip(up.ended_at).map(|(down, up)| up <= down), 4, 4);
+    weigh(request(down, "user-agent").zip(request(up, "user-agent")).map(|(one, two)| one == two), 2, 6);
+    weigh(request(down, "origin").zip(request(up, "origin")).map(|(one, two)| one == two), 2, 6);
+    weigh(request(down, "host").zip(request(up, "host")).map(|(one, two)| one == two), 1, 0);
+    weigh(forwarded_for(down, up), 2, 8);
+    score
+}

@@ -1,0 +1,197 @@
+//! Long polling by clients whose WebSocket attempt failed: engine.io (socket.io), SockJS and their like.
+
+use std::{collections::VecDeque, hash::BuildHasher, net::SocketAddr, sync::Arc, time::Duration};
+
+use foldhash::fast::FixedState;
+
+use super::super::{
+    event::{Attempt, Fields},
+    handshake::field,
+    http::{RequestHead, head},
+    tcp::Link,
+    time::Timestamp,
+};
+
+/// Polls, and failed attempts, remembered.
+const MAX_KEPT: usize = 512;
+/// How long after a failure a client's polls are still its answer to it.
+const WINDOW: Duration = Duration::from_secs(60);
+/// Polls that make a habit. One may have been under way already.
+const ENOUGH: u64 = 2;
+
+/// A long-polling request.
+#[derive(Clone, Debug)]
+struct Poll {
+    at: Timestamp,
+    frame: u64,
+    client: SocketAddr,
+    server: SocketAddr,
+    /// Path without the transport's own part.
+    base: Box<str>,
+    target: Box<str>,
+    session: Option<Box<str>>,
+    agent: u64,
+}
+
+/// A failed attempt whose client may go on by polling.
+#[derive(Debug)]
+struct Failure {
+    attempt: Arc<Attempt>,
+    at: Timestamp,
+    client: SocketAddr,
+    server: SocketAddr,
+    base: Box<str>,
+    session: Option<Box<str>>,
+    agent: u64,
+    polls: u64,
+    first: Option<(Box<str>, u64)>,
+}
+
+/// A client that fell back.
+#[derive(Clone, Debug)]
+pub struct Fallback {
+    /// Its failed attempt.
+    pub attempt: Arc<Attempt>,
+    /// When the poll that made it a habit was seen.
+    pub at: Timestamp,
+    /// Path of the first poll.
+    pub target: Box<str>,
+    /// Frame of the first poll.
+    pub frame: u64,
+    /// Polls so far.
+    pub polls: u64,
+}
+
+/// Polls and failures, to be matched whichever comes first.
+#[derive(Default, Debug)]
+pub(super) struct Polling {
+    polls: VecDeque<Poll>,
+    failures: VecDeque<Failure>,
+}
+
+impl Polling {
+    pub(super) fn memory(&self) -> usize {
+        self.polls.len() * 256 + self.failures.len() * 256
+    }
+
+    /// Looks at an ordinary request.
+    pub(super) fn request(&mut self, link: &Link, head: &RequestHead<'_>) -> Option<Fallback> {
+        let base = polling_base(head.target)?;
+        let poll = Poll {
+            at: head.stamp.at,
+            frame: head.stamp.frame,
+            client: link.client,
+            server: link.server,
+            base: base.into(),
+            target: field::path(head.target).into(),
+            session: session(head.target).map(Into::into),
+            agent: hash(head::values(head.fields, "user-agent").next().unwrap_or(b"")),
+        };
+        let fallback = self.failures.iter_mut().find_map(|failure| failure.count(&poll));
+        if self.polls.len() == MAX_KEPT {
+            self.polls.pop_front();
+        }
+        self.polls.push_back(poll);
+        fallback
+    }
+
+    /// An attempt failed.
+    pub(super) fn failed(
+        &mut self,
+        attempt: &Arc<Attempt>,
+        client: SocketAddr,
+        server: SocketAddr,
+    ) -> Option<Fallback> {
+        let request = attempt.first().request.as_ref()?;
+        let target = &*request.target;
+        let mut failure = Failure {
+            attempt: Arc::clone(attempt),
+            at: request.at,
+            client,
+            server,
+            base: websocket_base(target).into(),
+            session: session(target).map(Into::into),
+            agent: hash(request.field("user-agent").unwrap_or("").as_bytes()),
+            polls: 0,
+            first: None,
+        };
+        let fallback = self.polls.iter().filter_map(|poll| failure.count(poll)).next();
+        if self.failures.len() == MAX_KEPT {
+            self.failures.pop_front();
+        }
+        self.failures.push_back(failure);
+        fallback
+    }
+}
+
+impl Failure {
+    /// Counts a poll that is this client's; the one that makes it a habit tells.
+    fn count(&mut self, poll: &Poll) -> Option<Fallback> {
+        let after = poll.at > self.at && poll.at.since(self.at) < WINDOW;
+        let same = poll.client.ip() == self.client.ip()
+            && poll.server == self.server
+            && poll.base == self.base
+            && poll.agent == self.agent
+            && (self.session.is_none() || poll.session == self.session);
+        if !after || !same {
+            return None;
+        }
+        self.polls += 1;
+        let (target, frame) = self.first.get_or_insert_with(|| (poll.target.clone(), poll.frame)).clone();
+        (self.polls == ENOUGH).then(|| Fallback {
+            attempt: Arc::clone(&self.attempt),
+            at: poll.at,
+            target,
+            frame,
+            polls: self.polls,
+        })
+    }
+}
+
+/// The base path of a long-polling request; `None` for others.
+fn polling_base(target: &str) -> Option<&str> {
+    let (path, query) = target.split_once('?').unwrap_or((target, ""));
+    if query.split('&').any(|pair| pair == "transport=polling") {
+        return Some(path);
+    }
+    // SockJS: BASE/SERVER/SESSION/TRANSPORT.
+    let (rest, transport) = path.rsplit_once('/')?;
+    matches!(transport, "xhr" | "xhr_streaming" | "eventsource" | "htmlfile" | "jsonp").then(|| two_up(rest))
+}
+
+/// The base path of a WebSocket request to the same service.
+fn websocket_base(target: &str) -> &str {
+    let path = field::path(target);
+    match path.rsplit_once('/') {
+        Some((rest, "websocket")) if rest.matches('/').count() >= 2 => two_up(rest),
+        _ => path,
+    }
+}
+
+fn two_up(path: &str) -> &str {
+    path.rsplitn(3, '/').nth(2).unwrap_or(path)
+}
+
+/// The engine.io session id.
+fn session(target: &str) -> Option<&str> {
+    target.split_once('?')?.1.split('&').find_map(|pair| pair.strip_prefix("sid="))
+}
+
+fn hash(bytes: &[u8]) -> u64 {
+    FixedState::default().hash_one(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bases_of_one_service_agree() {
+        assert_eq!(polling_base("/socket.io/?EIO=4&transport=polling&sid=x"), Some("/socket.io/"));
+        assert_eq!(websocket_base("/socket.io/?EIO=4&transport=websocket&sid=x"), "/socket.io/");
+        assert_eq!(polling_base("/echo/000/abcd/xhr_streaming"), Some("/echo"));
+        assert_eq!(websocket_base("/echo/000/abcd/websocket"), "/echo");
+        assert_eq!(polling_base("/index.html"), None);
+        assert_eq!(session("/socket.io/?EIO=4&sid=x"), Some("x"));
+    }
+}

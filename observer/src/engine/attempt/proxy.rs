@@ -1,0 +1,111 @@
+//! What is known of each proxy, by the endpoint it listens on: its product, whether its upstream side is captured, and
+//! at which idle times it closed tunnels.
+
+use std::{collections::VecDeque, net::SocketAddr, time::Duration};
+
+use foldhash::fast::FixedState;
+use hashbrown::HashMap;
+
+use super::super::{
+    event::{Fields, Product, ProductName},
+    handshake::{Handshake, product},
+};
+
+/// Proxies remembered.
+const MAX_PROXIES: usize = 4096;
+/// Idle closes remembered of each.
+const MAX_IDLE_TIMES: usize = 16;
+
+/// One proxy.
+#[derive(Clone, Default, Debug)]
+pub(super) struct Proxy {
+    /// What it is.
+    pub(super) product: Option<Product>,
+    /// Whether any request of it upstream was seen: then one that is absent was not sent.
+    pub(super) upstream_seen: bool,
+    /// Idle times at which it closed tunnels.
+    idle_times: VecDeque<Duration>,
+}
+
+impl Proxy {
+    /// Whether it closed a tunnel at about this idle time before.
+    pub(super) fn closed_at(&self, idle: Duration, tolerance: Duration) -> bool {
+        self.idle_times.iter().any(|time| time.abs_diff(idle) <= tolerance)
+    }
+
+    /// Remembers an idle close.
+    pub(super) fn remember(&mut self, idle: Duration) {
+        if self.idle_times.len() == MAX_IDLE_TIMES {
+            self.idle_times.pop_front();
+        }
+        self.idle_times.push_back(idle);
+    }
+}
+
+/// All proxies, by the endpoint they listen on.
+#[derive(Default, Debug)]
+pub(super) struct Proxies {
+    by_endpoint: HashMap<SocketAddr, Proxy, FixedState>,
+    order: VecDeque<SocketAddr>,
+}
+
+impl Proxies {
+    /// What is known of one.
+    pub(super) fn get(&self, endpoint: SocketAddr) -> Option<&Proxy> {
+        self.by_endpoint.get(&endpoint)
+    }
+
+    /// The entry of one.
+    pub(super) fn entry(&mut self, endpoint: SocketAddr) -> &mut Proxy {
+        if !self.by_endpoint.contains_key(&endpoint) {
+            if self.order.len() == MAX_PROXIES {
+                if let Some(oldest) = self.order.pop_front() {
+                    self.by_endpoint.remove(&oldest);
+                }
+            }
+            self.order.push_back(endpoint);
+        }
+        self.by_endpoint.entry(endpoint).or_default()
+    }
+
+    /// Bytes held, by estimate.
+    pub(super) fn memory(&self) -> usize {
+        self.order.len() * 192
+    }
+
+    /// Learns what product answers at the server's end of `hop`, from its answer and from what it sent upstream.
+    pub(super) fn learn(&mut self, hop: &Handshake, upstream: Option<&Handshake>) {
+        let found = identify(hop, upstream);
+        let proxy = self.entry(hop.link.server);
+        proxy.upstream_seen |= upstream.is_some();
+        if let Some(found) = found {
+            let better = proxy.product.as_ref().is_none_or(|known| known.name != found.name || found.version.is_some());
+            if better {
+                proxy.product = Some(found);
+            }
+        }
+    }
+}
+
+/// The product at the server's end of a hop. A proxy may pass on its origin's `Server`, so that a value which came from
+/// upstream as well proves nothing, but for nginx, which always writes its own.
+fn identify(hop: &Handshake, upstream: Option<&Handshake>) -> Option<Product> {
+    let named = hop.response.as_ref().and_then(product::of_response);
+    let Some(upstream) = upstream else {
+        let page = product::of_error_page(&hop.body).map(|name| Product { name, version: None });
+        return named.or(page);
+    };
+    let habits = product::of_forwarded(&upstream.request)
+        .filter(|_| hop.request.field("x-forwarded-server") != upstream.request.field("x-forwarded-server"));
+    if product::lowers_names(&hop.request, &upstream.request) {
+        return Some(Product { name: ProductName::HaProxy, version: None });
+    }
+    let passed_on = |response: &super::super::event::Response| {
+        response.field("server") == hop.response.as_ref().and_then(|response| response.field("server"))
+    };
+    match named {
+        Some(product) if product.name == ProductName::Nginx => Some(product),
+        Some(product) if !upstream.response.as_ref().is_some_and(passed_on) => Some(product),
+        _ => habits,
+    }
+}

@@ -1,0 +1,149 @@
+//! Recent requests that are no upgrades, kept for a while as raw heads: any of them may turn out to be what a proxy made
+//! of an upgrade that has no key, or the ordinary request that a proxy turned into an upgrade.
+
+use std::{collections::VecDeque, hash::BuildHasher, net::SocketAddr, ops::Range};
+
+use foldhash::fast::FixedState;
+use hashbrown::HashMap;
+
+use super::super::{
+    event::{Request, Response},
+    handshake::field,
+    http::{RequestHead, ResponseHead, head},
+    tcp::{Link, Stamp},
+    time::Timestamp,
+};
+
+/// Entries with one tail that a search looks at.
+const SEARCHED: usize = 64;
+/// Newest entries among which a proxy's upstream side is looked for.
+const LOOKED_AT: usize = 1024;
+
+/// A ring of recent requests.
+#[derive(Debug)]
+pub(super) struct Recent {
+    heads: Vec<u8>,
+    /// Where the next head goes.
+    end: usize,
+    entries: VecDeque<Entry>,
+    /// Number of the oldest entry.
+    base: u64,
+    /// The newest entry of each tail.
+    newest: HashMap<u32, u64, FixedState>,
+}
+
+/// One request.
+#[derive(Clone, Debug)]
+pub(super) struct Entry {
+    pub(super) number: u64,
+    pub(super) link: Link,
+    pub(super) stamp: Stamp,
+    /// Its final response, where it refused: only then it can matter to an upgrade.
+    pub(super) response: Option<Response>,
+    /// When the final response came.
+    pub(super) ended_at: Option<Timestamp>,
+    tail: u32,
+    /// The entry before with the same tail.
+    before: Option<u64>,
+    head: Range<usize>,
+}
+
+impl Recent {
+    pub(super) fn new(bytes: usize) -> Self {
+        Self { heads: vec![0; bytes], end: 0, entries: VecDeque::new(), base: 0, newest: HashMap::default() }
+    }
+
+    pub(super) fn memory(&self) -> usize {
+        self.heads.len() + self.entries.len() * size_of::<Entry>() + self.newest.len() * 24
+    }
+
+    /// Keeps a request; returns its number.
+    pub(super) fn push(&mut self, link: &Link, head: &RequestHead<'_>) -> Option<u64> {
+        let length = head.raw.len();
+        if length > self.heads.len() / 8 {
+            return None;
+        }
+        if self.end + length > self.heads.len() {
+            self.make_room(&(self.end..self.heads.len()));
+            self.end = 0;
+        }
+        let range = self.end..self.end + length;
+        self.make_room(&range);
+        self.heads[range.clone()].copy_from_slice(head.raw);
+        self.end = range.end;
+        let (number, tail) = (self.base + self.entries.len() as u64, hash(field::tail(head.target)));
+        let before = self.newest.insert(tail, number).filter(|before| *before >= self.base);
+        self.entries.push_back(Entry {
+            number,
+            link: *link,
+            stamp: head.stamp,
+            response: None,
+            ended_at: None,
+            tail,
+            before,
+            head: range,
+        });
+        Some(number)
+    }
+
+    /// Forgets the oldest entries while they lie in `range`.
+    fn make_room(&mut self, range: &Range<usize>) {
+        let overlaps = |entry: &Entry| entry.head.start < range.end && range.start < entry.head.end;
+        while self.entries.front().is_some_and(overlaps) {
+            let oldest = self.entries.pop_front();
+            self.base += 1;
+            if let Some(oldest) = oldest.filter(|oldest| self.newest.get(&oldest.tail) == Some(&oldest.number)) {
+                self.newest.remove(&oldest.tail);
+            }
+        }
+    }
+
+    /// Notes a request's answer.
+    pub(super) fn answer(&mut self, number: u64, head: &ResponseHead<'_>) {
+        if let Some(entry) = self.get_mut(number) {
+            entry.ended_at = Some(head.stamp.at);
+            entry.response = (head.status >= 300).then(|| head.to_owned());
+        }
+    }
+
+    fn get(&self, number: u64) -> Option<&Entry> {
+        self.entries.get(usize::try_from(number.checked_sub(self.base)?).ok()?)
+    }
+
+    fn get_mut(&mut self, number: u64) -> Option<&mut Entry> {
+        self.entries.get_mut(usize::try_from(number.checked_sub(self.base)?).ok()?)
+    }
+
+    /// Requests whose target has the same tail, newest first.
+    pub(super) fn with_tail(&self, target: &str) -> impl Iterator<Item = &Entry> {
+        self.chain(self.newest.get(&hash(field::tail(target))).copied())
+    }
+
+    /// Whether any recent request is what the proxy that listens at `proxy` made of another: the same tail, sent by its
+    /// host while the other was open.
+    pub(super) fn shows_upstream_of(&self, proxy: SocketAddr) -> bool {
+        let sent = self.entries.iter().rev().take(LOOKED_AT).filter(|up| up.link.client.ip() == proxy.ip());
+        sent.filter(|up| up.link.server != proxy).any(|up| {
+            self.chain(up.before).any(|down| {
+                let open = down.stamp.at <= up.stamp.at && down.ended_at.is_none_or(|end| end >= up.stamp.at);
+                down.link.server == proxy && open
+            })
+        })
+    }
+
+    /// The entries of one tail from `newest` backwards.
+    fn chain(&self, newest: Option<u64>) -> impl Iterator<Item = &Entry> {
+        std::iter::successors(newest.and_then(|number| self.get(number)), |entry| self.get(entry.before?))
+            .take(SEARCHED)
+    }
+
+    /// A request in full.
+    pub(super) fn request(&self, entry: &Entry) -> Option<Request> {
+        let raw = self.heads.get(entry.head.clone())?;
+        head::request(raw, entry.stamp, true, |head| head.to_owned())
+    }
+}
+
+fn hash(text: &str) -> u32 {
+    u32::try_from(FixedState::default().hash_one(text) >> 32).unwrap_or(0)
+}

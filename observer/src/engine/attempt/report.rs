@@ -1,0 +1,187 @@
+//! From a tree of handshakes to the attempt that users see: the path of the forwarded request, earlier tries, and the
+//! proxy's own requests on the side.
+
+use std::net::SocketAddr;
+
+use sha1::{Digest, Sha1};
+
+use super::{
+    super::{
+        event::{Attempt, AttemptId, Endpoint, Fields, Hop, Join, Outcome, Role, Silence},
+        handshake::{
+            Handshake,
+            field::{self, UpgradeRequest},
+        },
+        time::Timestamp,
+    },
+    connect::Failed,
+    proxy::Proxies,
+};
+
+/// A handshake in its place.
+#[derive(Clone, Debug)]
+pub(super) struct Placed {
+    pub(super) handshake: Handshake,
+    pub(super) parent: Option<usize>,
+    pub(super) role: Role,
+}
+
+/// Gives every handshake its role. The first one is the client's; `true` when a side request was denied with the status
+/// that the client got.
+pub(super) fn place(handshakes: Vec<(Handshake, Option<usize>)>) -> (Vec<Placed>, bool) {
+    let mut placed: Vec<_> =
+        handshakes.into_iter().map(|(handshake, parent)| Placed { handshake, parent, role: Role::Side }).collect();
+    let mut path = vec![0];
+    let mut denied = false;
+    while let Some(&at) = path.last() {
+        let children: Vec<_> = (at + 1..placed.len()).filter(|&child| placed[child].parent == Some(at)).collect();
+        let Some(main) = main_child(&placed, at, &children, &mut denied) else { break };
+        for &child in children.iter().filter(|&&child| child != main) {
+            let (tried, forwarded) = (&placed[child].handshake, &placed[main].handshake);
+            let before = tried.ended_at.is_some_and(|end| end <= forwarded.request.at);
+            let same = field::path(&tried.request.target) == field::path(&forwarded.request.target);
+            let refused = tried.status().is_none_or(|status| status >= 400);
+            placed[child].role = if before && same && refused { Role::Retry } else { Role::Side };
+        }
+        path.push(main);
+    }
+    let last = path.len() - 1;
+    for (order, &at) in path.iter().enumerate() {
+        placed[at].role = match order {
+            0 if last == 0 => lone_role(&placed[at].handshake),
+            0 => Role::Downstream,
+            _ if order == last => Role::Upstream,
+            _ => Role::Middle,
+        };
+    }
+    (placed, denied)
+}
+
+fn lone_role(handshake: &Handshake) -> Role {
+    let request = &handshake.request;
+    let stripped = request.key().is_some() && !request.is_upgrade() && request.complete;
+    if request.is_forwarded() || stripped { Role::Upstream } else { Role::Only }
+}
+
+/// Which of the requests that a proxy sent for `at` is the forwarded one.
+fn main_child(placed: &[Placed], at: usize, children: &[usize], denied: &mut bool) -> Option<usize> {
+    let down = &placed[at].handshake;
+    let (side, own): (Vec<_>, Vec<_>) =
+        children.iter().copied().partition(|&child| is_side_request(down, &placed[child].handshake));
+    *denied |= own.is_empty() && side.iter().any(|&child| placed[child].handshake.status() == down.status());
+    own.into_iter().max_by_key(|&child| {
+        let up = &placed[child].handshake;
+        let relayed = up.status().is_some() && up.status() == down.status();
+        let kept = up.request.is_upgrade() || !down.request.is_upgrade();
+        let same_tail = field::tail(&up.request.target) == field::tail(&down.request.target);
+        (relayed, kept, same_tail, up.request.at, child)
+    })
+}
+
+/// Whether a request without the upgrade is the proxy's own: an auth subrequest names the original target in a field, or
+/// asks for something else and answers for the proxy alone.
+pub(super) fn is_side_request(down: &Handshake, up: &Handshake) -> bool {
+    if up.request.is_upgrade() || !down.request.is_upgrade() {
+        return false;
+    }
+    if field::tail(&down.request.target) == field::tail(&up.request.target) {
+        return false;
+    }
+    let denies = matches!(up.status(), Some(401 | 403));
+    let allows = matches!(up.status(), Some(200..=299)) && up.status() != down.status();
+    names_original(up) || denies || allows
+}
+
+/// Whether a request tells which target it was made for.
+pub(super) fn names_original(handshake: &Handshake) -> bool {
+    const MARKS: [&str; 5] =
+        ["x-original-uri", "x-original-url", "x-forwarded-uri", "x-auth-request-redirect", "x-original-method"];
+    MARKS.iter().any(|mark| handshake.request.field(mark).is_some())
+}
+
+/// The attempt that placed handshakes make.
+pub(super) fn attempt(
+    placed: &[Placed],
+    failed: &[Failed],
+    join: Option<Join>,
+    decided_at: Timestamp,
+    timed_out: bool,
+    proxies: &Proxies,
+) -> Attempt {
+    let client = &placed[0].handshake;
+    let mut order: Vec<usize> = (0..placed.len()).collect();
+    order.sort_by_key(|&at| (depth(placed, at), !is_on_path(placed[at].role), at));
+    let mut hops: Vec<_> = order.into_iter().map(|at| hop(&placed[at], proxies)).collect();
+    hops.extend(failed.iter().map(failed_hop));
+    let asked = placed.iter().map(|placed| placed.handshake.request.upgrade()).find(|upgrade| !upgrade.is_empty());
+    Attempt {
+        id: id(client),
+        upgrade: asked.unwrap_or_default(),
+        outcome: outcome(client, timed_out),
+        decided_at,
+        join,
+        hops,
+    }
+}
+
+fn is_on_path(role: Role) -> bool {
+    !matches!(role, Role::Side | Role::Retry)
+}
+
+fn depth(placed: &[Placed], at: usize) -> usize {
+    std::iter::successors(placed[at].parent, |&parent| placed[parent].parent).count()
+}
+
+fn outcome(client: &Handshake, timed_out: bool) -> Outcome {
+    match (client.status(), client.silence) {
+        (Some(101), _) => Outcome::Upgraded,
+        (Some(_), _) => Outcome::Refused,
+        (None, Some(Silence::NotCaptured)) => Outcome::Unknown,
+        (None, Some(Silence::Waiting) | None) if !timed_out => Outcome::Unknown,
+        (None, _) => Outcome::Failed,
+    }
+}
+
+fn hop(placed: &Placed, proxies: &Proxies) -> Hop {
+    let handshake = &placed.handshake;
+    let link = handshake.link;
+    let proxy = matches!(placed.role, Role::Downstream | Role::Middle | Role::Only);
+    let product = proxies.get(link.server).filter(|_| proxy).and_then(|proxy| proxy.product.clone());
+    Hop {
+        role: placed.role,
+        client: Endpoint::Ip(link.client),
+        server: Endpoint::Ip(link.server),
+        interface: handshake.interface,
+        request: Some(handshake.request.clone()),
+        response: handshake.response.clone(),
+        silence: if handshake.response.is_some() { None } else { handshake.silence.or(Some(Silence::Waiting)) },
+        product,
+    }
+}
+
+fn failed_hop(failed: &Failed) -> Hop {
+    Hop {
+        role: Role::Retry,
+        client: Endpoint::Ip(failed.link.client),
+        server: Endpoint::Ip(failed.link.server),
+        interface: Default::default(),
+        request: None,
+        response: None,
+        silence: Some(failed.silence),
+        product: None,
+    }
+}
+
+/// Derived from what every host that sees the hop sees alike: its ends, the request's sequence number, its key.
+fn id(client: &Handshake) -> AttemptId {
+    let end = |address: SocketAddr| address.to_string();
+    let digest = Sha1::new()
+        .chain_update(end(client.link.client))
+        .chain_update([0])
+        .chain_update(end(client.link.server))
+        .chain_update([0])
+        .chain_update(client.sequence.to_be_bytes())
+        .chain_update(client.request.key().unwrap_or(""))
+        .finalize();
+    AttemptId(digest.first_chunk().map_or(0, |bytes| u64::from_be_bytes(*bytes)))
+}

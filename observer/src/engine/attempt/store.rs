@@ -1,0 +1,128 @@
+//! Handshakes that no attempt has taken yet, found by id and by the names that tie hops together.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    hash::BuildHasher,
+    time::Duration,
+};
+
+use foldhash::fast::FixedState;
+use smallvec::SmallVec;
+
+use super::super::{
+    event::JoinMethod,
+    handshake::{
+        Handshake,
+        field::{self, UpgradeRequest},
+    },
+    time::Timestamp,
+};
+
+/// Names a handshake. Later requests have higher ids.
+pub(super) type HandshakeId = u64;
+
+/// A value that handshakes of one attempt share, hashed together with its kind.
+pub(super) type Name = u64;
+
+/// All open handshakes.
+#[derive(Default, Debug)]
+pub(super) struct Store {
+    by_id: BTreeMap<HandshakeId, Handshake>,
+    by_name: BTreeSet<(Name, Timestamp, HandshakeId)>,
+    memory: usize,
+}
+
+impl Store {
+    pub(super) fn get(&self, id: HandshakeId) -> Option<&Handshake> {
+        self.by_id.get(&id)
+    }
+
+    /// Changes a handshake. Names must stay as they are.
+    pub(super) fn update(&mut self, id: HandshakeId, change: impl FnOnce(&mut Handshake)) -> bool {
+        let Some(handshake) = self.by_id.get_mut(&id) else { return false };
+        let before = handshake.memory();
+        change(handshake);
+        self.memory = (self.memory + handshake.memory()).saturating_sub(before);
+        true
+    }
+
+    pub(super) fn insert(&mut self, id: HandshakeId, handshake: Handshake) {
+        for (_, name) in names(&handshake) {
+            self.by_name.insert((name, handshake.request.at, id));
+        }
+        self.memory += handshake.memory();
+        self.by_id.insert(id, handshake);
+    }
+
+    pub(super) fn remove(&mut self, id: HandshakeId) -> Option<Handshake> {
+        let handshake = self.by_id.remove(&id)?;
+        for (_, name) in names(&handshake) {
+            self.by_name.remove(&(name, handshake.request.at, id));
+        }
+        self.memory = self.memory.saturating_sub(handshake.memory());
+        Some(handshake)
+    }
+
+    pub(super) fn memory(&self) -> usize {
+        self.memory + self.by_id.len() * 160
+    }
+
+    /// Ids of all, oldest first.
+    pub(super) fn ids(&self) -> Vec<HandshakeId> {
+        self.by_id.keys().copied().collect()
+    }
+
+    /// The oldest one's id.
+    pub(super) fn oldest(&self) -> Option<HandshakeId> {
+        self.by_id.keys().next().copied()
+    }
+
+    /// Handshakes with a name whose requests were sent between two points in time, in order; at most `limit`.
+    pub(super) fn named(
+        &self,
+        name: Name,
+        from: Timestamp,
+        to: Timestamp,
+        limit: usize,
+    ) -> impl Iterator<Item = (HandshakeId, &Handshake)> {
+        let range = self.by_name.range((name, from, 0)..=(name, to, HandshakeId::MAX));
+        range.take(limit).filter_map(|(_, _, id)| Some((*id, self.by_id.get(id)?)))
+    }
+}
+
+/// The names of a handshake, strongest first.
+pub(super) fn names(handshake: &Handshake) -> SmallVec<[(JoinMethod, Name); 3]> {
+    let request = &handshake.request;
+    let mut names = SmallVec::new();
+    if let Some(key) = request.key() {
+        names.push((JoinMethod::WebSocketKey, hash("key", key)));
+    }
+    if let Some(id) = request.request_id() {
+        names.push((JoinMethod::RequestId, hash("id", id)));
+    }
+    if request.complete || !request.target.is_empty() {
+        names.push((JoinMethod::Fingerprint, hash("tail", field::tail(&request.target))));
+    }
+    names
+}
+
+fn hash(kind: &str, value: &str) -> Name {
+    FixedState::default().hash_one((kind, value))
+}
+
+/// Whether `up` may be what a proxy made of `down`, by time and addresses alone: sent while `down` was open, by the host
+/// that got `down`. `skew` is how far clocks of different taps may be apart.
+pub(super) fn may_follow(down: &Handshake, up: &Handshake, skew: Duration) -> bool {
+    if down.link.id == up.link.id || down.link.server == up.link.server {
+        return false;
+    }
+    let forward = down.link.server.ip() == up.link.client.ip();
+    let backward = up.link.server.ip() == down.link.client.ip();
+    // Where addresses tell the order, clocks need not; where they do not, all was seen on one host.
+    let skew = match (forward, backward) {
+        (true, false) => skew,
+        (false, true) => return false,
+        _ => Duration::ZERO,
+    };
+    down.request.at <= up.request.at + skew && down.was_open(up.request.at, skew.max(Duration::from_millis(1)))
+}

@@ -1,0 +1,170 @@
+//! Open tunnels of decided attempts: their hops' ends are put together to say who ended them, and ends that a proxy
+//! made at one moment are told as one group.
+
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use super::{
+    super::{
+        event::{Attempt, Close, ClosedBy, Endpoint, Role, Traffic, Tunnel},
+        http::Tunnel as Hop,
+        tcp::Closed,
+        time::Timestamp,
+    },
+    store::HandshakeId,
+};
+
+/// How long after the first hop's end the others may take: Envoy needs a second.
+pub(super) const LATEST_END: Duration = Duration::from_secs(2);
+
+/// A tunnel of a decided attempt.
+#[derive(Debug)]
+pub(super) struct OpenTunnel {
+    pub(super) attempt: Arc<Attempt>,
+    pub(super) opened_at: Timestamp,
+    pub(super) hops: Vec<OpenHop>,
+}
+
+/// One hop of it, in the order of [`Attempt::path`].
+#[derive(Debug)]
+pub(super) struct OpenHop {
+    pub(super) id: HandshakeId,
+    pub(super) state: Option<Box<Hop>>,
+    pub(super) gone: Option<Closed>,
+}
+
+/// A tunnel's end, and what is needed to judge it.
+#[derive(Clone, Debug)]
+pub struct Ended {
+    /// The facts for the user.
+    pub tunnel: Tunnel,
+    /// The proxy that closed it, where one did: the endpoint it listens on.
+    pub by: Option<SocketAddr>,
+    /// Whether a Close frame passed on any hop.
+    pub had_close: bool,
+    /// Whether this proxy closed a tunnel at the same idle time before.
+    pub repeated: bool,
+    /// Whether only one hop was seen, so that the proxy may have passed on what it was told.
+    pub one_sided: bool,
+}
+
+impl OpenTunnel {
+    /// When its first hop's end was seen.
+    pub(super) fn first_end(&self) -> Option<Timestamp> {
+        let ends = self.states().flat_map(|hop| [hop.client_ended, hop.server_ended]);
+        ends.flatten().min()
+    }
+
+    fn states(&self) -> impl Iterator<Item = &Hop> {
+        self.hops.iter().filter_map(|hop| hop.state.as_deref())
+    }
+
+    /// Whether every hop's end was seen, or will never be.
+    pub(super) fn is_settled(&self) -> bool {
+        self.hops.iter().all(|hop| hop.gone.is_some() || hop.state.as_ref().is_some_and(|state| state.is_ending()))
+    }
+
+    /// Whether no hop is in the table any more.
+    pub(super) fn is_gone(&self) -> bool {
+        self.hops.iter().all(|hop| hop.gone.is_some())
+    }
+
+    /// What it came to, at `now`.
+    pub(super) fn end(&self, now: Timestamp) -> Ended {
+        let ended_at = self.first_end();
+        let close = self.states().filter_map(Hop::close).min_by_key(|close| close.at);
+        let lost = self
+            .hops
+            .iter()
+            .any(|hop| hop.state.is_none() || matches!(hop.gone, Some(Closed::Evicted | Closed::Replaced)));
+        let incomplete = lost || self.states().any(|hop| hop.incomplete);
+        let (closed_by, by) = if ended_at.is_some() { self.closed_by(close) } else { (ClosedBy::Unknown, None) };
+        let last_at = self.states().map(|hop| hop.last_at).max().unwrap_or(self.opened_at);
+        let end = ended_at.unwrap_or(now);
+        let nearest = self.states().next();
+        let tunnel = Tunnel {
+            attempt: Arc::clone(&self.attempt),
+            opened_at: self.opened_at,
+            ended_at: end,
+            still_open: ended_at.is_none(),
+            bytes: nearest.map_or(Traffic::default(), |hop| hop.bytes),
+            frames: nearest.map_or(Traffic::default(), |hop| hop.frames),
+            pings: nearest.map_or(0, |hop| hop.pings),
+            pongs: nearest.map_or(0, |hop| hop.pongs),
+            close,
+            closed_by,
+            idle: end.since(last_at),
+            incomplete,
+        };
+        Ended { tunnel, by, had_close: close.is_some(), repeated: false, one_sided: self.hops.len() < 2 }
+    }
+
+    /// Who ended it. The proxy did if no peer sent FIN, RST or Close before it; which of the proxy's own two ends came
+    /// first means nothing, as they are microseconds apart and may swap between interfaces.
+    fn closed_by(&self, close: Option<Close>) -> (ClosedBy, Option<SocketAddr>) {
+        let (Some(first), Some(last)) = (
+            self.hops.first().and_then(|hop| hop.state.as_deref()),
+            self.hops.last().and_then(|hop| hop.state.as_deref()),
+        ) else {
+            return (ClosedBy::Unknown, None);
+        };
+        let only = self.hops.len() == 1;
+        let role = self.attempt.first().role;
+        let close_by_proxy = !only && is_made_by_proxy(first, last);
+        if let Some(close) = close.filter(|_| !close_by_proxy) {
+            return match (close.from_client, only && role == Role::Only) {
+                (true, _) => (ClosedBy::Client, None),
+                (false, true) => (ClosedBy::Unknown, None),
+                (false, false) => (ClosedBy::Origin, None),
+            };
+        }
+        let client = first.client_ended.filter(|at| first.server_ended.is_none_or(|server| *at <= server));
+        let origin = last.server_ended.filter(|at| last.client_ended.is_none_or(|client| *at <= client));
+        match (client, origin) {
+            _ if only => match role {
+                Role::Upstream => (if origin.is_some() { ClosedBy::Origin } else { ClosedBy::Unknown }, None),
+                _ => (if client.is_some() { ClosedBy::Client } else { ClosedBy::Unknown }, None),
+            },
+            (Some(client), Some(origin)) if origin < client => (ClosedBy::Origin, None),
+            (Some(_), _) => (ClosedBy::Client, None),
+            (None, Some(_)) => (ClosedBy::Origin, None),
+            (None, None) => (ClosedBy::Proxy, self.proxy_at_fault()),
+        }
+    }
+
+    /// The proxy of the chain that ended both of its hops before the other side did.
+    fn proxy_at_fault(&self) -> Option<SocketAddr> {
+        let path: Vec<_> = self.attempt.path().collect();
+        let ended_first = |one: Option<Timestamp>, other: Option<Timestamp>| match (one, other) {
+            (Some(one), Some(other)) => one <= other,
+            (Some(_), None) => true,
+            _ => false,
+        };
+        let at = (0..self.hops.len().saturating_sub(1)).find(|&at| {
+            let (Some(down), Some(up)) = (&self.hops[at].state, &self.hops[at + 1].state) else { return false };
+            ended_first(down.server_ended, down.client_ended) && ended_first(up.client_ended, up.server_ended)
+        })?;
+        match path.get(at)?.server {
+            Endpoint::Ip(address) => Some(address),
+            Endpoint::Path(_) => None,
+        }
+    }
+}
+
+/// Whether a Close frame reached a peer that neither peer sent.
+fn is_made_by_proxy(first: &Hop, last: &Hop) -> bool {
+    let to_client = first.close_from_server.is_some() && last.close_from_server.is_none();
+    let to_origin = last.close_from_client.is_some() && first.close_from_client.is_none();
+    (to_client || to_origin) && first.close_from_client.is_none() && last.close_from_server.is_none()
+}
+
+/// Ends that one proxy made at one moment.
+#[derive(Clone, Debug)]
+pub struct Group {
+    /// The proxy.
+    pub by: SocketAddr,
+    /// The tunnels, in order of their ends.
+    pub members: Vec<Ended>,
+}
+
+/// Ends closer than this are one moment.
+pub(super) const MOMENT: Duration = Duration::from_millis(20);

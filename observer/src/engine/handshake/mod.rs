@@ -1,0 +1,101 @@
+//! One hop's handshake: an upgrade request and its final response (RFC 9110 7.8, RFC 6455 4).
+
+pub mod field;
+pub mod product;
+
+use std::{net::SocketAddr, time::Duration};
+
+use super::{
+    event::{Fields, Request, Response, Silence},
+    frame::InterfaceId,
+    http::Tunnel,
+    tcp::Link,
+    time::Timestamp,
+};
+
+/// Bytes of a refusal's body that are kept: enough to know a server's own error page.
+const BODY_KEPT: usize = 512;
+
+/// An upgrade request on one connection, and what came of it.
+#[derive(Clone, Debug)]
+pub struct Handshake {
+    /// The connection.
+    pub link: Link,
+    /// Where its request was captured.
+    pub interface: InterfaceId,
+    /// Sequence number of the request's first byte.
+    pub sequence: u32,
+    /// The request.
+    pub request: Request,
+    /// The final response, once it has come.
+    pub response: Option<Response>,
+    /// Why there will be none.
+    pub silence: Option<Silence>,
+    /// When it was over: the response's time, or that of the silence.
+    pub ended_at: Option<Timestamp>,
+    /// The first bytes of a refusal's body.
+    pub body: Vec<u8>,
+    /// The client that a PROXY protocol header named.
+    pub forwarded_for: Option<SocketAddr>,
+    /// The tunnel's last known state, once a side has ended it.
+    pub tunnel: Option<Box<Tunnel>>,
+}
+
+impl Handshake {
+    /// A handshake whose answer has not come.
+    #[must_use]
+    pub fn new(link: Link, interface: InterfaceId, sequence: u32, request: Request) -> Self {
+        Self {
+            link,
+            interface,
+            sequence,
+            request,
+            response: None,
+            silence: None,
+            ended_at: None,
+            body: Vec::new(),
+            forwarded_for: None,
+            tunnel: None,
+        }
+    }
+
+    /// The status of the final response.
+    #[must_use]
+    pub fn status(&self) -> Option<u16> {
+        self.response.as_ref().map(|response| response.status)
+    }
+
+    /// Whether the server switched protocols.
+    #[must_use]
+    pub fn is_upgraded(&self) -> bool {
+        self.status() == Some(101)
+    }
+
+    /// Keeps the beginning of a refusal's body.
+    pub fn keep_body(&mut self, bytes: &[u8]) {
+        let room = BODY_KEPT.saturating_sub(self.body.len());
+        self.body.extend_from_slice(&bytes[..bytes.len().min(room)]);
+    }
+
+    /// Whether it was open at `at`, give or take `skew` between taps.
+    #[must_use]
+    pub fn was_open(&self, at: Timestamp, skew: Duration) -> bool {
+        self.request.at <= at + skew && self.ended_at.is_none_or(|ended| at <= ended + skew)
+    }
+
+    /// Bytes it costs, by estimate.
+    #[must_use]
+    pub fn memory(&self) -> usize {
+        let lines = |lines: &[super::event::Field]| -> usize {
+            lines.iter().map(|line| 32 + line.name.len() + line.value.len()).sum()
+        };
+        let response = self.response.as_ref().map_or(0, |response| lines(response.lines()));
+        let tunnel = self.tunnel.as_ref().map_or(0, |_| size_of::<Tunnel>());
+        256 + size_of::<Self>()
+            + lines(self.request.lines())
+            + self.request.target.len()
+            + response
+            + self.body.len()
+            + tunnel
+    }
+}

@@ -1,0 +1,604 @@
+//! The state of one connection: where each direction stands in its messages, and which requests await an answer.
+
+use std::{marker::PhantomData, net::SocketAddr};
+
+use smallvec::SmallVec;
+
+use super::{
+    Listener, RequestHead, ResponseHead, Ticket, Tunnel,
+    chunked::{Chunked, Step},
+    head::{self, Framing, MAX_HEAD},
+    preface::{self, Preface},
+};
+use crate::engine::{
+    anomaly::AnomalyKind,
+    event::Silence,
+    tcp::{Closed, Direction, End, Link, Opening, Reader, Stamp},
+    time::Timestamp,
+};
+
+/// Requests that may await an answer on one connection. More are a flood, not a pipeline.
+const MAX_OUTSTANDING: usize = 1024;
+/// Bytes of a refusal's body that the listener is shown.
+const BODY_SHOWN: u16 = 512;
+
+/// Reads both directions of one connection as HTTP/1.
+#[derive(Debug)]
+pub struct Dialogue<L> {
+    client: State,
+    server: State,
+    outstanding: SmallVec<[Exchange; 1]>,
+    /// The exchange whose response body is passing, and how much of it is still shown.
+    showing: Option<(Ticket, u16)>,
+    tunnel: Option<Box<(Option<Ticket>, Tunnel)>>,
+    forwarded_for: Option<Box<SocketAddr>>,
+    /// Whether a head was read.
+    begun: bool,
+    /// Whether client bytes are missing while it waits for the answer to an upgrade.
+    missed: bool,
+    /// When the client closed its half.
+    client_ended: Option<Timestamp>,
+    listener: PhantomData<fn(&mut L)>,
+}
+
+/// Where one direction stands.
+#[derive(Debug, Default)]
+enum State {
+    /// Between messages.
+    #[default]
+    Start,
+    /// In a head whose end has not come.
+    Head(Box<PartialHead>),
+    /// In a body, with so many bytes to come.
+    Body(u64),
+    Chunked(Chunked),
+    UntilClose,
+    /// The client has asked for another protocol; what its next bytes mean is the server's to say.
+    Waiting,
+    Tunnel,
+    /// Not HTTP/1, for good.
+    Opaque,
+    /// After missing bytes: a message may begin with any segment.
+    Lost,
+}
+
+#[derive(Debug)]
+struct PartialHead {
+    bytes: Vec<u8>,
+    stamp: Stamp,
+}
+
+/// A request that awaits its answer.
+#[derive(Clone, Copy, Debug)]
+struct Exchange {
+    ticket: Option<Ticket>,
+    kind: Kind,
+    /// Sequence number of its first byte.
+    sequence: u32,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Kind {
+    Plain,
+    Head,
+    Connect,
+    /// An upgrade request, and whether it asks for WebSocket.
+    Upgrade(bool),
+    /// Not a request: an unknown number of requests were not captured here.
+    Unknown,
+}
+
+impl<L> Default for Dialogue<L> {
+    fn default() -> Self {
+        Self {
+            client: State::Start,
+            server: State::Start,
+            outstanding: SmallVec::new(),
+            showing: None,
+            tunnel: None,
+            forwarded_for: None,
+            begun: false,
+            missed: false,
+            client_ended: None,
+            listener: PhantomData,
+        }
+    }
+}
+
+impl<L: Listener> Reader for Dialogue<L> {
+    type Listener = L;
+
+    fn bytes(&mut self, to: &mut L, link: &Link, way: Direction, bytes: &[u8], stamp: Stamp) -> usize {
+        let mut at = 0;
+        while at < bytes.len() {
+            let offset = u32::try_from(at).unwrap_or(0);
+            let stamp = Stamp { sequence: stamp.sequence.wrapping_add(offset), ..stamp };
+            let taken = match way {
+                Direction::ToServer => self.client_bytes(to, link, &bytes[at..], stamp),
+                Direction::ToClient => self.server_bytes(to, link, &bytes[at..], stamp),
+            };
+            let Some(taken) = taken else { break };
+            at += taken;
+        }
+        at
+    }
+
+    fn gap(&mut self, to: &mut L, link: &Link, way: Direction, length: u64, stamp: Stamp) {
+        if length > 0 {
+            to.anomaly(link, AnomalyKind::Gap { bytes: length }, stamp);
+        }
+        if let State::Tunnel = self.state(way) {
+            if let Some(tunnel) = &mut self.tunnel {
+                tunnel.1.gap(way, length);
+                if let Some(ticket) = tunnel.0.filter(|_| tunnel.1.is_ending()) {
+                    to.tunnel(ticket, &tunnel.1, None, stamp.at);
+                }
+            }
+            return;
+        }
+        let bridged = match self.state(way) {
+            State::Body(left) if length > 0 && length <= *left => {
+                *left -= length;
+                if *left == 0 {
+                    self.body_done(way);
+                }
+                true
+            }
+            State::Chunked(chunks) => chunks.skip(length),
+            State::UntilClose | State::Opaque => true,
+            _ => false,
+        };
+        if !bridged {
+            self.lose(to, link, way, stamp.at);
+        }
+    }
+
+    fn end(&mut self, to: &mut L, link: &Link, way: Direction, end: End, at: Timestamp) {
+        if let Some(tunnel) = &mut self.tunnel {
+            tunnel.1.end(way, at);
+            if let Some(ticket) = tunnel.0 {
+                to.tunnel(ticket, &tunnel.1, None, at);
+            }
+            return;
+        }
+        self.cut_head(to, link, way);
+        match (way, end) {
+            (Direction::ToClient, _) => {
+                let client_first = self.client_ended.is_some_and(|client| client <= at);
+                let silence = if client_first { Silence::ClosedByClient } else { Silence::ClosedByServer };
+                self.silence_all(to, silence, at);
+            }
+            (Direction::ToServer, End::Reset) => self.silence_all(to, Silence::ClosedByClient, at),
+            // A client may close its half and still wait for the answer.
+            (Direction::ToServer, End::Fin) => self.client_ended = Some(at),
+        }
+    }
+
+    fn close(&mut self, to: &mut L, link: &Link, why: Closed, at: Timestamp) {
+        for way in [Direction::ToServer, Direction::ToClient] {
+            self.cut_head(to, link, way);
+        }
+        if let Some(tunnel) = self.tunnel.take() {
+            if let (Some(ticket), tunnel) = *tunnel {
+                to.tunnel(ticket, &tunnel, Some(why), at);
+            }
+        }
+        let silence = match why {
+            Closed::CaptureEnded => Silence::Waiting,
+            Closed::Ended => Silence::ClosedByClient,
+            Closed::Evicted | Closed::Replaced => Silence::NotCaptured,
+        };
+        self.silence_all(to, silence, at);
+    }
+
+    fn anomaly(&mut self, to: &mut L, link: &Link, kind: AnomalyKind, stamp: Stamp) {
+        to.anomaly(link, kind, stamp);
+    }
+
+    fn opened(&mut self, to: &mut L, link: &Link, opening: Opening, at: Timestamp) {
+        if opening == Opening::Middle {
+            self.client = State::Lost;
+            self.server = State::Lost;
+            self.begun = true;
+        }
+        to.opened(link, opening, at);
+    }
+
+    fn needs_order(&self) -> bool {
+        !matches!(self.server, State::Tunnel | State::Opaque)
+    }
+
+    fn side(bytes: &[u8]) -> i8 {
+        if is_response(bytes) { -1 } else { i8::from(is_request(bytes)) }
+    }
+
+    fn memory(&self) -> usize {
+        let head = |state: &State| match state {
+            State::Head(head) => head.bytes.capacity() + size_of::<PartialHead>(),
+            _ => 0,
+        };
+        let outstanding =
+            if self.outstanding.spilled() { self.outstanding.capacity() * size_of::<Exchange>() } else { 0 };
+        head(&self.client) + head(&self.server) + outstanding + self.tunnel.as_ref().map_or(0, |_| size_of::<Tunnel>())
+    }
+
+    fn is_precious(&self) -> bool {
+        self.tunnel.is_some() || self.outstanding.iter().any(|exchange| matches!(exchange.kind, Kind::Upgrade(_)))
+    }
+}
+
+impl<L: Listener> Dialogue<L> {
+    fn state(&mut self, way: Direction) -> &mut State {
+        match way {
+            Direction::ToServer => &mut self.client,
+            Direction::ToClient => &mut self.server,
+        }
+    }
+
+    /// Takes some of the client's bytes; `None` to wait for the server.
+    fn client_bytes(&mut self, to: &mut L, link: &Link, bytes: &[u8], stamp: Stamp) -> Option<usize> {
+        match &self.client {
+            State::Waiting => None,
+            State::Lost if !is_request(bytes) => Some(bytes.len()),
+            State::Start | State::Head(_) | State::Lost => Some(self.head(to, link, Direction::ToServer, bytes, stamp)),
+            _ => Some(self.follow(to, link, Direction::ToServer, bytes, stamp)),
+        }
+    }
+
+    /// Takes some of the server's bytes.
+    fn server_bytes(&mut self, to: &mut L, link: &Link, bytes: &[u8], stamp: Stamp) -> Option<usize> {
+        match &self.server {
+            State::Lost if !is_response(bytes) => Some(bytes.len()),
+            State::Start | State::Head(_) | State::Lost => Some(self.head(to, link, Direction::ToClient, bytes, stamp)),
+            _ => Some(self.follow(to, link, Direction::ToClient, bytes, stamp)),
+        }
+    }
+
+    /// Bytes outside heads.
+    fn follow(&mut self, to: &mut L, link: &Link, way: Direction, bytes: &[u8], stamp: Stamp) -> usize {
+        let length = bytes.len();
+        match self.state(way) {
+            State::Body(left) => {
+                let taken = usize::try_from(*left).unwrap_or(usize::MAX).min(length);
+                *left -= taken as u64;
+                let done = *left == 0;
+                self.show(to, way, &bytes[..taken]);
+                if done {
+                    self.body_done(way);
+                }
+                taken
+            }
+            State::Chunked(chunks) => {
+                let step = chunks.follow(bytes);
+                let taken = if let Step::Ended(end) = step { end } else { length };
+                self.show(to, way, &bytes[..taken]);
+                match step {
+                    Step::More => {}
+                    Step::Ended(_) => self.body_done(way),
+                    Step::Bad => {
+                        to.anomaly(link, AnomalyKind::NotHttp("chunked body"), stamp);
+                        self.lose(to, link, way, stamp.at);
+                    }
+                }
+                taken
+            }
+            State::UntilClose => {
+                self.show(to, way, bytes);
+                length
+            }
+            State::Tunnel => {
+                if let Some(wrong) = self.tunnel.as_mut().and_then(|tunnel| tunnel.1.bytes(way, bytes, stamp)) {
+                    to.anomaly(link, AnomalyKind::WebSocketFrame(wrong), stamp);
+                }
+                length
+            }
+            _ => length,
+        }
+    }
+
+    fn show(&mut self, to: &mut L, way: Direction, bytes: &[u8]) {
+        let Some((ticket, left)) = self.showing.as_mut().filter(|_| way == Direction::ToClient) else { return };
+        let shown = bytes.len().min(usize::from(*left));
+        to.body(*ticket, &bytes[..shown]);
+        *left -= u16::try_from(shown).unwrap_or(*left);
+        if *left == 0 {
+            self.showing = None;
+        }
+    }
+
+    /// A message's body is complete.
+    fn body_done(&mut self, way: Direction) {
+        match way {
+            Direction::ToServer => {
+                let waits = self.outstanding.last().is_some_and(|last| last.kind.waits());
+                self.client = if waits { State::Waiting } else { State::Start };
+            }
+            Direction::ToClient => {
+                self.server = State::Start;
+                self.showing = None;
+            }
+        }
+    }
+
+    /// Collects a head until its end has come, then reads it. Says how many of `bytes` it took.
+    fn head(&mut self, to: &mut L, link: &Link, way: Direction, bytes: &[u8], stamp: Stamp) -> usize {
+        let State::Head(mut partial) = std::mem::take(self.state(way)) else {
+            return self.read_head(to, link, way, bytes, 0, stamp).unwrap_or_else(|| {
+                *self.state(way) = State::Head(Box::new(PartialHead { bytes: bytes.to_vec(), stamp }));
+                bytes.len()
+            });
+        };
+        let before = partial.bytes.len();
+        partial.bytes.extend_from_slice(bytes);
+        match self.read_head(to, link, way, &partial.bytes, before, partial.stamp) {
+            Some(end) => end.saturating_sub(before),
+            None => {
+                *self.state(way) = State::Head(partial);
+                bytes.len()
+            }
+        }
+    }
+
+    /// Reads a head from its first byte; `None` while its end has not come. Says where what it read ends.
+    fn read_head(
+        &mut self,
+        to: &mut L,
+        link: &Link,
+        way: Direction,
+        bytes: &[u8],
+        scanned: usize,
+        stamp: Stamp,
+    ) -> Option<usize> {
+        match way {
+            Direction::ToServer if !self.begun => match preface::look(bytes) {
+                Preface::Http => {}
+                preface => return self.preface(to, link, &preface, bytes, stamp),
+            },
+            Direction::ToServer => {}
+            Direction::ToClient if is_response(bytes) => {}
+            Direction::ToClient if RESPONSE.starts_with(bytes) => return None,
+            Direction::ToClient => {
+                self.not_http(to, link, way, "response", stamp);
+                return Some(bytes.len());
+            }
+        }
+        // Empty lines before a request are to be ignored (RFC 9112 2.2).
+        let blank = bytes.iter().take_while(|byte| matches!(byte, b'\r' | b'\n')).count();
+        let Some(end) = head::end(&bytes[blank..], scanned.saturating_sub(blank)).map(|end| blank + end) else {
+            if bytes.len() <= MAX_HEAD {
+                return None;
+            }
+            to.anomaly(link, AnomalyKind::HeadTooLarge, stamp);
+            self.lose(to, link, way, stamp.at);
+            return Some(bytes.len());
+        };
+        let raw = &bytes[blank..end];
+        let read = match way {
+            Direction::ToServer => head::request(raw, stamp, true, |head| self.request(to, link, head)),
+            Direction::ToClient => head::response(raw, stamp, true, |head| self.response(to, link, head)),
+        };
+        if read.is_none() {
+            self.not_http(to, link, way, "head", stamp);
+        }
+        Some(end)
+    }
+
+    /// The connection does not begin with a request.
+    fn preface(&mut self, to: &mut L, link: &Link, preface: &Preface, bytes: &[u8], stamp: Stamp) -> Option<usize> {
+        match *preface {
+            Preface::Short => return None,
+            Preface::Proxy(length, source) => {
+                self.forwarded_for = source.map(Box::new);
+                return Some(length);
+            }
+            Preface::Tls => {
+                let record = bytes.get(3..5).map(|length| usize::from(u16::from_be_bytes([length[0], length[1]])));
+                if record.is_none_or(|length| bytes.len() < 5 + length.min(MAX_HEAD / 4)) {
+                    return None;
+                }
+                self.tls(to, link, bytes, stamp);
+            }
+            Preface::Http2 => to.anomaly(link, AnomalyKind::Http2, stamp),
+            Preface::Other | Preface::Http => {}
+        }
+        self.opaque();
+        Some(bytes.len())
+    }
+
+    fn tls(&mut self, to: &mut L, link: &Link, bytes: &[u8], stamp: Stamp) {
+        let (server_name, alpn) = preface::client_hello(bytes);
+        to.anomaly(link, AnomalyKind::Tls { server_name, alpn }, stamp);
+        self.opaque();
+    }
+
+    fn opaque(&mut self) {
+        self.client = State::Opaque;
+        self.server = State::Opaque;
+    }
+
+    /// Bytes that are no HTTP/1 message where one should begin.
+    fn not_http(&mut self, to: &mut L, link: &Link, way: Direction, what: &'static str, stamp: Stamp) {
+        if !self.begun {
+            self.opaque();
+            return;
+        }
+        to.anomaly(link, AnomalyKind::NotHttp(what), stamp);
+        self.lose(to, link, way, stamp.at);
+    }
+
+    fn request(&mut self, to: &mut L, link: &Link, head: &RequestHead<'_>) {
+        self.begun = true;
+        let forwarded_for = self.forwarded_for.as_deref().copied();
+        let ticket = to.request(link, head, forwarded_for);
+        let kind = Kind::of(head);
+        self.outstanding.push(Exchange { ticket, kind, sequence: head.stamp.sequence });
+        if self.outstanding.len() > MAX_OUTSTANDING {
+            to.anomaly(link, AnomalyKind::NotHttp("pipeline without answers"), head.stamp);
+            self.silence_all(to, Silence::NotCaptured, head.stamp.at);
+            self.opaque();
+            return;
+        }
+        match head.framing() {
+            _ if !head.complete => self.client = if kind.waits() { State::Waiting } else { State::Lost },
+            Framing::Length(0) => self.body_done(Direction::ToServer),
+            Framing::Length(length) => self.client = State::Body(length),
+            Framing::Chunked => self.client = State::Chunked(Chunked::START),
+            Framing::UntilClose | Framing::Contradiction => {
+                to.anomaly(link, AnomalyKind::NotHttp("framing of a request"), head.stamp);
+                self.lose(to, link, Direction::ToServer, head.stamp.at);
+            }
+        }
+    }
+
+    /// The request that a response answers.
+    fn answered(&mut self, stamp: Stamp) -> Option<Exchange> {
+        let front = *self.outstanding.first()?;
+        if front.kind != Kind::Unknown {
+            return Some(self.outstanding.remove(0));
+        }
+        // Requests are missing here. The response is that of the next one seen if it came after the server had it.
+        let next = *self.outstanding.get(1)?;
+        let had = stamp.acknowledgment?.wrapping_sub(next.sequence).cast_signed() > 0;
+        if had {
+            self.outstanding.drain(..2);
+        }
+        had.then_some(next)
+    }
+
+    fn response(&mut self, to: &mut L, link: &Link, head: &ResponseHead<'_>) {
+        self.begun = true;
+        self.server = State::Start;
+        if matches!(head.status, 100 | 102..=199) {
+            return;
+        }
+        let exchange = self.answered(head.stamp);
+        if let Some(ticket) = exchange.and_then(|exchange| exchange.ticket) {
+            to.response(ticket, head);
+        }
+        let kind = exchange.map_or(Kind::Plain, |exchange| exchange.kind);
+        match (head.status, kind) {
+            (101, _) => return self.switch(to, exchange, head),
+            (200..=299, Kind::Connect) => return *self = Self::default(),
+            _ => {}
+        }
+        if let (State::Waiting, true) = (&self.client, exchange.is_some()) {
+            self.client = State::Start;
+        }
+        if let (Some(ticket), Kind::Upgrade(_)) = (exchange.and_then(|exchange| exchange.ticket), kind) {
+            self.showing = Some((ticket, BODY_SHOWN));
+        }
+        match head.framing() {
+            _ if !head.complete => self.server = State::Lost,
+            _ if kind == Kind::Head => self.body_done(Direction::ToClient),
+            Framing::Length(0) => self.body_done(Direction::ToClient),
+            Framing::Length(length) => self.server = State::Body(length),
+            Framing::Chunked => self.server = State::Chunked(Chunked::START),
+            Framing::UntilClose => self.server = State::UntilClose,
+            Framing::Contradiction => {
+                to.anomaly(link, AnomalyKind::NotHttp("framing of a response"), head.stamp);
+                self.lose(to, link, Direction::ToClient, head.stamp.at);
+            }
+        }
+    }
+
+    /// 101: from here on both directions speak another protocol (RFC 9110 15.2.2).
+    fn switch(&mut self, to: &mut L, exchange: Option<Exchange>, head: &ResponseHead<'_>) {
+        let websocket = match exchange.map(|exchange| exchange.kind) {
+            Some(Kind::Upgrade(websocket)) => websocket,
+            _ => head::values(head.fields, "upgrade").any(|value| value.eq_ignore_ascii_case(b"websocket")),
+        };
+        let mut tunnel = Tunnel::new(head.stamp.at, websocket);
+        if !head.complete {
+            tunnel.gap(Direction::ToClient, 0);
+        }
+        if self.missed || !matches!(self.client, State::Waiting) {
+            tunnel.gap(Direction::ToServer, 0);
+        }
+        self.silence_all(to, Silence::NotCaptured, head.stamp.at);
+        self.client = State::Tunnel;
+        self.server = State::Tunnel;
+        self.tunnel = Some(Box::new((exchange.and_then(|exchange| exchange.ticket), tunnel)));
+    }
+
+    /// Message boundaries are no longer known.
+    fn lose(&mut self, to: &mut L, link: &Link, way: Direction, at: Timestamp) {
+        self.cut_head(to, link, way);
+        match way {
+            Direction::ToServer if matches!(self.client, State::Waiting) => self.missed = true,
+            Direction::ToServer => {
+                self.client = State::Lost;
+                if self.outstanding.last().is_none_or(|last| last.kind != Kind::Unknown) {
+                    self.outstanding.push(Exchange { ticket: None, kind: Kind::Unknown, sequence: 0 });
+                }
+            }
+            Direction::ToClient if matches!(self.server, State::Tunnel) => {}
+            Direction::ToClient => {
+                self.server = State::Lost;
+                self.showing = None;
+                self.silence_all(to, Silence::NotCaptured, at);
+            }
+        }
+    }
+
+    /// Reads what is there of a head whose rest will not come.
+    fn cut_head(&mut self, to: &mut L, link: &Link, way: Direction) {
+        if !matches!(self.state(way), State::Head(_)) {
+            return;
+        }
+        let State::Head(partial) = std::mem::take(self.state(way)) else { return };
+        let stamp = partial.stamp;
+        if way == Direction::ToServer && !self.begun && preface::look(&partial.bytes) == Preface::Tls {
+            return self.tls(to, link, &partial.bytes, stamp);
+        }
+        *self.state(way) = State::Lost;
+        let Some(raw) = head::closed(&partial.bytes) else { return };
+        match way {
+            Direction::ToServer => head::request(&raw, stamp, false, |head| self.request(to, link, head)),
+            Direction::ToClient => head::response(&raw, stamp, false, |head| self.response(to, link, head)),
+        };
+    }
+
+    fn silence_all(&mut self, to: &mut L, silence: Silence, at: Timestamp) {
+        for exchange in std::mem::take(&mut self.outstanding) {
+            if let Some(ticket) = exchange.ticket {
+                to.unanswered(ticket, silence, at);
+            }
+        }
+        if let State::Waiting = self.client {
+            self.client = State::Lost;
+        }
+    }
+}
+
+impl Kind {
+    fn of(head: &RequestHead<'_>) -> Self {
+        if head.is_upgrade_like() {
+            let websocket = |value: &[u8]| value.to_ascii_lowercase().windows(9).any(|part| part == b"websocket");
+            let key = head::has(head.fields, "sec-websocket-key");
+            return Self::Upgrade(key || head::values(head.fields, "upgrade").any(websocket));
+        }
+        match head.method {
+            "HEAD" => Self::Head,
+            "CONNECT" => Self::Connect,
+            _ => Self::Plain,
+        }
+    }
+
+    /// Whether what the client sends next may belong to another protocol.
+    fn waits(self) -> bool {
+        matches!(self, Self::Upgrade(_) | Self::Connect)
+    }
+}
+
+const RESPONSE: &[u8] = b"HTTP/1.";
+
+fn is_response(bytes: &[u8]) -> bool {
+    bytes.starts_with(RESPONSE)
+}
+
+/// Whether bytes begin like a request line. Only a guess: used where no better knowledge is.
+fn is_request(bytes: &[u8]) -> bool {
+    const METHODS: [&[u8]; 9] =
+        [b"GET ", b"POST ", b"PUT ", b"HEAD ", b"DELETE ", b"OPTIONS ", b"PATCH ", b"CONNECT ", b"TRACE "];
+    METHODS.iter().any(|method| bytes.starts_with(method))
+}

@@ -1,0 +1,46 @@
+//! HTTP/1 on one connection (RFC 9112): finds every request and response head, pairs them, skips bodies, and follows
+//! the tunnel behind a 101. What the heads mean is left to the [`Listener`].
+
+mod chunked;
+mod dialogue;
+pub mod head;
+mod preface;
+mod tunnel;
+mod websocket;
+
+use std::net::SocketAddr;
+
+pub use self::{
+    dialogue::Dialogue,
+    head::{RequestHead, ResponseHead},
+    tunnel::Tunnel,
+};
+use super::{
+    anomaly::AnomalyKind,
+    event::Silence,
+    tcp::{Closed, Link, Opening, Stamp},
+    time::Timestamp,
+};
+
+/// What a listener wants to know a request by.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct Ticket(pub u64);
+
+/// What hears of heads, answers and tunnels. Calls about one exchange carry the ticket that its request was given.
+pub trait Listener {
+    /// A request head; `None` when nothing more about it is wanted. `forwarded_for` is the client that a PROXY protocol
+    /// header named.
+    fn request(&mut self, link: &Link, head: &RequestHead<'_>, forwarded_for: Option<SocketAddr>) -> Option<Ticket>;
+    /// A final response, or 101.
+    fn response(&mut self, ticket: Ticket, head: &ResponseHead<'_>);
+    /// The first bytes of a final response's body.
+    fn body(&mut self, ticket: Ticket, bytes: &[u8]);
+    /// There is no final response, and why.
+    fn unanswered(&mut self, ticket: Ticket, silence: Silence, at: Timestamp);
+    /// The tunnel of an exchange changed its state: a side ended it, or (`why`) it leaves the table.
+    fn tunnel(&mut self, ticket: Ticket, tunnel: &Tunnel, why: Option<Closed>, at: Timestamp);
+    /// A connection was opened.
+    fn opened(&mut self, link: &Link, opening: Opening, at: Timestamp);
+    /// Something odd.
+    fn anomaly(&mut self, link: &Link, kind: AnomalyKind, stamp: Stamp);
+}

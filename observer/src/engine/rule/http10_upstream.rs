@@ -1,0 +1,46 @@
+//! `http10-upstream`: a proxy sent an upgrade on as HTTP/1.0, in which a server must ignore Upgrade (RFC 9110 7.8). Some
+//! origins answer 101 all the same; then it is only a warning.
+
+use super::{
+    super::{
+        alert::{Alert, Details, Level, RuleId},
+        attempt::Decided,
+        event::{Endpoint, Hop, HttpVersion, Outcome, Product, Request},
+        handshake::field::UpgradeRequest,
+    },
+    alert, call, lone_upstream, path, steps,
+};
+
+pub(super) fn check(decided: &Decided) -> Option<Alert> {
+    let (request, by, product) = find(decided)?;
+    let attempt = &decided.attempt;
+    let level = if attempt.outcome == Outcome::Upgraded { Level::Warning } else { Level::Error };
+    let message = format!(
+        "{} sent the upgrade of {} upstream as HTTP/1.0, which has no upgrade.",
+        call(product.as_ref(), &by),
+        path(attempt)
+    );
+    let alert = alert(RuleId::Http10Upstream, level, request.at, attempt, message, Details::Http10 { by });
+    Some(Alert { product, ..alert })
+}
+
+/// The first request that went upstream as HTTP/1.0, and the proxy that sent it.
+pub(super) fn find(decided: &Decided) -> Option<(&Request, Endpoint, Option<Product>)> {
+    if decided.denied || !decided.uniform {
+        return None;
+    }
+    let attempt = &decided.attempt;
+    let lowered = steps(attempt).find(|step| {
+        step.before.is_upgrade()
+            && !step.before.is_offer()
+            && step.before.version == HttpVersion::Http11
+            && step.after.version == HttpVersion::Http10
+    });
+    if let Some(step) = lowered {
+        return Some((step.after, step.down.server.clone(), step.down.product.clone()));
+    }
+    let (hop, request): (&Hop, _) = lone_upstream(attempt)?;
+    let upgrade = request.is_upgrade() && !request.is_offer() || request.key().is_some();
+    let old = request.version == HttpVersion::Http10 && upgrade && !decided.maybe_side;
+    old.then(|| (request, hop.client.clone(), None))
+}

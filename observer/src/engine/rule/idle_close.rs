@@ -1,0 +1,99 @@
+//! `idle-close`: a proxy cut a silent tunnel: no Close frame, no FIN or RST from a peer before its own.
+
+use std::{sync::Arc, time::Duration};
+
+use super::{
+    super::{
+        Config,
+        alert::{Alert, Details, IdleTimer, Level, RuleId},
+        attempt::{Ended, Group, SAME_IDLE},
+        event::{ClosedBy, Endpoint, Role},
+    },
+    alert, call, path, product_at,
+};
+
+/// How far before a timer's nominal time a proxy may act on it: nginx reuses timers within 300 ms.
+const EARLY: Duration = Duration::from_millis(500);
+/// How far after.
+const LATE: Duration = Duration::from_secs(1);
+
+/// Known defaults, shortest first.
+const TIMERS: [IdleTimer; 9] = [
+    timer("HAProxy", "timeout client/server (Debian's haproxy.cfg)", 50),
+    timer("Heroku", "router idle timeout", 55),
+    timer("nginx", "proxy_read_timeout", 60),
+    timer("Apache", "Timeout", 60),
+    timer("AWS ALB", "idle_timeout", 60),
+    timer("Cloudflare", "proxy idle timeout", 100),
+    timer("Traefik", "respondingTimeouts.idleTimeout", 180),
+    timer("Azure Load Balancer", "idle timeout", 240),
+    timer("Envoy", "stream_idle_timeout", 300),
+];
+
+const fn timer(product: &'static str, name: &'static str, seconds: u64) -> IdleTimer {
+    IdleTimer { product, name, after: Duration::from_secs(seconds) }
+}
+
+/// Known timers near an idle time.
+fn candidates(idle: Duration) -> Vec<IdleTimer> {
+    let near = |timer: &&IdleTimer| idle + EARLY >= timer.after && idle <= timer.after + LATE;
+    TIMERS.iter().filter(near).copied().collect()
+}
+
+/// Whether a tunnel that its proxy closed was silent long enough to speak of.
+pub(super) fn is_idle(ended: &Ended, config: &Config) -> bool {
+    !ended.had_close && !ended.tunnel.incomplete && ended.tunnel.idle >= config.idle_min
+}
+
+/// Whether a timer explains the end of one of several tunnels that ended together: all of them were silent for the same
+/// time, or this one for a time that its proxy, or a known product, keeps.
+pub(super) fn is_by_timer(ended: &Ended, group: &Group, config: &Config) -> bool {
+    let alike = |other: &Ended| other.tunnel.idle.abs_diff(ended.tunnel.idle) <= SAME_IDLE;
+    let known = ended.repeated || !candidates(ended.tunnel.idle).is_empty() || group.members.iter().all(alike);
+    is_idle(ended, config) && known
+}
+
+pub(super) fn check(ended: &Ended, group: &Group) -> Alert {
+    let tunnel = &ended.tunnel;
+    let mut candidates = candidates(tunnel.idle);
+    let by = Endpoint::Ip(group.by);
+    let product = product_at(&tunnel.attempt, &by);
+    if let Some(product) = &product {
+        candidates.sort_by_key(|timer| timer.product != product.name.as_str());
+    }
+    let certain = ended.repeated || !candidates.is_empty();
+    let heartbeat = tunnel.pings + tunnel.pongs > 0;
+    let message = format!(
+        "{} closed the tunnel of {} after {:.1} s of silence{}.",
+        call(product.as_ref(), &by),
+        path(&tunnel.attempt),
+        tunnel.idle.as_secs_f64(),
+        if heartbeat { "; its heartbeats are too far apart" } else { "; no heartbeat was seen" }
+    );
+    let level = if certain { Level::Error } else { Level::Warning };
+    let details = Details::IdleClose { idle: tunnel.idle, by, heartbeat, candidates, certain };
+    let alert = alert(RuleId::IdleClose, level, tunnel.ended_at, &tunnel.attempt, message, details);
+    Alert { product, ..alert }
+}
+
+/// Only the upstream side was seen, and the proxy closed it at a time that a known product keeps. Its client may have
+/// asked for it, unseen: no more than a notice.
+pub(super) fn check_one_sided(ended: &Ended, config: &Config) -> Option<Alert> {
+    let tunnel = &ended.tunnel;
+    let hop = tunnel.attempt.first();
+    let candidates = candidates(tunnel.idle);
+    let silent = tunnel.closed_by == ClosedBy::Unknown && !tunnel.still_open && is_idle(ended, config);
+    if !silent || !ended.one_sided || hop.role != Role::Upstream || candidates.is_empty() {
+        return None;
+    }
+    let by = hop.client.clone();
+    let message = format!(
+        "The proxy at {by} closed the tunnel of {} after {:.1} s of silence, which fits a known timer; its client's side was not captured.",
+        path(&tunnel.attempt),
+        tunnel.idle.as_secs_f64()
+    );
+    let heartbeat = tunnel.pings + tunnel.pongs > 0;
+    let details = Details::IdleClose { idle: tunnel.idle, by, heartbeat, candidates, certain: false };
+    let attempt = Arc::clone(&tunnel.attempt);
+    Some(alert(RuleId::IdleClose, Level::Notice, tunnel.ended_at, &attempt, message, details))
+}

@@ -1,0 +1,27 @@
+//! `mass-close`: a proxy closed several tunnels at one moment that no idle timer explains: a reload, a restart, a deploy.
+
+use std::sync::Arc;
+
+use super::{
+    super::{
+        alert::{Alert, Details, Level, RuleId},
+        attempt::{Ended, Group},
+        event::Endpoint,
+    },
+    alert, call, product_at,
+};
+
+pub(super) fn check(members: &[&Ended], group: &Group) -> Alert {
+    let (first, last) = (&members[0].tunnel, &members[members.len() - 1].tunnel);
+    let by = Endpoint::Ip(group.by);
+    let product = product_at(&first.attempt, &by);
+    let message = format!(
+        "{} closed {} tunnels at one moment, whatever their traffic: a reload or restart does that.",
+        call(product.as_ref(), &by),
+        members.len()
+    );
+    let tunnels = members.iter().map(|member| Arc::clone(&member.tunnel.attempt)).collect();
+    let details = Details::MassClose { by, tunnels, within: last.ended_at.since(first.ended_at) };
+    let alert = alert(RuleId::MassClose, Level::Warning, last.ended_at, &first.attempt, message, details);
+    Alert { product, ..alert }
+}

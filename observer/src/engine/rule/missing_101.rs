@@ -1,0 +1,181 @@
+//! `missing-101`: an upgrade attempt ended, and no 101 reached the client. Says who answered and why.
+
+use super::{
+    super::{
+        Config,
+        alert::{Alert, AnsweredBy, Cause, Details, Level, RuleId},
+        attempt::Decided,
+        event::{Endpoint, Fields, Hop, Outcome, Request, Response, Role, Silence},
+        handshake::field::{self, UpgradeRequest},
+    },
+    alert, call, http10_upstream, lone_upstream, path, product_at, upgrade_headers_dropped,
+};
+
+/// Why, who answered, and whom to look at.
+struct Finding {
+    cause: Cause,
+    answered_by: AnsweredBy,
+    by: Option<Endpoint>,
+}
+
+pub(super) fn check(decided: &Decided, config: &Config) -> Option<Alert> {
+    let attempt = &decided.attempt;
+    let client = attempt.first();
+    let request = client.request.as_ref()?;
+    let asked = request.is_upgrade() || (request.key().is_some() && !decided.maybe_side);
+    let broken = matches!(attempt.outcome, Outcome::Refused | Outcome::Failed);
+    if !asked || request.is_offer() || !broken {
+        return None;
+    }
+    if client.silence == Some(Silence::ClosedByClient) && decided.waited < config.answer_timeout {
+        return None;
+    }
+    let Finding { cause, answered_by, by } = find(decided, request);
+    let status: Vec<_> = attempt.path().map(|hop| hop.response.as_ref().map(|response| response.status)).collect();
+    let message = sentence(decided, cause, by.as_ref(), status[0]);
+    let product = by.as_ref().and_then(|by| product_at(attempt, by)).or_else(|| client.product.clone());
+    let details = Details::Missing101 { status, answered_by, cause, by };
+    let alert = alert(RuleId::Missing101, Level::Error, attempt.decided_at, attempt, message, details);
+    Some(Alert { product, ..alert })
+}
+
+fn find(decided: &Decided, request: &Request) -> Finding {
+    let path: Vec<_> = decided.attempt.path().collect();
+    let (client, last) = (path[0], path[path.len() - 1]);
+    let answered = client.response.as_ref();
+    if !decided.uniform {
+        return Finding { cause: Cause::Unknown, answered_by: AnsweredBy::Unknown, by: None };
+    }
+    if let Some(lost) = path.iter().skip(1).position(|hop| status(hop) == Some(101)) {
+        let answered_by = if answered.is_some() { AnsweredBy::Proxy } else { AnsweredBy::Nobody };
+        return Finding { cause: Cause::RelayLost, answered_by, by: Some(path[lost].server.clone()) };
+    }
+    if let Some(drop) = upgrade_headers_dropped::find(decided) {
+        return Finding { cause: Cause::HeadersDropped, answered_by: relayed(client, last), by: Some(drop.by) };
+    }
+    if field::defect(request).is_some() {
+        return Finding {
+            cause: Cause::ClientMalformed,
+            answered_by: relayed(client, last),
+            by: Some(client.client.clone()),
+        };
+    }
+    if path.len() > 1 || lone_upstream(&decided.attempt).is_some() {
+        forwarded(decided, client, last)
+    } else {
+        alone(decided, client)
+    }
+}
+
+fn status(hop: &Hop) -> Option<u16> {
+    hop.response.as_ref().map(|response| response.status)
+}
+
+/// Who gave the answer that the client got.
+fn relayed(client: &Hop, last: &Hop) -> AnsweredBy {
+    match (status(client), status(last)) {
+        (None, _) => AnsweredBy::Nobody,
+        _ if client.role == Role::Only => AnsweredBy::Unknown,
+        (Some(one), Some(other)) if one == other => AnsweredBy::Origin,
+        _ => AnsweredBy::Proxy,
+    }
+}
+
+/// The request was seen on its way to the origin.
+fn forwarded(decided: &Decided, client: &Hop, last: &Hop) -> Finding {
+    let answered_by = relayed(client, last);
+    let at_origin = |cause| Finding { cause, answered_by, by: Some(last.server.clone()) };
+    let Some(response) = &last.response else {
+        return match last.silence {
+            Some(Silence::Refused) => at_origin(Cause::UpstreamRefused),
+            Some(Silence::Unreachable) => at_origin(Cause::UpstreamUnreachable),
+            Some(Silence::ClosedByServer) => at_origin(Cause::UpstreamClosed),
+            Some(Silence::NotCaptured) | None => Finding { cause: Cause::Unknown, answered_by, by: None },
+            Some(Silence::Waiting | Silence::ClosedByClient) => at_origin(Cause::UpstreamSilent),
+        };
+    };
+    if let Some(cause) = by_status(last.request.as_ref(), response) {
+        return at_origin(cause);
+    }
+    if let Some((_, by, _)) = http10_upstream::find(decided) {
+        return Finding { cause: Cause::Http10, answered_by, by: Some(by) };
+    }
+    let whole = last.request.as_ref().is_some_and(|request| request.complete);
+    at_origin(if whole { Cause::OriginRejected } else { Cause::Unknown })
+}
+
+/// Only the client's side was seen.
+fn alone(decided: &Decided, client: &Hop) -> Finding {
+    let proxy = Some(client.server.clone());
+    let Some(response) = &client.response else {
+        let refused = decided.unreachable.map(|(silence, at)| Finding {
+            cause: if silence == Silence::Refused { Cause::UpstreamRefused } else { Cause::UpstreamUnreachable },
+            answered_by: AnsweredBy::Nobody,
+            by: Some(Endpoint::Ip(at)),
+        });
+        return refused.unwrap_or(Finding { cause: Cause::Unknown, answered_by: AnsweredBy::Nobody, by: None });
+    };
+    let own = decided.upstream_seen || decided.own_page.is_some();
+    let answered_by = if own { AnsweredBy::Proxy } else { AnsweredBy::Unknown };
+    if decided.denied {
+        return Finding { cause: Cause::AuthRequired, answered_by: AnsweredBy::Proxy, by: proxy };
+    }
+    if let Some(cause) = by_status(client.request.as_ref(), response) {
+        return Finding { cause, answered_by, by: proxy };
+    }
+    match decided.unreachable {
+        Some((silence, at)) if response.status >= 500 => Finding {
+            cause: if silence == Silence::Refused { Cause::UpstreamRefused } else { Cause::UpstreamUnreachable },
+            answered_by: AnsweredBy::Proxy,
+            by: Some(Endpoint::Ip(at)),
+        },
+        _ if own && matches!(response.status, 502..=504) => {
+            Finding { cause: Cause::UpstreamUnreachable, answered_by, by: proxy }
+        }
+        _ if own => Finding { cause: Cause::NotForwarded, answered_by, by: proxy },
+        _ => Finding { cause: Cause::Unknown, answered_by, by: None },
+    }
+}
+
+/// Causes that the answer itself names.
+fn by_status(request: Option<&Request>, response: &Response) -> Option<Cause> {
+    match response.status {
+        300..=399 => Some(Cause::Redirected),
+        401 | 407 => Some(Cause::AuthRequired),
+        // RFC 6455 4.4: the server lists the versions that it speaks.
+        400..=499 => {
+            let asked = request?.field("sec-websocket-version")?;
+            let mut offered = response.list("sec-websocket-version").peekable();
+            offered.peek()?;
+            (!offered.any(|version| version == asked)).then_some(Cause::VersionUnsupported)
+        }
+        _ => None,
+    }
+}
+
+fn sentence(decided: &Decided, cause: Cause, by: Option<&Endpoint>, status: Option<u16>) -> String {
+    let (attempt, path) = (&decided.attempt, path(&decided.attempt));
+    let got = status.map_or_else(|| "no answer".to_owned(), |status| status.to_string());
+    let who = by.map_or_else(String::new, |by| call(product_at(attempt, by).as_ref(), by));
+    let origin = by.map_or_else(String::new, |by| format!("the origin at {by}"));
+    let why = match cause {
+        Cause::HeadersDropped => format!("{who} did not forward the upgrade"),
+        Cause::Http10 => format!("{who} forwarded it as HTTP/1.0"),
+        Cause::NotForwarded => format!("{who} answered by itself and forwarded nothing"),
+        Cause::UpstreamRefused => format!("{origin} refused the connection"),
+        Cause::UpstreamUnreachable => "the proxy could not reach its origin".to_owned(),
+        Cause::UpstreamSilent => format!("{origin} took the request and did not answer"),
+        Cause::UpstreamClosed => format!("{origin} closed the connection without an answer"),
+        Cause::OriginRejected => format!("{origin} got a proper upgrade request and declined it"),
+        Cause::Redirected => "a redirect, which WebSocket clients do not follow".to_owned(),
+        Cause::AuthRequired => "authentication is required".to_owned(),
+        Cause::VersionUnsupported => "the server does not speak the client's WebSocket version".to_owned(),
+        Cause::RelayLost => format!("the 101 came from upstream, but {who} did not pass it on"),
+        Cause::ClientMalformed => {
+            let defect = attempt.first().request.as_ref().and_then(field::defect);
+            format!("the client's request is no valid handshake: {}", defect.unwrap_or("it is malformed"))
+        }
+        Cause::Unknown => "what happened behind the proxy was not captured".to_owned(),
+    };
+    format!("The upgrade of {path} got {got} instead of 101: {why}.")
+}

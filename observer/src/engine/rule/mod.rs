@@ -1,0 +1,124 @@
+//! The rules: what is right or wrong about a case. One file each; every rule reads facts and accuses only on evidence.
+
+mod abrupt_close;
+mod accept_mismatch;
+mod http10_upstream;
+mod idle_close;
+mod mass_close;
+mod missing_101;
+mod negotiation_altered;
+mod polling_fallback;
+mod upgrade_headers_dropped;
+mod upgrade_injected;
+
+use std::sync::Arc;
+
+use super::{
+    Config,
+    alert::{Alert, Details, Level, RuleId},
+    attempt::{Case, Decided, Ended, Group},
+    event::{Attempt, Endpoint, Hop, Product, Request, Role},
+    handshake::field,
+    time::Timestamp,
+};
+
+/// The alerts of a case, root causes first.
+#[must_use]
+pub fn judge(case: &Case, config: &Config) -> Vec<Alert> {
+    match case {
+        Case::Decided(decided) => handshake(decided, config),
+        Case::Ended(ended) => tunnel(ended, config),
+        Case::Closed(group) => closed(group, config),
+        Case::Fallback(fallback) => vec![polling_fallback::check(fallback)],
+        Case::Anomaly(_) => Vec::new(),
+    }
+}
+
+fn handshake(decided: &Decided, config: &Config) -> Vec<Alert> {
+    let mut alerts = Vec::new();
+    alerts.extend(upgrade_headers_dropped::check(decided));
+    alerts.extend(http10_upstream::check(decided));
+    alerts.extend(upgrade_injected::check(decided));
+    alerts.extend(accept_mismatch::check(decided));
+    alerts.extend(negotiation_altered::check(decided));
+    alerts.extend(missing_101::check(decided, config));
+    alerts
+}
+
+fn tunnel(ended: &Ended, config: &Config) -> Vec<Alert> {
+    let alert = idle_close::check_one_sided(ended, config).or_else(|| abrupt_close::check(ended, config));
+    alert.into_iter().collect()
+}
+
+/// Tunnels that a proxy closed at one moment: by its idle timer, or all together whatever they did.
+fn closed(group: &Group, config: &Config) -> Vec<Alert> {
+    let (idle, other): (Vec<_>, Vec<_>) =
+        group.members.iter().partition(|member| idle_close::is_by_timer(member, group, config));
+    if other.len() > 1 {
+        let mut alerts: Vec<_> = idle.into_iter().map(|member| idle_close::check(member, group)).collect();
+        alerts.push(mass_close::check(&other, group));
+        return alerts;
+    }
+    let judge = |member: &&Ended| {
+        if idle_close::is_idle(member, config) {
+            Some(idle_close::check(member, group))
+        } else {
+            abrupt_close::check(member, config)
+        }
+    };
+    group.members.iter().filter_map(|member| judge(&member)).collect()
+}
+
+/// A hop and the next one on the way, both with their requests: what a proxy got and what it made of it.
+struct Step<'a> {
+    down: &'a Hop,
+    up: &'a Hop,
+    before: &'a Request,
+    after: &'a Request,
+}
+
+/// The steps of the forwarded request's path.
+fn steps(attempt: &Attempt) -> impl Iterator<Item = Step<'_>> {
+    let path: Vec<_> = attempt.path().collect();
+    let pairs: Vec<_> = path.windows(2).map(|pair| (pair[0], pair[1])).collect();
+    pairs
+        .into_iter()
+        .filter_map(|(down, up)| Some(Step { down, up, before: down.request.as_ref()?, after: up.request.as_ref()? }))
+}
+
+/// The only hop, when it was sent by a proxy whose client side was not seen.
+fn lone_upstream(attempt: &Attempt) -> Option<(&Hop, &Request)> {
+    let hop = attempt.first();
+    let alone = attempt.path().count() == 1 && hop.role == Role::Upstream;
+    alone.then_some(hop).zip(hop.request.as_ref())
+}
+
+/// An alert about an attempt.
+fn alert(
+    rule: RuleId,
+    level: Level,
+    at: Timestamp,
+    attempt: &Arc<Attempt>,
+    message: String,
+    details: Details,
+) -> Alert {
+    Alert { rule, level, at, message, attempt: Arc::clone(attempt), product: None, details }
+}
+
+/// How a proxy is called in a sentence: `nginx at 127.0.0.1:80`.
+fn call(product: Option<&Product>, at: &Endpoint) -> String {
+    match product {
+        Some(product) => format!("{} at {at}", product.name.as_str()),
+        None => format!("the proxy at {at}"),
+    }
+}
+
+/// The path that the client asked for, without its query.
+fn path(attempt: &Attempt) -> &str {
+    attempt.first().request.as_ref().map_or("", |request| field::path(&request.target))
+}
+
+/// The product that listens at an endpoint, where the attempt shows it.
+fn product_at(attempt: &Attempt, endpoint: &Endpoint) -> Option<Product> {
+    attempt.hops.iter().find(|hop| hop.server == *endpoint).and_then(|hop| hop.product.clone())
+}

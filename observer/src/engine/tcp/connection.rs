@@ -1,0 +1,476 @@
+//! One connection: two flows, which of them is the client's, and the order between them.
+
+use std::net::SocketAddr;
+
+use smallvec::SmallVec;
+
+use super::{
+    Closed, ConnectionId, Direction, End, Link, Opening, Reader, Stamp,
+    flow::{Flow, Ready, Watched},
+    key::Key,
+};
+use crate::engine::{anomaly::AnomalyKind, packet::Segment, time::Timestamp};
+
+/// A connection and its reader. Sides are 0 (lower end of the key) and 1.
+#[derive(Debug)]
+pub(super) struct Connection<R> {
+    id: ConnectionId,
+    key: Key,
+    flows: [Flow; 2],
+    reader: R,
+    /// The side that opened it, once that is known.
+    client: Option<u8>,
+    reset: Option<(u8, Timestamp)>,
+    touched: bool,
+    announced: bool,
+    closing: bool,
+    timestamp_value: Option<u32>,
+    aliases: Option<Box<SmallVec<[Key; 1]>>>,
+}
+
+/// Something to look at again later.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(super) enum Watch {
+    /// Whether this side's flow still waits at this position.
+    Hole(u8, u64),
+    /// Whether what came with a reset has arrived.
+    Reset,
+    /// Whether the connection can be forgotten.
+    Forget,
+}
+
+/// How long to wait before.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum After {
+    Settle,
+    Patience,
+    Linger,
+}
+
+/// What a step changed that the table must know.
+#[derive(Default, Debug)]
+pub(super) struct News {
+    pub(super) gaps: u64,
+    pub(super) gap_bytes: u64,
+    /// RST in answer to a SYN.
+    pub(super) refused: bool,
+    /// Both initial sequence numbers (client, server), when the second became known.
+    pub(super) initials: Option<(u32, u32)>,
+    /// Nothing more is expected of it.
+    pub(super) over: bool,
+}
+
+impl<R: Reader> Connection<R> {
+    pub(super) fn new(id: ConnectionId, key: Key) -> Self {
+        Self {
+            id,
+            key,
+            flows: [Flow::default(), Flow::default()],
+            reader: R::default(),
+            client: None,
+            reset: None,
+            touched: true,
+            announced: false,
+            closing: false,
+            timestamp_value: None,
+            aliases: None,
+        }
+    }
+
+    pub(super) fn id(&self) -> ConnectionId {
+        self.id
+    }
+
+    pub(super) fn client_side(&self) -> Option<u8> {
+        self.client
+    }
+
+    pub(super) fn memory(&self) -> usize {
+        self.flows[0].memory() + self.flows[1].memory() + self.reader.memory()
+    }
+
+    pub(super) fn keys(&self) -> impl Iterator<Item = Key> {
+        std::iter::once(self.key).chain(self.aliases.iter().flat_map(|keys| keys.iter().copied()))
+    }
+
+    pub(super) fn alias(&mut self, key: Key) {
+        self.aliases.get_or_insert_default().push(key);
+    }
+
+    /// Both initial sequence numbers: the client's and the server's.
+    pub(super) fn initials(&self) -> Option<(u32, u32)> {
+        let client = usize::from(self.client?);
+        Some((self.flows[client].initial?, self.flows[1 - client].initial?))
+    }
+
+    pub(super) fn is_precious(&self) -> bool {
+        self.reader.is_precious()
+    }
+
+    /// Whether it had segments since the last call.
+    pub(super) fn was_touched(&mut self) -> bool {
+        std::mem::take(&mut self.touched)
+    }
+
+    fn ends(&self) -> Option<(SocketAddr, SocketAddr)> {
+        let ends = self.key.ends();
+        let client = usize::from(self.client?);
+        Some((ends[client], ends[1 - client]))
+    }
+
+    fn link(&self) -> Option<Link> {
+        let (client, server) = self.ends()?;
+        Some(Link { id: self.id, client, server })
+    }
+
+    fn way(&self, side: usize) -> Direction {
+        if self.client == u8::try_from(side).ok() { Direction::ToServer } else { Direction::ToClient }
+    }
+
+    /// Whether both see the same bytes, one before and one after NAT: initial sequence numbers alone could be equal in
+    /// made-up traffic, so the client's port or its TCP timestamp must agree as well.
+    pub(super) fn is_twin_of(&self, other: &Self) -> bool {
+        let made_up = self.initials().is_none_or(|(client, server)| client.min(server) < 1 << 16);
+        let ports = self.ends().zip(other.ends()).is_some_and(|(one, two)| one.0.port() == two.0.port());
+        let clocks = self.timestamp_value.is_some_and(|value| value != 0 && other.timestamp_value == Some(value));
+        !made_up && (ports || clocks)
+    }
+
+    /// Whether a segment begins another connection on the same ports.
+    pub(super) fn is_replaced_by(&self, side: usize, segment: &Segment<'_>) -> bool {
+        if !segment.flags.syn() || segment.acknowledgment.is_some() {
+            return false;
+        }
+        let flow = &self.flows[side];
+        match flow.initial {
+            Some(initial) => initial != segment.sequence,
+            // Seen from the middle: a SYN just before what was seen is its own, come late.
+            None if flow.next == 0 => false,
+            None => {
+                let behind = flow.next.wrapping_sub(flow.position(segment.sequence));
+                behind == 0 || behind > 1 << 24
+            }
+        }
+    }
+
+    /// Takes a segment that `side` sent.
+    pub(super) fn segment(&mut self, side: usize, segment: &Segment<'_>, stamp: Stamp, to: &mut R::Listener) -> News {
+        let mut news = News::default();
+        self.touched = true;
+        if segment.flags.syn() {
+            self.syn(side, segment, &mut news);
+        }
+        if let Some(acknowledgment) = segment.acknowledgment {
+            self.flows[1 - side].acknowledge(acknowledgment);
+        }
+        if segment.flags.rst() {
+            self.rst(side, stamp, to, &mut news);
+            return news;
+        }
+        let first = segment.sequence.wrapping_add(u32::from(segment.flags.syn()));
+        if segment.wire_payload > 0 {
+            self.payload(side, first, segment, stamp, to);
+        } else if !self.flows[side].started {
+            self.flows[side].anchor(first);
+        }
+        if segment.flags.fin() {
+            let flow = &mut self.flows[side];
+            let position = flow.position(first) + u64::from(segment.wire_payload);
+            if flow.fin.is_none_or(|(_, at)| stamp.at < at) {
+                flow.fin = Some((position, stamp.at));
+            }
+        }
+        self.announce(stamp.at, to);
+        self.pump(to, &mut news);
+        news
+    }
+
+    fn syn(&mut self, side: usize, segment: &Segment<'_>, news: &mut News) {
+        let client = if segment.acknowledgment.is_some() { 1 - side } else { side };
+        self.client = u8::try_from(client).ok();
+        if client == side && self.timestamp_value.is_none() {
+            self.timestamp_value = segment.timestamp_value;
+        }
+        let flow = &mut self.flows[side];
+        if flow.initial.is_some() {
+            return;
+        }
+        flow.initial = Some(segment.sequence);
+        if !flow.started {
+            let acked = flow.acked;
+            flow.start(segment.sequence.wrapping_add(1));
+            if flow.heard {
+                #[expect(clippy::cast_possible_truncation, reason = "the low 32 bits are the sequence number")]
+                let acked = acked as u32;
+                flow.acked = flow.position(acked);
+            }
+        }
+        news.initials = self.initials();
+    }
+
+    fn rst(&mut self, side: usize, stamp: Stamp, to: &mut R::Listener, news: &mut News) {
+        let opening = !self.flows[side].started && self.client == u8::try_from(1 - side).ok();
+        if opening && self.flows[1 - side].is_clear() && !self.flows[side].heard {
+            if let Some(link) = self.link() {
+                self.reader.opened(to, &link, Opening::Syn, stamp.at);
+                self.reader.opened(to, &link, Opening::Refused, stamp.at);
+            }
+            news.refused = true;
+        } else if self.reset.is_none_or(|(_, at)| stamp.at < at) {
+            self.reset = u8::try_from(side).ok().map(|side| (side, stamp.at));
+        }
+    }
+
+    fn payload(&mut self, side: usize, first: u32, segment: &Segment<'_>, stamp: Stamp, to: &mut R::Listener) {
+        let stamp = Stamp { sequence: first, ..stamp };
+        let length = u64::from(segment.wire_payload);
+        let ready = self.may_read(side, segment.acknowledgment);
+        let flow = &mut self.flows[side];
+        if !flow.started {
+            flow.anchor(first);
+        }
+        let start = flow.position(first);
+        if flow.started && start + length <= flow.next {
+            return;
+        }
+        let whole = segment.payload.len() == segment.wire_payload as usize;
+        let next = start == flow.next && flow.started && flow.is_clear() && !flow.stalled;
+        if ready && whole && next {
+            if let Some(link) = self.link() {
+                let taken = self.reader.bytes(to, &link, self.way(side), segment.payload, stamp);
+                let flow = &mut self.flows[side];
+                flow.next += taken as u64;
+                flow.stalled = taken < segment.payload.len();
+                if flow.stalled {
+                    flow.keep(start, segment.payload, length, stamp);
+                }
+                // The other direction's reader may have waited for this.
+                self.flows[1 - side].stalled = false;
+                return;
+            }
+        }
+        if self.flows[side].keep(start, segment.payload, length, stamp) {
+            if let Some(link) = self.link() {
+                self.reader.anomaly(to, &link, AnomalyKind::ConflictingOverlap, stamp);
+            }
+        }
+    }
+
+    /// Whether bytes of `side` that acknowledge `acknowledgment` may be read yet. What a server says in answer to a
+    /// request is read after that request, also when frames come out of order.
+    fn may_read(&self, side: usize, acknowledgment: Option<u32>) -> bool {
+        let Some(client) = self.client else { return false };
+        if usize::from(client) == side || !self.reader.needs_order() {
+            return true;
+        }
+        let flow = &self.flows[usize::from(client)];
+        if flow.stalled {
+            return true;
+        }
+        let Some(acknowledgment) = acknowledgment else { return true };
+        let answered = flow.position(acknowledgment);
+        let fin = flow.fin.is_some_and(|(fin, _)| answered == fin + 1);
+        flow.started && answered <= flow.next + u64::from(fin)
+    }
+
+    fn announce(&mut self, at: Timestamp, to: &mut R::Listener) {
+        if self.announced {
+            return;
+        }
+        let Some(link) = self.link() else { return };
+        let server = &self.flows[1 - usize::from(self.client.unwrap_or(0))];
+        let accepted = server.initial.is_some() || server.started;
+        let opening = if accepted { Opening::Accepted } else { Opening::Syn };
+        self.announced = accepted;
+        self.reader.opened(to, &link, opening, at);
+    }
+
+    /// Hands over all that can be, until neither direction moves.
+    fn pump(&mut self, to: &mut R::Listener, news: &mut News) {
+        let Some(link) = self.link() else { return };
+        let client = usize::from(self.client.unwrap_or(0));
+        loop {
+            // The client's side first: whether it is stalled decides what may be read of the server's.
+            let moved = self.pump_side(&link, client, to, news) | self.pump_side(&link, 1 - client, to, news);
+            if !moved {
+                return;
+            }
+            // The reader may take now what it declined before.
+            for flow in &mut self.flows {
+                flow.stalled = false;
+            }
+        }
+    }
+
+    fn pump_side(&mut self, link: &Link, side: usize, to: &mut R::Listener, news: &mut News) -> bool {
+        let way = self.way(side);
+        let mut moved = false;
+        while self.flows[side].started && !self.flows[side].stalled {
+            let Some(stamp) = self.flows[side].next_stamp() else { break };
+            if !self.may_read(side, stamp.acknowledgment) {
+                break;
+            }
+            match self.flows[side].take() {
+                Some(Ready::Bytes(piece)) => {
+                    let taken = self.reader.bytes(to, link, way, &piece.bytes, piece.stamp);
+                    let flow = &mut self.flows[side];
+                    flow.next += taken as u64;
+                    flow.stalled = taken < piece.bytes.len();
+                    if flow.stalled {
+                        let skipped = u32::try_from(taken).unwrap_or(0);
+                        let rest = Stamp { sequence: piece.stamp.sequence.wrapping_add(skipped), ..piece.stamp };
+                        flow.keep(flow.next, &piece.bytes[taken..], (piece.bytes.len() - taken) as u64, rest);
+                    }
+                    moved |= taken > 0;
+                }
+                Some(Ready::Cut(length)) => {
+                    self.reader.gap(to, link, way, length, stamp);
+                    self.flows[side].next += length;
+                    news.gap_bytes += length;
+                    moved = true;
+                }
+                None => break,
+            }
+        }
+        let flow = &mut self.flows[side];
+        if let Some((_, at)) = flow.fin.filter(|(fin, _)| flow.started && !flow.ended && flow.next >= *fin) {
+            flow.ended = true;
+            self.reader.end(to, link, way, End::Fin, at);
+            moved = true;
+        }
+        moved
+    }
+
+    /// What to look at again later, each told once.
+    pub(super) fn watches(&mut self) -> SmallVec<[(After, Watch); 3]> {
+        let mut watches = SmallVec::new();
+        if self.closing {
+            return watches;
+        }
+        for side in 0..2u8 {
+            let flow = &mut self.flows[usize::from(side)];
+            let missing = flow.is_missing() || (!flow.started && (flow.heard || !flow.is_clear()));
+            let wanted = match (missing || flow.is_overfull(), flow.is_stuck()) {
+                (true, _) => Watched::Closely,
+                (false, true) => Watched::Patiently,
+                (false, false) => Watched::No,
+            };
+            if wanted > flow.watched {
+                flow.watched = wanted;
+                let after = if wanted == Watched::Closely { After::Settle } else { After::Patience };
+                watches.push((after, Watch::Hole(side, flow.next)));
+            }
+        }
+        if self.reset.is_some() {
+            self.closing = true;
+            watches.push((After::Settle, Watch::Reset));
+        } else if self.flows.iter().all(|flow| flow.ended) {
+            self.closing = true;
+            watches.push((After::Linger, Watch::Forget));
+        }
+        watches
+    }
+
+    /// A wait is over.
+    pub(super) fn expire(&mut self, watch: Watch, at: Timestamp, to: &mut R::Listener) -> News {
+        let mut news = News::default();
+        match watch {
+            Watch::Hole(side, position) => {
+                let side = usize::from(side);
+                self.flows[side].watched = Watched::No;
+                if self.flows[side].next == position {
+                    self.give_up(side, at, to, &mut news);
+                    self.pump(to, &mut news);
+                }
+            }
+            Watch::Reset => {
+                news = self.flush(at, to);
+                news.over = true;
+            }
+            Watch::Forget => news.over = true,
+        }
+        news
+    }
+
+    /// Skips what is missing before the next bytes that are there.
+    fn give_up(&mut self, side: usize, at: Timestamp, to: &mut R::Listener, news: &mut News) {
+        if self.client.is_none() {
+            self.guess_client();
+            self.announced = true;
+            if let Some(link) = self.link() {
+                self.reader.opened(to, &link, Opening::Middle, at);
+            }
+        }
+        let Some(link) = self.link() else { return };
+        let way = self.way(side);
+        let flow = &mut self.flows[side];
+        let was_started = flow.started;
+        let stalled = was_started && flow.stalled;
+        let to_first = flow.first_pending().filter(|first| !was_started || *first > flow.next);
+        let target = match (to_first, flow.heard) {
+            _ if stalled => return,
+            (Some(first), _) => first,
+            (None, true) if flow.is_missing() || (!was_started && flow.is_clear()) => flow.acked,
+            _ => return,
+        };
+        let length = if was_started { target.saturating_sub(flow.next) } else { 0 };
+        if was_started && length == 0 {
+            return;
+        }
+        let target = match flow.fin {
+            Some((fin, _)) if target == fin + 1 => fin,
+            _ => target,
+        };
+        flow.next = target;
+        flow.started = true;
+        let stamp = flow.next_stamp().unwrap_or(Stamp { at, ..Stamp::default() });
+        if was_started {
+            news.gaps += 1;
+            news.gap_bytes += length;
+        }
+        self.reader.gap(to, &link, way, length, stamp);
+    }
+
+    /// No SYN was seen: the bytes tell who is who, or else the lower port is the server's.
+    fn guess_client(&mut self) {
+        let score = |flow: &Flow| flow.peek().map(R::side).find(|side| *side != 0).unwrap_or(0);
+        let lean = i32::from(score(&self.flows[0])) - i32::from(score(&self.flows[1]));
+        let ends = self.key.ends();
+        let first = if lean == 0 { ends[0].port() >= ends[1].port() } else { lean > 0 };
+        self.client = Some(u8::from(!first));
+    }
+
+    /// Gives up every wait: what is there is read, what is not is a gap.
+    pub(super) fn flush(&mut self, at: Timestamp, to: &mut R::Listener) -> News {
+        let mut news = News::default();
+        self.pump(to, &mut news);
+        // Each round skips one hole; the number of pieces bounds the number of holes.
+        for _ in 0..8192 {
+            let before = (self.flows[0].next, self.flows[1].next);
+            for side in 0..2 {
+                let flow = &self.flows[side];
+                if !flow.is_clear() || flow.is_missing() {
+                    self.give_up(side, at, to, &mut news);
+                }
+            }
+            self.pump(to, &mut news);
+            if before == (self.flows[0].next, self.flows[1].next) {
+                break;
+            }
+        }
+        if let (Some((side, at)), Some(link)) = (self.reset, self.link()) {
+            self.reader.end(to, &link, self.way(usize::from(side)), End::Reset, at);
+        }
+        for flow in &mut self.flows {
+            flow.clear();
+        }
+        news
+    }
+
+    /// Tells the reader that it is over.
+    pub(super) fn close(&mut self, why: Closed, at: Timestamp, to: &mut R::Listener) {
+        if let Some(link) = self.link() {
+            self.reader.close(to, &link, why, at);
+        }
+    }
+}

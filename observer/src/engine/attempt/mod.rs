@@ -282,10 +282,11 @@ impl Attempts {
         let (attempt, link) = (Arc::clone(&decided.attempt), placed[0].handshake.link);
         self.cases.push_back(Case::Decided(Box::new(decided)));
         let broken = matches!(attempt.outcome, Outcome::Refused | Outcome::Failed);
-        if broken && placed[0].handshake.request.is_websocket() {
-            if let Some(fallback) = self.polling.failed(&attempt, link.client, link.server) {
-                self.cases.push_back(Case::Fallback(Box::new(fallback)));
-            }
+        if broken
+            && placed[0].handshake.request.is_websocket()
+            && let Some(fallback) = self.polling.failed(&attempt, link.client, link.server)
+        {
+            self.cases.push_back(Case::Fallback(Box::new(fallback)));
         }
         self.wake_others(&placed, window, now);
     }

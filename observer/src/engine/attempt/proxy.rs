@@ -58,10 +58,10 @@ impl Proxies {
     /// The entry of one.
     pub(super) fn entry(&mut self, endpoint: SocketAddr) -> &mut Proxy {
         if !self.by_endpoint.contains_key(&endpoint) {
-            if self.order.len() == MAX_PROXIES {
-                if let Some(oldest) = self.order.pop_front() {
-                    self.by_endpoint.remove(&oldest);
-                }
+            if self.order.len() == MAX_PROXIES
+                && let Some(oldest) = self.order.pop_front()
+            {
+                self.by_endpoint.remove(&oldest);
             }
             self.order.push_back(endpoint);
         }

@@ -140,6 +140,10 @@ impl Recent {
     /// A request in full.
     pub(super) fn request(&self, entry: &Entry) -> Option<Request> {
         let raw = self.heads.get(entry.head.clone())?;
+        #[expect(
+            clippy::redundant_closure_for_method_calls,
+            reason = "the method's path is not general over lifetimes"
+        )]
         head::request(raw, entry.stamp, true, |head| head.to_owned())
     }
 }

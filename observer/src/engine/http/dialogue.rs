@@ -178,10 +178,10 @@ impl<L: Listener> Reader for Dialogue<L> {
         for way in [Direction::ToServer, Direction::ToClient] {
             self.cut_head(to, link, way);
         }
-        if let Some(tunnel) = self.tunnel.take() {
-            if let (Some(ticket), tunnel) = *tunnel {
-                to.tunnel(ticket, &tunnel, Some(why), at);
-            }
+        if let Some(tunnel) = self.tunnel.take()
+            && let (Some(ticket), tunnel) = *tunnel
+        {
+            to.tunnel(ticket, &tunnel, Some(why), at);
         }
         let silence = match why {
             Closed::CaptureEnded => Silence::Waiting,

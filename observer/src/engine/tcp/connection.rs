@@ -235,24 +235,26 @@ impl<R: Reader> Connection<R> {
         }
         let whole = segment.payload.len() == segment.wire_payload as usize;
         let next = start == flow.next && flow.started && flow.is_clear() && !flow.stalled;
-        if ready && whole && next {
-            if let Some(link) = self.link() {
-                let taken = self.reader.bytes(to, &link, self.way(side), segment.payload, stamp);
-                let flow = &mut self.flows[side];
-                flow.next += taken as u64;
-                flow.stalled = taken < segment.payload.len();
-                if flow.stalled {
-                    flow.keep(start, segment.payload, length, stamp);
-                }
-                // The other direction's reader may have waited for this.
-                self.flows[1 - side].stalled = false;
-                return;
+        if ready
+            && whole
+            && next
+            && let Some(link) = self.link()
+        {
+            let taken = self.reader.bytes(to, &link, self.way(side), segment.payload, stamp);
+            let flow = &mut self.flows[side];
+            flow.next += taken as u64;
+            flow.stalled = taken < segment.payload.len();
+            if flow.stalled {
+                flow.keep(start, segment.payload, length, stamp);
             }
+            // The other direction's reader may have waited for this.
+            self.flows[1 - side].stalled = false;
+            return;
         }
-        if self.flows[side].keep(start, segment.payload, length, stamp) {
-            if let Some(link) = self.link() {
-                self.reader.anomaly(to, &link, AnomalyKind::ConflictingOverlap, stamp);
-            }
+        if self.flows[side].keep(start, segment.payload, length, stamp)
+            && let Some(link) = self.link()
+        {
+            self.reader.anomaly(to, &link, AnomalyKind::ConflictingOverlap, stamp);
         }
     }
 

@@ -235,10 +235,10 @@ impl<R: Reader> Table<R> {
             self.counts.gap_bytes += news.gap_bytes;
             (news.refused, news.initials)
         };
-        if let Some(initials) = aliased {
-            if self.merge(slot, key, initials) {
-                return;
-            }
+        if let Some(initials) = aliased
+            && self.merge(slot, key, initials)
+        {
+            return;
         }
         if refused {
             self.remove(slot, Closed::Ended, stamp.at, to);
@@ -368,10 +368,10 @@ impl<R: Reader> Table<R> {
         for key in connection.keys() {
             self.by_key.remove(&key);
         }
-        if let Some(initials) = connection.initials() {
-            if self.by_initial.get(&initials) == Some(&slot) {
-                self.by_initial.remove(&initials);
-            }
+        if let Some(initials) = connection.initials()
+            && self.by_initial.get(&initials) == Some(&slot)
+        {
+            self.by_initial.remove(&initials);
         }
         connection.close(why, at, to);
     }

@@ -208,6 +208,8 @@ impl Engine {
         while let Some(case) = self.attempts.poll() {
             let alerts = rule::judge(&case, &self.config);
             match case {
+                // An ordinary request that a proxy turned into an upgrade is nobody's attempt.
+                Case::Decided(decided) if !decided.by_client => {}
                 Case::Decided(decided) => self.events.push_back(Event::Attempt(decided.attempt)),
                 Case::Ended(ended) => self.events.push_back(Event::Tunnel(Box::new(ended.tunnel))),
                 Case::Closed(group) => {

@@ -19,6 +19,8 @@ use super::{
 
 /// Handshakes of one name that a search looks at.
 const SEARCHED: usize = 128;
+/// Hops that a chain of proxies may have where several clients share a name.
+const MAX_CHAIN: usize = 8;
 /// How far before a handshake others with its name are looked for.
 const LOOK_BACK: Duration = Duration::from_secs(120);
 
@@ -75,48 +77,63 @@ fn under(store: &Store, root: HandshakeId, method: JoinMethod, name: Name, skew:
     let mut tree = Tree { nodes: vec![Node { id: root, parent: None }], join: None, uniform: true };
     let Some(client) = store.get(root) else { return tree };
     let (from, to) = (client.request.at.before(skew), client.ended_at.unwrap_or(Timestamp::MAX) + skew);
-    let others: Vec<_> = store.named(name, from, to, SEARCHED).filter(|(id, _)| *id != root).collect();
-    let rivals: Vec<_> = store
-        .named(name, client.request.at.before(LOOK_BACK), to, SEARCHED)
-        .filter(|(id, rival)| *id != root && is_rival(client, rival))
-        .map(|(_, rival)| rival)
-        .collect();
-    let mut ambiguous = false;
-    for (id, up) in others {
-        if rivals.iter().any(|rival| rival.link.id == up.link.id) {
-            continue;
-        }
-        let Some(parent) = parent_among(store, &tree.nodes, up, method, skew) else { continue };
-        if parent == 0 && !rivals.is_empty() {
-            let own = affinity(client, up);
-            let best = rivals.iter().filter(|rival| may_follow(rival, up, skew)).map(|rival| affinity(rival, up)).max();
-            match best {
-                Some(best) if best > own => continue,
-                Some(best) if best == own => {
-                    // As good for another client: the first one seen takes the first that is free.
-                    if tree.nodes.len() > 1 {
-                        let taken = tree
-                            .nodes
-                            .iter()
-                            .filter(|node| node.parent == Some(0))
-                            .filter_map(|node| store.get(node.id));
-                        tree.uniform &= taken.into_iter().all(|taken| says_the_same(taken, up));
-                        continue;
-                    }
-                    ambiguous = true;
-                }
-                _ => {}
+    let before = client.request.at.before(LOOK_BACK);
+    let all: Vec<_> = store.named(name, before, to, 2 * SEARCHED).filter(|(id, _)| *id != root).collect();
+    let crowded = all.iter().any(|(_, other)| is_rival(client, other));
+    let mut confidence = if method == JoinMethod::Fingerprint { Confidence::Probable } else { Confidence::Certain };
+    if crowded {
+        confidence = descend(&mut tree, client, &all, method, skew).max(confidence);
+    } else {
+        for (id, up) in all.iter().filter(|(_, up)| up.request.at >= from) {
+            if let Some(parent) = parent_among(store, &tree.nodes, up, method, skew) {
+                tree.nodes.push(Node { id: *id, parent: Some(parent) });
             }
         }
-        tree.nodes.push(Node { id, parent: Some(parent) });
     }
-    let confidence = match method {
-        _ if ambiguous => Confidence::Ambiguous,
-        JoinMethod::WebSocketKey | JoinMethod::RequestId | JoinMethod::Process => Confidence::Certain,
-        JoinMethod::Fingerprint => Confidence::Probable,
-    };
     tree.join = (tree.nodes.len() > 1).then_some(Join { method, confidence });
     tree
+}
+
+/// Goes from hop to hop where several clients share the name: takes what fits no other client better and, of those that
+/// fit several alike, the one that was answered just before this hop was.
+fn descend(
+    tree: &mut Tree,
+    client: &Handshake,
+    all: &[(HandshakeId, &Handshake)],
+    method: JoinMethod,
+    skew: Duration,
+) -> Confidence {
+    let (mut down, mut parent, mut confidence) = (client, 0, Confidence::Certain);
+    for _ in 0..MAX_CHAIN {
+        let rivals: Vec<_> = all.iter().map(|(_, rival)| *rival).filter(|rival| is_rival(down, rival)).collect();
+        let best = |up: &Handshake| {
+            rivals.iter().filter(|rival| may_follow(rival, up, skew)).map(|rival| affinity(rival, up)).max()
+        };
+        let fitting: Vec<_> = all
+            .iter()
+            .filter(|(_, up)| up.link.id != down.link.id && may_follow(down, up, skew) && agree(method, down, up))
+            .map(|(id, up)| (*id, *up, affinity(down, up), best(up).unwrap_or(i32::MIN)))
+            .filter(|(_, _, own, best)| own >= best)
+            .collect();
+        let wait = |up: &Handshake| down.ended_at.zip(up.ended_at).map(|(down, up)| down.distance(up));
+        let nearest = fitting.iter().max_by_key(|(id, up, own, _)| {
+            (*own, std::cmp::Reverse(wait(up).unwrap_or(Duration::MAX)), std::cmp::Reverse(*id))
+        });
+        let Some(&(id, up, own, rival)) = nearest else { break };
+        if own == rival {
+            confidence = Confidence::Ambiguous;
+            let alike = fitting.iter().filter(|(_, _, other, _)| *other == own);
+            tree.uniform &= alike.into_iter().all(|(_, other, ..)| says_the_same(other, up));
+        }
+        // Earlier tries that can be nobody else's.
+        let tries = fitting.iter().filter(|(other, _, own, best)| *other != id && own > best);
+        let tries = tries.filter(|(_, other, ..)| other.ended_at.is_some_and(|end| end <= up.request.at));
+        tree.nodes.extend(tries.map(|(id, ..)| Node { id: *id, parent: Some(parent) }));
+        tree.nodes.push(Node { id, parent: Some(parent) });
+        parent = tree.nodes.len() - 1;
+        down = up;
+    }
+    confidence
 }
 
 /// Whether two requests would be judged alike.
@@ -144,12 +161,15 @@ fn parent_among(store: &Store, nodes: &[Node], up: &Handshake, method: JoinMetho
             let host = down.link.server.ip() == up.link.client.ip();
             let relayed = match (down.status(), up.status()) {
                 (Some(down_status), Some(up_status)) => down_status == up_status && down.ended_at >= up.ended_at,
+                (Some(status), None) => status >= 500,
                 (None, Some(_)) => false,
-                _ => true,
+                (None, None) => true,
             };
             // What a proxy has taken away does not come back further on.
             let plausible = down.request.is_upgrade() || !up.request.is_upgrade();
-            (host, relayed, plausible, *at)
+            // Next to the one that passed its answer on, or else to the client.
+            let near = if relayed { isize::try_from(*at) } else { isize::try_from(*at).map(|at| -at) };
+            (host, relayed, plausible, near.unwrap_or(0))
         })
         .map(|(at, _)| at)
 }

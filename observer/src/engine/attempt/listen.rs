@@ -7,7 +7,7 @@ use super::{
         anomaly::{Anomaly, AnomalyKind},
         event::{Endpoint, Silence},
         handshake::Handshake,
-        http::{Listener, RequestHead, ResponseHead, Ticket, Tunnel},
+        http::{Listener, RequestHead, ResponseHead, Ticket, TlsConnection, Tunnel},
         tcp::{Closed, Link, Opening, Stamp},
         time::Timestamp,
     },
@@ -86,6 +86,10 @@ impl Listener for Attempts {
         if tunnel.is_ending() || lost {
             self.at(at + self.settle, Timer::Tunnel(key));
         }
+    }
+
+    fn tls_ended(&mut self, link: &Link, connection: &TlsConnection) {
+        self.opaque.ended(link, connection);
     }
 
     fn opened(&mut self, link: &Link, opening: Opening, at: Timestamp) {

@@ -5,6 +5,7 @@ mod adopt;
 mod connect;
 mod join;
 mod listen;
+mod opaque;
 mod polling;
 mod proxy;
 mod recent;
@@ -26,6 +27,7 @@ use hashbrown::HashMap;
 use self::{
     connect::{Connects, Failed},
     join::Tree,
+    opaque::Opaque,
     polling::Polling,
     proxy::Proxies,
     recent::Recent,
@@ -39,7 +41,7 @@ pub use self::{
 };
 use super::{
     anomaly::Anomaly,
-    event::{Attempt, ClosedBy, Outcome, ProductName, Role, Silence},
+    event::{Attempt, ClosedBy, Endpoint, Outcome, ProductName, Role, Silence},
     handshake::{field::UpgradeRequest, product},
     time::Timestamp,
 };
@@ -70,6 +72,8 @@ pub enum Case {
 pub struct Decided {
     /// The attempt.
     pub attempt: Arc<Attempt>,
+    /// Whether a client asked for an upgrade, or may have; not a proxy all by itself.
+    pub by_client: bool,
     /// Whether the capture shows requests that the first proxy sent upstream, for this attempt or another.
     pub upstream_seen: bool,
     /// The product whose own error page the client got.
@@ -132,6 +136,7 @@ pub struct Attempts {
     connects: Connects,
     proxies: Proxies,
     polling: Polling,
+    opaque: Opaque,
     timers: BinaryHeap<Reverse<(Timestamp, Timer)>>,
     /// Open tunnels by the id of their first hop's handshake, oldest first.
     tunnels: BTreeMap<HandshakeId, OpenTunnel>,
@@ -155,6 +160,7 @@ impl Attempts {
             connects: Connects::default(),
             proxies: Proxies::default(),
             polling: Polling::default(),
+            opaque: Opaque::default(),
             timers: BinaryHeap::new(),
             tunnels: BTreeMap::new(),
             hops: HashMap::default(),
@@ -185,7 +191,11 @@ impl Attempts {
     #[must_use]
     pub fn memory(&self) -> usize {
         let tables = self.timers.len() * 40 + self.hops.len() * 40;
-        let fixed = self.recent.memory() + self.connects.memory() + self.proxies.memory() + self.polling.memory();
+        let fixed = self.opaque.memory()
+            + self.recent.memory()
+            + self.connects.memory()
+            + self.proxies.memory()
+            + self.polling.memory();
         self.store.memory() + self.tunnels.len() * OPEN_TUNNEL + tables + fixed
     }
 
@@ -277,7 +287,9 @@ impl Attempts {
         let (placed, denied) = report::place(handshakes);
         self.learn(&placed);
         let decided = self.judge_ready(&placed, &tree, denied, window, (now, timed_out));
-        self.count(decided.attempt.outcome);
+        if decided.by_client {
+            self.count(decided.attempt.outcome);
+        }
         self.open_tunnel(&decided.attempt, &placed, &ids);
         let (attempt, link) = (Arc::clone(&decided.attempt), placed[0].handshake.link);
         self.cases.push_back(Case::Decided(Box::new(decided)));
@@ -318,6 +330,7 @@ impl Attempts {
         let maybe_side = alone && (report::names_original(client) || matches!(client.status(), Some(401 | 403 | 204)));
         Decided {
             attempt: Arc::new(attempt),
+            by_client: client.request.has_upgrade() || client.request.key().is_some(),
             upstream_seen,
             own_page: product::of_error_page(&client.body),
             denied,
@@ -385,7 +398,9 @@ impl Attempts {
         let Some(tunnel) = self.tunnels.get(&key) else { return };
         let Some(end) = tunnel.first_end() else { return };
         let latest = end + LATEST_END.max(self.settle);
-        if tunnel.is_settled() || at >= latest {
+        // The client's side may be TLS, and end a little later.
+        let waits = tunnel.client_unseen() && self.counts.tls > 0;
+        if tunnel.is_settled() && (!waits || self.tls_closer(tunnel, end).is_some()) || at >= latest {
             self.end_tunnel(key, at);
         } else {
             self.at(latest, Timer::Tunnel(key));
@@ -397,11 +412,26 @@ impl Attempts {
         for hop in &tunnel.hops {
             self.hops.remove(&hop.id);
         }
-        let ended = tunnel.end(now);
+        let mut ended = tunnel.end(now);
+        if tunnel.client_unseen()
+            && ended.tunnel.closed_by == ClosedBy::Unknown
+            && !ended.tunnel.still_open
+            && let Some(by) = self.tls_closer(&tunnel, ended.tunnel.ended_at)
+        {
+            ended.tunnel.closed_by = ClosedBy::Proxy;
+            ended.by = Some(by);
+        }
         match ended.by {
             Some(by) if ended.tunnel.closed_by == ClosedBy::Proxy => self.join_group(by, ended),
             _ => self.cases.push_back(Case::Ended(Box::new(ended))),
         }
+    }
+
+    /// Where the proxy listens that ended a tunnel by itself, though its client's side is TLS.
+    fn tls_closer(&self, tunnel: &OpenTunnel, end: Timestamp) -> Option<SocketAddr> {
+        let hop = tunnel.attempt.first();
+        let Endpoint::Ip(proxy) = hop.client else { return None };
+        self.opaque.closed_by_proxy(proxy, hop.request.as_ref()?.at, end)
     }
 
     fn join_group(&mut self, by: SocketAddr, ended: Ended) {

@@ -106,7 +106,7 @@ impl Polling {
         let target = &*request.target;
         let mut failure = Failure {
             attempt: Arc::clone(attempt),
-            at: request.at,
+            at: attempt.decided_at,
             client,
             server,
             base: websocket_base(target).into(),
@@ -131,8 +131,11 @@ impl Failure {
         let same = poll.client.ip() == self.client.ip()
             && poll.server == self.server
             && poll.base == self.base
-            && poll.agent == self.agent
-            && (self.session.is_none() || poll.session == self.session);
+            // A session names its client; without one, at least the same program must go on.
+            && match &self.session {
+                Some(session) => poll.session.as_ref() == Some(session),
+                None => poll.agent == self.agent,
+            };
         if !after || !same {
             return None;
         }

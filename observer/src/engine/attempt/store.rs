@@ -124,5 +124,5 @@ pub(super) fn may_follow(down: &Handshake, up: &Handshake, skew: Duration) -> bo
         (false, true) => return false,
         _ => Duration::ZERO,
     };
-    down.request.at <= up.request.at + skew && down.was_open(up.request.at, skew.max(Duration::from_millis(1)))
+    down.request.at <= up.request.at + skew && down.was_open(up.request.at, skew)
 }

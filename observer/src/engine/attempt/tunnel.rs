@@ -16,6 +16,9 @@ use super::{
 /// How long after the first hop's end the others may take: Envoy needs a second.
 pub(super) const LATEST_END: Duration = Duration::from_secs(2);
 
+/// How far clocks of two taps may be apart when they say who spoke first.
+const CLOCKS_APART: Duration = Duration::from_secs(1);
+
 /// A tunnel of a decided attempt.
 #[derive(Debug)]
 pub(super) struct OpenTunnel {
@@ -68,6 +71,14 @@ impl OpenTunnel {
         self.hops.iter().all(|hop| hop.gone.is_some())
     }
 
+    /// Whether only the hop between a proxy and the next server was seen, and the proxy ended it first.
+    pub(super) fn client_unseen(&self) -> bool {
+        let lone = self.hops.len() == 1 && matches!(self.attempt.first().role, Role::Upstream | Role::Only);
+        let ended_first =
+            |hop: &Hop| hop.client_ended.is_some_and(|at| hop.server_ended.is_none_or(|server| at <= server));
+        lone && self.states().all(ended_first)
+    }
+
     /// What it came to, at `now`.
     pub(super) fn end(&self, now: Timestamp) -> Ended {
         let ended_at = self.first_end();
@@ -109,8 +120,14 @@ impl OpenTunnel {
         };
         let only = self.hops.len() == 1;
         let role = self.attempt.first().role;
-        let close_by_proxy = !only && is_made_by_proxy(first, last);
-        if let Some(close) = close.filter(|_| !close_by_proxy) {
+        let path: Vec<_> = self.attempt.path().collect();
+        let one_clock = path.first().zip(path.last()).is_some_and(|(first, last)| first.interface == last.interface);
+        let skew = if one_clock { Duration::ZERO } else { CLOCKS_APART };
+        let close_by_proxy = !only && is_made_by_proxy(first, last, skew);
+        if close_by_proxy {
+            return (ClosedBy::Proxy, self.proxy_at_fault());
+        }
+        if let Some(close) = close {
             return match (close.from_client, only && role == Role::Only) {
                 (true, _) => (ClosedBy::Client, None),
                 (false, true) => (ClosedBy::Unknown, None),
@@ -122,7 +139,7 @@ impl OpenTunnel {
         match (client, origin) {
             _ if only => match role {
                 Role::Upstream => (if origin.is_some() { ClosedBy::Origin } else { ClosedBy::Unknown }, None),
-                _ => (if client.is_some() { ClosedBy::Client } else { ClosedBy::Unknown }, None),
+                _ => (ClosedBy::Unknown, None),
             },
             (Some(client), Some(origin)) if origin < client => (ClosedBy::Origin, None),
             (Some(_), _) => (ClosedBy::Client, None),
@@ -142,19 +159,21 @@ impl OpenTunnel {
         let at = (0..self.hops.len().saturating_sub(1)).find(|&at| {
             let (Some(down), Some(up)) = (&self.hops[at].state, &self.hops[at + 1].state) else { return false };
             ended_first(down.server_ended, down.client_ended) && ended_first(up.client_ended, up.server_ended)
-        })?;
-        match path.get(at)?.server {
+        });
+        match path.get(at.or((self.hops.len() == 2).then_some(0))?)?.server {
             Endpoint::Ip(address) => Some(address),
             Endpoint::Path(_) => None,
         }
     }
 }
 
-/// Whether a Close frame reached a peer that neither peer sent.
-fn is_made_by_proxy(first: &Hop, last: &Hop) -> bool {
-    let to_client = first.close_from_server.is_some() && last.close_from_server.is_none();
-    let to_origin = last.close_from_client.is_some() && first.close_from_client.is_none();
-    (to_client || to_origin) && first.close_from_client.is_none() && last.close_from_server.is_none()
+/// Whether the proxy sent the first Close frame by itself: a peer got one before any peer had sent one. Between two
+/// interfaces times may be apart by `skew`.
+fn is_made_by_proxy(first: &Hop, last: &Hop, skew: Duration) -> bool {
+    let at = |close: Option<Close>| close.map(|close| close.at);
+    let by_peer = at(first.close_from_client).into_iter().chain(at(last.close_from_server)).min();
+    let by_proxy = at(first.close_from_server).into_iter().chain(at(last.close_from_client)).min();
+    by_proxy.is_some_and(|proxy| by_peer.is_none_or(|peer| peer > proxy + skew))
 }
 
 /// Ends that one proxy made at one moment.

@@ -5,7 +5,7 @@ use std::{marker::PhantomData, net::SocketAddr};
 use smallvec::SmallVec;
 
 use super::{
-    Listener, RequestHead, ResponseHead, Ticket, Tunnel,
+    Listener, RequestHead, ResponseHead, Ticket, TlsConnection, Tunnel,
     chunked::{Chunked, Step},
     head::{self, Framing, MAX_HEAD},
     preface::{self, Preface},
@@ -31,6 +31,7 @@ pub struct Dialogue<L> {
     /// The exchange whose response body is passing, and how much of it is still shown.
     showing: Option<(Ticket, u16)>,
     tunnel: Option<Box<(Option<Ticket>, Tunnel)>>,
+    tls: Option<Box<TlsConnection>>,
     forwarded_for: Option<Box<SocketAddr>>,
     /// Whether a head was read.
     begun: bool,
@@ -96,6 +97,7 @@ impl<L> Default for Dialogue<L> {
             outstanding: SmallVec::new(),
             showing: None,
             tunnel: None,
+            tls: None,
             forwarded_for: None,
             begun: false,
             missed: false,
@@ -161,6 +163,12 @@ impl<L: Listener> Reader for Dialogue<L> {
             }
             return;
         }
+        if let Some(tls) = &mut self.tls {
+            let ended = if way == Direction::ToServer { &mut tls.client_ended } else { &mut tls.server_ended };
+            *ended = Some(ended.map_or(at, |before| before.min(at)));
+            to.tls_ended(link, tls);
+            return;
+        }
         self.cut_head(to, link, way);
         match (way, end) {
             (Direction::ToClient, _) => {
@@ -219,7 +227,11 @@ impl<L: Listener> Reader for Dialogue<L> {
         };
         let outstanding =
             if self.outstanding.spilled() { self.outstanding.capacity() * size_of::<Exchange>() } else { 0 };
-        head(&self.client) + head(&self.server) + outstanding + self.tunnel.as_ref().map_or(0, |_| size_of::<Tunnel>())
+        let tls = self.tls.as_ref().map_or(0, |_| size_of::<TlsConnection>());
+        tls + head(&self.client)
+            + head(&self.server)
+            + outstanding
+            + self.tunnel.as_ref().map_or(0, |_| size_of::<Tunnel>())
     }
 
     fn is_precious(&self) -> bool {
@@ -289,6 +301,15 @@ impl<L: Listener> Dialogue<L> {
             State::Tunnel => {
                 if let Some(wrong) = self.tunnel.as_mut().and_then(|tunnel| tunnel.1.bytes(way, bytes, stamp)) {
                     to.anomaly(link, AnomalyKind::WebSocketFrame(wrong), stamp);
+                }
+                length
+            }
+            State::Opaque => {
+                if let Some(tls) = self.tls.as_mut().filter(|_| way == Direction::ToServer) {
+                    // What comes with the end of the other side is an answer to it.
+                    if tls.server_ended.is_none() {
+                        tls.last_client_at = tls.last_client_at.max(stamp.at);
+                    }
                 }
                 length
             }
@@ -406,6 +427,12 @@ impl<L: Listener> Dialogue<L> {
     }
 
     fn tls(&mut self, to: &mut L, link: &Link, bytes: &[u8], stamp: Stamp) {
+        self.tls = Some(Box::new(TlsConnection {
+            opened_at: stamp.at,
+            last_client_at: stamp.at,
+            client_ended: None,
+            server_ended: None,
+        }));
         let (server_name, alpn) = preface::client_hello(bytes);
         to.anomaly(link, AnomalyKind::Tls { server_name, alpn }, stamp);
         self.opaque();

@@ -72,8 +72,27 @@ pub(super) fn end(bytes: &[u8], scanned: usize) -> Option<usize> {
     })
 }
 
-/// Reads a request head and hands it to `then`. `None` when it is none.
+/// Reads a request head and hands it to `then`. `None` when it is none. Control characters in field values, which some
+/// servers let pass, are read as U+FFFD.
 pub fn request<T>(raw: &[u8], stamp: Stamp, complete: bool, then: impl FnOnce(&RequestHead<'_>) -> T) -> Option<T> {
+    match strict_request(raw, stamp, complete, then) {
+        Ok(result) => Some(result),
+        Err(then) => strict_request(&without_controls(raw), stamp, complete, then).ok(),
+    }
+}
+
+/// A copy in which control characters are bytes that are no UTF-8.
+fn without_controls(raw: &[u8]) -> Vec<u8> {
+    let is_control = |byte: u8| byte.is_ascii_control() && !matches!(byte, b'\t' | b'\r' | b'\n');
+    raw.iter().map(|byte| if is_control(*byte) { 0xff } else { *byte }).collect()
+}
+
+fn strict_request<T, F: FnOnce(&RequestHead<'_>) -> T>(
+    raw: &[u8],
+    stamp: Stamp,
+    complete: bool,
+    then: F,
+) -> Result<T, F> {
     let mut usual = [const { MaybeUninit::uninit() }; USUAL_FIELDS];
     let mut parsed = httparse::Request::new(&mut []);
     let mut many;
@@ -83,21 +102,27 @@ pub fn request<T>(raw: &[u8], stamp: Stamp, complete: bool, then: impl FnOnce(&R
         parsed = httparse::Request::new(&mut []);
         result = parsed.parse_with_uninit_headers(raw, &mut many);
     }
-    result.ok()?;
-    let head = RequestHead {
-        method: parsed.method?,
-        target: parsed.path?,
-        version: version(parsed.version?),
-        fields: parsed.headers,
-        raw,
-        stamp,
-        complete,
+    let (Ok(_), Some(method), Some(target), Some(minor)) = (result, parsed.method, parsed.path, parsed.version) else {
+        return Err(then);
     };
-    Some(then(&head))
+    let version = version(minor);
+    Ok(then(&RequestHead { method, target, version, fields: parsed.headers, raw, stamp, complete }))
 }
 
-/// Reads a response head and hands it to `then`. `None` when it is none.
+/// Reads a response head and hands it to `then`, as [`request`] does.
 pub fn response<T>(raw: &[u8], stamp: Stamp, complete: bool, then: impl FnOnce(&ResponseHead<'_>) -> T) -> Option<T> {
+    match strict_response(raw, stamp, complete, then) {
+        Ok(result) => Some(result),
+        Err(then) => strict_response(&without_controls(raw), stamp, complete, then).ok(),
+    }
+}
+
+fn strict_response<T, F: FnOnce(&ResponseHead<'_>) -> T>(
+    raw: &[u8],
+    stamp: Stamp,
+    complete: bool,
+    then: F,
+) -> Result<T, F> {
     let mut usual = [const { MaybeUninit::uninit() }; USUAL_FIELDS];
     let mut parsed = httparse::Response::new(&mut []);
     let lenient = || {
@@ -113,16 +138,9 @@ pub fn response<T>(raw: &[u8], stamp: Stamp, complete: bool, then: impl FnOnce(&
         parsed = httparse::Response::new(&mut []);
         result = lenient().parse_response_with_uninit_headers(&mut parsed, raw, &mut many);
     }
-    result.ok()?;
-    let head = ResponseHead {
-        status: parsed.code?,
-        version: version(parsed.version?),
-        reason: parsed.reason.unwrap_or(""),
-        fields: parsed.headers,
-        stamp,
-        complete,
-    };
-    Some(then(&head))
+    let (Ok(_), Some(status), Some(minor)) = (result, parsed.code, parsed.version) else { return Err(then) };
+    let (version, reason) = (version(minor), parsed.reason.unwrap_or(""));
+    Ok(then(&ResponseHead { status, version, reason, fields: parsed.headers, stamp, complete }))
 }
 
 fn version(minor: u8) -> HttpVersion {

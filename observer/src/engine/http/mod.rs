@@ -26,6 +26,19 @@ use super::{
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct Ticket(pub u64);
 
+/// A TLS connection: all that can be told of it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct TlsConnection {
+    /// When its ClientHello was seen.
+    pub opened_at: Timestamp,
+    /// When its client last sent anything. Records that arrive with its end (close_notify) count.
+    pub last_client_at: Timestamp,
+    /// First FIN or RST of the client.
+    pub client_ended: Option<Timestamp>,
+    /// First FIN or RST of the server.
+    pub server_ended: Option<Timestamp>,
+}
+
 /// What hears of heads, answers and tunnels. Calls about one exchange carry the ticket that its request was given.
 pub trait Listener {
     /// A request head; `None` when nothing more about it is wanted. `forwarded_for` is the client that a PROXY protocol
@@ -39,6 +52,8 @@ pub trait Listener {
     fn unanswered(&mut self, ticket: Ticket, silence: Silence, at: Timestamp);
     /// The tunnel of an exchange changed its state: a side ended it, or (`why`) it leaves the table.
     fn tunnel(&mut self, ticket: Ticket, tunnel: &Tunnel, why: Option<Closed>, at: Timestamp);
+    /// A side of a TLS connection ended.
+    fn tls_ended(&mut self, link: &Link, connection: &TlsConnection);
     /// A connection was opened.
     fn opened(&mut self, link: &Link, opening: Opening, at: Timestamp);
     /// Something odd.

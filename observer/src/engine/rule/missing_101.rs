@@ -5,7 +5,7 @@ use super::{
         Config,
         alert::{Alert, AnsweredBy, Cause, Details, Level, RuleId},
         attempt::Decided,
-        event::{Endpoint, Fields, Hop, Outcome, Request, Response, Role, Silence},
+        event::{Endpoint, Fields, Hop, Outcome, ProductName, Request, Response, Role, Silence},
         handshake::field::{self, UpgradeRequest},
     },
     alert, call, http10_upstream, lone_upstream, path, product_at, upgrade_headers_dropped,
@@ -120,18 +120,21 @@ fn alone(decided: &Decided, client: &Hop) -> Finding {
     if decided.denied {
         return Finding { cause: Cause::AuthRequired, answered_by: AnsweredBy::Proxy, by: proxy };
     }
-    if let Some(cause) = by_status(client.request.as_ref(), response) {
-        return Finding { cause, answered_by, by: proxy };
+    match by_status(client.request.as_ref(), response) {
+        // A redirect of the proxy's own is no route to the origin.
+        Some(Cause::Redirected) if own => return Finding { cause: Cause::NotForwarded, answered_by, by: proxy },
+        Some(cause) => return Finding { cause, answered_by, by: proxy },
+        None => {}
     }
+    let gateway = matches!(response.status, 502 | 504)
+        || response.status == 503 && decided.own_page == Some(ProductName::HaProxy);
     match decided.unreachable {
         Some((silence, at)) if response.status >= 500 => Finding {
             cause: if silence == Silence::Refused { Cause::UpstreamRefused } else { Cause::UpstreamUnreachable },
             answered_by: AnsweredBy::Proxy,
             by: Some(Endpoint::Ip(at)),
         },
-        _ if own && matches!(response.status, 502..=504) => {
-            Finding { cause: Cause::UpstreamUnreachable, answered_by, by: proxy }
-        }
+        _ if own && gateway => Finding { cause: Cause::UpstreamUnreachable, answered_by, by: proxy },
         _ if own => Finding { cause: Cause::NotForwarded, answered_by, by: proxy },
         _ => Finding { cause: Cause::Unknown, answered_by, by: None },
     }

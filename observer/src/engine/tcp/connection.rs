@@ -192,10 +192,16 @@ impl<R: Reader> Connection<R> {
             self.timestamp_value = segment.timestamp_value;
         }
         let flow = &mut self.flows[side];
-        if flow.initial.is_some() {
+        let again = flow.initial.is_some_and(|initial| initial != segment.sequence) && flow.is_untouched();
+        if flow.initial.is_some() && !again {
             return;
         }
         flow.initial = Some(segment.sequence);
+        if again {
+            // The server forgot its first answer to the SYN, and what was acknowledged of it.
+            flow.start(segment.sequence.wrapping_add(1));
+            flow.heard = false;
+        }
         if !flow.started {
             let acked = flow.acked;
             flow.start(segment.sequence.wrapping_add(1));

@@ -124,6 +124,12 @@ impl Flow {
         }
     }
 
+    /// Whether no byte after the SYN has come.
+    pub(super) fn is_untouched(&self) -> bool {
+        let initial = self.initial.map(|initial| u64::from(initial.wrapping_add(1)) + (1 << 32));
+        self.is_clear() && Some(self.next) == initial
+    }
+
     /// Whether nothing waits.
     pub(super) fn is_clear(&self) -> bool {
         self.pending.is_none()

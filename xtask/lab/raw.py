@@ -2,6 +2,7 @@
 #
 #   raw.py PORT [options] step...            connect to $PROXY:PORT
 #   raw.py --listen PORT [options] step...   do the steps with every connection
+#   --clients N does it N times at once; {n} in a step is the number of the client
 #
 # Steps, done in order:
 #   send:TEXT      TEXT with \r\n and the like          drip:TEXT   the same, one byte a segment
@@ -151,11 +152,11 @@ STEPS = {
 }
 
 
-def play(sock, options):
+def play(sock, options, number=0):
     peer = Peer(sock, options)
     try:
         for step in options.steps:
-            name, _, argument = step.partition(":")
+            name, _, argument = step.replace("{n}", str(number)).partition(":")
             STEPS[name](peer, argument)
     except (EOFError, OSError) as error:
         print(error)
@@ -163,14 +164,14 @@ def play(sock, options):
         sock.close()
 
 
-def connect(options):
+def connect(options, number):
     address = os.environ["PROXY"] if options.to is None else options.to
     sock = socket.create_connection((address, options.port), source_address=(options.bind, 0) if options.bind else None)
     if options.tls:
         import ssl
         context = ssl._create_unverified_context()
         sock = context.wrap_socket(sock, server_hostname=options.host)
-    play(sock, options)
+    play(sock, options, number)
 
 
 def serve(options):
@@ -197,7 +198,7 @@ def main():
     if options.listen:
         serve(options)
     options.port = int(options.steps.pop(0))
-    threads = [threading.Thread(target=connect, args=(options,)) for _ in range(options.clients)]
+    threads = [threading.Thread(target=connect, args=(options, number)) for number in range(options.clients)]
     for thread in threads:
         thread.start()
     for thread in threads:

@@ -1,4 +1,5 @@
-# The words of the client scripts. $PROXY is the proxy's address, $<name>_pid the pid of the proxy of that name.
+# The words of the client scripts. $PROXY is the proxy's address, $<name>_pid the pid of the proxy of that name;
+# $ON_PROXY before a command runs it on the proxy's host.
 
 # ws URL [options] step...      Python `websockets`: a real WebSocket client.
 ws() { "$LAB_PYTHON" "$LAB/ws.py" "$@"; }

@@ -52,6 +52,11 @@ impl Hosts {
         if self.network == Network::Loopback { "127.0.0.1" } else { "10.0.0.1" }
     }
 
+    /// The words before a command that make it run on the proxy's host.
+    pub(crate) fn on_proxy(&self) -> String {
+        format!("ip netns exec {}", self.name_of("proxy"))
+    }
+
     /// A command that runs on the host of `role`.
     pub(crate) fn command(&self, role: &str, program: impl AsRef<Path>) -> Command {
         let mut command = Command::new("ip");

@@ -103,6 +103,7 @@ fn surround<'a>(command: &'a mut Command, lab: &Lab, hosts: &Hosts, stage: &Path
         .env("LAB_PYTHON", lab.cache.join("venv/bin/python"))
         .env("NODE_PATH", lab.cache.join("node_modules"))
         .env("PROXY", hosts.proxy_address())
+        .env("ON_PROXY", hosts.on_proxy())
         .env("PYTHONUNBUFFERED", "1")
         .env("PYTHONDONTWRITEBYTECODE", "1")
         .current_dir(stage)

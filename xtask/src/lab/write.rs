@@ -108,10 +108,11 @@ fn excerpt(log: &Path, stage: &Path) -> String {
 
 /// Lines of starting and stopping, which say nothing about the traffic.
 fn is_routine(line: &str) -> bool {
-    let noise = ["[notice]", "closed keepalive connection", "using the \"", "built by", "OS: ", "getrlimit", "AH00489", "AH00094", "AH00492"];
-    let more = ["New worker", "Loading success", "/caddy.json", "\"logger\":\"admin", "\"logger\":\"tls", "GOMAXPROCS"];
-    let last = ["GOMEMLIMIT", "serving initial", "server running", "autosaved", "using config from file", "adapted config"];
-    line.is_empty() || [&noise[..], &more, &last].concat().iter().any(|word| line.contains(word))
+    let nginx = ["[notice]", "closed keepalive connection"];
+    let apache = ["AH00489", "AH00490", "AH00094", "AH00492"];
+    let caddy = ["using provided configuration", "not formatted", "automatic HTTPS", "autosaved", "serving initial"];
+    let noise = [&nginx[..], &apache, &caddy, &["\"logger\":\"admin", "\"logger\":\"tls"]].concat();
+    line.is_empty() || noise.iter().any(|word| line.contains(word))
 }
 
 /// One line with the versions of everything that took part.

@@ -1,10 +1,11 @@
 //! Installs what the lab needs and lacks: Debian packages, Python and node packages into `.cache/lab`.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 
 use super::Lab;
 use super::process::quietly;
@@ -34,15 +35,43 @@ pub(crate) fn everything(lab: &Lab) -> Result<()> {
 }
 
 fn debian() -> Result<()> {
-    let missing: Vec<_> = PROGRAMS.iter().filter(|(program, _)| !is_installed(program)).map(|(_, name)| name).collect();
+    let programs = PROGRAMS.iter().filter(|(program, _)| !is_installed(program)).map(|(_, package)| *package);
+    let venv = Command::new("python3").args(["-c", "import ensurepip"]).output().is_ok_and(|out| out.status.success());
+    let missing: Vec<_> = programs.chain((!venv).then_some("python3-venv")).collect();
     if missing.is_empty() {
         return Ok(());
     }
+    let _quiet = NoServices::until_dropped()?;
+    quietly(Command::new("apt-get").arg("update"))?;
     let mut apt = Command::new("apt-get");
     apt.env("DEBIAN_FRONTEND", "noninteractive").args(["install", "-y", "--no-install-recommends"]).args(missing);
-    // The packages would start their services on the host's own ports.
-    apt.env("RUNLEVEL", "1");
     quietly(&mut apt)
+}
+
+/// Keeps Debian from starting the services of the packages, which would take ports of the host.
+struct NoServices {
+    is_ours: bool,
+}
+
+impl NoServices {
+    const POLICY: &str = "/usr/sbin/policy-rc.d";
+
+    fn until_dropped() -> Result<Self> {
+        let is_ours = !Path::new(Self::POLICY).exists();
+        if is_ours {
+            fs::write(Self::POLICY, "#!/bin/sh\nexit 101\n")?;
+            fs::set_permissions(Self::POLICY, fs::Permissions::from_mode(0o755))?;
+        }
+        Ok(Self { is_ours })
+    }
+}
+
+impl Drop for NoServices {
+    fn drop(&mut self) {
+        if self.is_ours {
+            let _ = fs::remove_file(Self::POLICY);
+        }
+    }
 }
 
 fn is_installed(program: &str) -> bool {
@@ -54,7 +83,7 @@ fn python(cache: &Path) -> Result<()> {
     if venv.join("bin/websockets").exists() {
         return Ok(());
     }
-    quietly(Command::new("python3").args(["-m", "venv"]).arg(&venv)).context("apt-get install python3-venv")?;
+    quietly(Command::new("python3").args(["-m", "venv"]).arg(&venv))?;
     quietly(Command::new(venv.join("bin/pip")).args(["install", "--quiet", "websockets"]))
 }
 

@@ -86,7 +86,11 @@ fn run_all(cases: Vec<Case>, lab: &Lab, jobs: usize) -> Vec<String> {
             scope.spawn(move || play(case));
         }
         for _ in 0..jobs {
-            scope.spawn(|| while let Some(case) = next() { play(&case) });
+            scope.spawn(|| {
+                while let Some(case) = next() {
+                    play(&case);
+                }
+            });
         }
     });
     failed.into_inner().unwrap_or_default()

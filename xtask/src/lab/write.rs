@@ -121,7 +121,8 @@ fn versions(case: &Case, lab: &Lab) -> Result<String> {
     for proxy in &case.proxy {
         list.insert(proxy::version(proxy.product)?);
     }
-    let scripts: String = case.origin.iter().map(|origin| origin.run.as_str()).chain([case.client.run.as_str()]).collect();
+    let scripts: String =
+        case.origin.iter().map(|origin| origin.run.as_str()).chain([case.client.run.as_str()]).collect();
     for name in ["ws", "express", "socket.io"] {
         if scripts.contains(&format!("{}.cjs", name.replace('.', ""))) {
             list.insert(format!("node {name} {}", node_version(lab, name)?));
@@ -132,7 +133,8 @@ fn versions(case: &Case, lab: &Lab) -> Result<String> {
     if let Some(version) = packages.lines().find_map(|line| line.strip_prefix("websockets==")) {
         list.insert(format!("Python websockets {version}"));
     }
-    list.insert("tcpdump 4.99.3".into());
+    let tcpdump = output("tcpdump", &["--version"])?;
+    list.insert(tcpdump.lines().next().unwrap_or_default().replace(" version", ""));
     Ok(format!("Versions: {}.", list.into_iter().collect::<Vec<_>>().join(", ")))
 }
 

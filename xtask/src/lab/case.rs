@@ -119,6 +119,9 @@ pub(crate) struct Finish {
 pub(crate) struct Truth {
     pub(crate) attempts: u32,
     pub(crate) upgraded: u32,
+    /// Of the attempts, those whose outcome the capture does not show.
+    #[serde(default)]
+    pub(crate) unknown: u32,
     pub(crate) alerts: Vec<Alert>,
     /// `any` where notices are a matter of taste.
     pub(crate) notices: Option<String>,

@@ -41,6 +41,9 @@ fn case_toml(case: &Case) -> Result<String> {
     writeln!(text, "files = {:?}", case.files())?;
     writeln!(text, "args = {:?}", case.args)?;
     writeln!(text, "\n[truth]\nattempts = {}\nupgraded = {}", truth.attempts, truth.upgraded)?;
+    if truth.unknown > 0 {
+        writeln!(text, "unknown = {}", truth.unknown)?;
+    }
     let alerts: String = truth.alerts.iter().map(alert).collect();
     writeln!(text, "alerts = [{}]", if alerts.is_empty() { String::new() } else { format!("\n{alerts}") })?;
     if let Some(notices) = &truth.notices {

@@ -29,8 +29,10 @@ impl Process {
         self.child.id()
     }
 
+    /// Whether it has ended; an error when it failed or was killed.
     pub(crate) fn has_ended(&mut self) -> Result<bool> {
-        Ok(self.child.try_wait()?.is_some())
+        let Some(status) = self.child.try_wait()? else { return Ok(false) };
+        check(status, "a process of the case failed").map(|()| true)
     }
 
     /// SIGTERM, and three seconds to obey.

@@ -90,10 +90,11 @@ fn run_client(
     }
     let log = stage.join("client.log");
     let mut client = Process::start(surround(&mut command, lab, hosts, stage), &log)?;
-    if !wait_for(20 * 160, || client.has_ended())? {
-        bail!("the client did not end: {}", fs::read_to_string(&log)?);
+    match wait_for(20 * 160, || client.has_ended()) {
+        Ok(true) => Ok(()),
+        Ok(false) => bail!("the client did not end: {}", fs::read_to_string(&log)?),
+        Err(error) => Err(error.context(fs::read_to_string(&log)?)),
     }
-    Ok(())
 }
 
 /// What scripts find in their environment.

@@ -204,3 +204,44 @@ impl Capture {
         "lo".into()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const RULES: [&str; 10] = [
+        "upgrade-headers-dropped",
+        "http10-upstream",
+        "missing-101",
+        "idle-close",
+        "upgrade-injected",
+        "accept-mismatch",
+        "negotiation-altered",
+        "mass-close",
+        "abrupt-close",
+        "polling-fallback",
+    ];
+
+    #[test]
+    fn every_case_is_well_formed_and_names_real_rules() {
+        let cases = load(&Path::new(env!("CARGO_MANIFEST_DIR")).join("lab/cases"), &[]).unwrap();
+        assert!(!cases.is_empty());
+        for case in cases {
+            let truth = case.truth;
+            assert!(truth.upgraded + truth.unknown <= truth.attempts || truth.unknown > 0, "{}", case.name);
+            for alert in &truth.alerts {
+                assert!(RULES.contains(&alert.rule.as_str()), "{}: {}", case.name, alert.rule);
+                assert_eq!(alert.rule == "missing-101", alert.cause.is_some(), "{}: {}", case.name, alert.rule);
+            }
+        }
+    }
+
+    #[test]
+    fn every_rule_is_fired_by_a_case() {
+        let cases = load(&Path::new(env!("CARGO_MANIFEST_DIR")).join("lab/cases"), &[]).unwrap();
+        let fired: Vec<_> = cases.iter().flat_map(|case| &case.truth.alerts).map(|alert| alert.rule.as_str()).collect();
+        // A matter of taste in the truth of every case that has one.
+        let missing: Vec<_> = RULES.iter().filter(|rule| **rule != "abrupt-close" && !fired.contains(*rule)).collect();
+        assert!(missing.is_empty(), "{missing:?}");
+    }
+}

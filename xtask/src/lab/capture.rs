@@ -1,0 +1,55 @@
+//! tcpdump: started before the traffic, stopped after its last frame, and sure to have lost none.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+
+use super::case::Capture;
+use super::net::Hosts;
+use super::process::{Process, wait_for};
+
+/// The kernel hands over a part-filled block of its ring after a second; anything shorter loses the last frames.
+const LAST_BLOCK: Duration = Duration::from_millis(1500);
+
+/// One tcpdump at work.
+pub(crate) struct Recording {
+    process: Process,
+    log: PathBuf,
+}
+
+impl Recording {
+    /// Starts tcpdump, and returns when it listens.
+    pub(crate) fn start(capture: &Capture, hosts: &Hosts, folder: &Path) -> Result<Self> {
+        let log = folder.join(format!("{}.log", capture.file));
+        let mut command = hosts.command(hosts.tap(), "tcpdump");
+        command.args(["-n", "-U", "-Z", "root", "-B", "16384", "-i", &capture.interface, "-w"]);
+        command.arg(folder.join(&capture.file)).args(&capture.options).args(capture.filter.split_whitespace());
+        let process = Process::start(&mut command, &log)?;
+        let listens = || Ok(fs::read_to_string(&log)?.contains("listening on"));
+        if !wait_for(100, listens)? {
+            bail!("tcpdump: {}", fs::read_to_string(&log)?.trim());
+        }
+        Ok(Self { process, log })
+    }
+
+    /// Waits for the last frames, ends tcpdump, and returns how many frames it wrote.
+    pub(crate) fn stop(mut self) -> Result<u32> {
+        thread::sleep(LAST_BLOCK);
+        self.process.stop();
+        let said = fs::read_to_string(&self.log)?;
+        if count(&said, "dropped by kernel")? != 0 {
+            bail!("tcpdump lost frames: {}", said.trim());
+        }
+        count(&said, "captured")
+    }
+}
+
+/// The number at the start of the line of tcpdump's farewell that ends in `what`.
+fn count(said: &str, what: &str) -> Result<u32> {
+    let line = said.lines().find(|line| line.ends_with(what));
+    let number = line.and_then(|line| line.split_whitespace().next()).and_then(|word| word.parse().ok());
+    number.with_context(|| format!("tcpdump did not say how many were {what}: {said}"))
+}

@@ -1,0 +1,97 @@
+//! Installs what the lab needs and lacks: Debian packages, Python and node packages into `.cache/lab`.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::Result;
+
+use super::Lab;
+use super::process::quietly;
+
+/// A program and the Debian package that brings it.
+const PROGRAMS: [(&str, &str); 12] = [
+    ("nginx", "nginx"),
+    ("haproxy", "haproxy"),
+    ("apache2", "apache2"),
+    ("caddy", "caddy"),
+    ("tcpdump", "tcpdump"),
+    ("tshark", "tshark"),
+    ("editcap", "wireshark-common"),
+    ("ip", "iproute2"),
+    ("iptables", "iptables"),
+    ("openssl", "openssl"),
+    ("curl", "curl"),
+    ("npm", "npm"),
+];
+
+/// Every install step; each does nothing where its work is done already.
+pub(crate) fn everything(lab: &Lab) -> Result<()> {
+    fs::create_dir_all(&lab.cache)?;
+    debian()?;
+    python(&lab.cache)?;
+    node(lab)
+}
+
+fn debian() -> Result<()> {
+    let programs = PROGRAMS.iter().filter(|(program, _)| !is_installed(program)).map(|(_, package)| *package);
+    let venv = Command::new("python3").args(["-c", "import ensurepip"]).output().is_ok_and(|out| out.status.success());
+    let missing: Vec<_> = programs.chain((!venv).then_some("python3-venv")).collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let _quiet = NoServices::until_dropped()?;
+    quietly(Command::new("apt-get").arg("update"))?;
+    let mut apt = Command::new("apt-get");
+    apt.env("DEBIAN_FRONTEND", "noninteractive").args(["install", "-y", "--no-install-recommends"]).args(missing);
+    quietly(&mut apt)
+}
+
+/// Keeps Debian from starting the services of the packages, which would take ports of the host.
+struct NoServices {
+    is_ours: bool,
+}
+
+impl NoServices {
+    const POLICY: &str = "/usr/sbin/policy-rc.d";
+
+    fn until_dropped() -> Result<Self> {
+        let is_ours = !Path::new(Self::POLICY).exists();
+        if is_ours {
+            fs::write(Self::POLICY, "#!/bin/sh\nexit 101\n")?;
+            fs::set_permissions(Self::POLICY, fs::Permissions::from_mode(0o755))?;
+        }
+        Ok(Self { is_ours })
+    }
+}
+
+impl Drop for NoServices {
+    fn drop(&mut self) {
+        if self.is_ours {
+            let _ = fs::remove_file(Self::POLICY);
+        }
+    }
+}
+
+fn is_installed(program: &str) -> bool {
+    ["/usr/sbin", "/usr/bin", "/sbin", "/bin"].iter().any(|folder| Path::new(folder).join(program).exists())
+}
+
+fn python(cache: &Path) -> Result<()> {
+    let venv = cache.join("venv");
+    if venv.join("bin/websockets").exists() {
+        return Ok(());
+    }
+    quietly(Command::new("python3").args(["-m", "venv"]).arg(&venv))?;
+    quietly(Command::new(venv.join("bin/pip")).args(["install", "--quiet", "websockets"]))
+}
+
+fn node(lab: &Lab) -> Result<()> {
+    fs::copy(lab.scripts.join("package.json"), lab.cache.join("package.json"))?;
+    let wanted = ["ws", "express", "socket.io", "socket.io-client"];
+    if wanted.iter().all(|name| lab.cache.join("node_modules").join(name).exists()) {
+        return Ok(());
+    }
+    quietly(Command::new("npm").args(["install", "--silent", "--no-audit", "--no-fund"]).current_dir(&lab.cache))
+}

@@ -1,0 +1,89 @@
+//! Processes of the lab: run to the end, or started and ended with their owner.
+
+use std::fs::File;
+use std::path::Path;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::thread;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+
+/// How often a state is looked at while waiting for it.
+const TICK: Duration = Duration::from_millis(50);
+
+/// A process that is asked to end, then made to end, when this value is dropped.
+pub(crate) struct Process {
+    child: Child,
+}
+
+impl Process {
+    /// Starts `command` with both outputs in the file `log`.
+    pub(crate) fn start(command: &mut Command, log: &Path) -> Result<Self> {
+        let out = File::create(log).with_context(|| log.display().to_string())?;
+        let err = out.try_clone()?;
+        let child = command.stdin(Stdio::null()).stdout(out).stderr(err).spawn();
+        Ok(Self { child: child.with_context(|| describe(command))? })
+    }
+
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Whether it has ended; an error when it failed or was killed.
+    pub(crate) fn has_ended(&mut self) -> Result<bool> {
+        let Some(status) = self.child.try_wait()? else { return Ok(false) };
+        check(status, "a process of the case failed").map(|()| true)
+    }
+
+    /// SIGTERM, and three seconds to obey.
+    pub(crate) fn stop(&mut self) {
+        if matches!(self.child.try_wait(), Ok(Some(_))) {
+            return;
+        }
+        let _ = Command::new("kill").args(["-TERM", &self.id().to_string()]).status();
+        if !wait_for(60, || Ok(matches!(self.child.try_wait(), Ok(Some(_))))).unwrap_or(false) {
+            let _ = self.child.kill();
+            let _ = self.child.wait();
+        }
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+/// Looks at `done` every 50 ms, at most `ticks` times.
+pub(crate) fn wait_for(ticks: u32, mut done: impl FnMut() -> Result<bool>) -> Result<bool> {
+    for _ in 0..ticks {
+        if done()? {
+            return Ok(true);
+        }
+        thread::sleep(TICK);
+    }
+    done()
+}
+
+/// Runs a command that must succeed, and returns its standard output.
+pub(crate) fn output(program: &str, args: &[&str]) -> Result<String> {
+    let out = Command::new(program).args(args).output().with_context(|| program.to_owned())?;
+    check(out.status, &format!("{program} {}: {}", args.join(" "), String::from_utf8_lossy(&out.stderr)))?;
+    Ok(String::from_utf8_lossy(&out.stdout).into_owned())
+}
+
+/// Runs a command that must succeed, its output shown only when it fails.
+pub(crate) fn quietly(command: &mut Command) -> Result<()> {
+    let out = command.output().with_context(|| describe(command))?;
+    let said = [out.stdout, out.stderr].concat();
+    check(out.status, &format!("{}: {}", describe(command), String::from_utf8_lossy(&said)))
+}
+
+fn check(status: ExitStatus, what: &str) -> Result<()> {
+    if status.success() { Ok(()) } else { bail!("{status}: {}", what.trim()) }
+}
+
+fn describe(command: &Command) -> String {
+    let args: Vec<_> = command.get_args().map(|arg| arg.to_string_lossy()).collect();
+    format!("{} {}", command.get_program().to_string_lossy(), args.join(" "))
+}

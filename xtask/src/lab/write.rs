@@ -1,0 +1,148 @@
+//! What a case leaves in `captures/<name>/`: the capture, `case.toml`, and a README of how it was made.
+
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+use std::fs;
+use std::path::Path;
+
+use anyhow::{Context, Result};
+
+use super::Lab;
+use super::case::{Alert, Case, Product};
+use super::process::output;
+use super::proxy::{self, Running};
+
+/// Longest excerpt of one log in a README.
+const LOG_LINES: usize = 16;
+
+/// Writes the directory of a case that was played on `stage`.
+pub(crate) fn everything(case: &Case, lab: &Lab, stage: &Path, proxies: &[Running]) -> Result<()> {
+    let folder = lab.captures.join(&case.name);
+    fs::create_dir_all(&folder)?;
+    for file in case.files() {
+        fs::copy(stage.join(file), folder.join(file)).with_context(|| file.to_owned())?;
+    }
+    fs::write(folder.join("README.md"), readme(case, lab, stage, proxies)?)?;
+    truth(case, lab)
+}
+
+/// Writes `case.toml` alone, for a case whose capture stays as it is.
+pub(crate) fn truth(case: &Case, lab: &Lab) -> Result<()> {
+    let path = lab.captures.join(&case.name).join("case.toml");
+    fs::write(&path, case_toml(case)?).with_context(|| path.display().to_string())
+}
+
+fn case_toml(case: &Case) -> Result<String> {
+    let products: Vec<_> = case.proxy.iter().map(|it| proxy::version(it.product)).collect::<Result<_>>()?;
+    let truth = &case.truth;
+    let mut text = String::new();
+    writeln!(text, "title = {:?}", case.title)?;
+    writeln!(text, "proxy = {:?}", products.join(" -> "))?;
+    writeln!(text, "files = {:?}", case.files())?;
+    writeln!(text, "args = {:?}", case.args)?;
+    writeln!(text, "\n[truth]\nattempts = {}\nupgraded = {}", truth.attempts, truth.upgraded)?;
+    if truth.unknown > 0 {
+        writeln!(text, "unknown = {}", truth.unknown)?;
+    }
+    let alerts: String = truth.alerts.iter().map(alert).collect();
+    writeln!(text, "alerts = [{}]", if alerts.is_empty() { String::new() } else { format!("\n{alerts}") })?;
+    if let Some(notices) = &truth.notices {
+        writeln!(text, "notices = {notices:?}")?;
+    }
+    writeln!(text, "note = '''\n{}'''", truth.note.trim_start())?;
+    Ok(text)
+}
+
+fn alert(alert: &Alert) -> String {
+    let cause = alert.cause.as_ref().map(|cause| format!(", cause = {cause:?}")).unwrap_or_default();
+    format!("    {{ rule = {:?}, count = {}{cause} }},\n", alert.rule, alert.count)
+}
+
+fn readme(case: &Case, lab: &Lab, stage: &Path, proxies: &[Running]) -> Result<String> {
+    let mut text = format!("# {}\n\n{}\n", case.title, case.about.trim());
+    for proxy in &case.proxy {
+        let frame = match proxy.product {
+            Product::Nginx => "`http { }` of `xtask/lab/proxy/nginx.conf`",
+            Product::Haproxy => "below `xtask/lab/proxy/haproxy.cfg`",
+            Product::Apache => "below `xtask/lab/proxy/apache.conf`",
+            Product::Caddy => "below `xtask/lab/proxy/Caddyfile`",
+        };
+        let config = [proxy.main.trim(), proxy.config.trim()].join("\n");
+        write!(text, "\n## {} ({frame})\n\n{}", proxy.name(), block(config.trim()))?;
+    }
+    let origins: Vec<_> = case.origin.iter().map(|origin| origin.run.as_str()).collect();
+    if !origins.is_empty() {
+        write!(text, "\n## Origin (scripts in `xtask/lab`)\n\n{}", block(&origins.join("\n")))?;
+    }
+    write!(text, "\n## Client (`xtask/lab/prelude.sh` explains the words)\n\n{}", block(case.client.run.trim()))?;
+    if let Some(finish) = &case.finish {
+        write!(text, "\nThen, with the files of tcpdump:\n\n{}", block(finish.run.trim()))?;
+    }
+    write!(text, "\nIt said:\n\n{}", block(&excerpt(&stage.join("client.log"), stage)))?;
+    for proxy in proxies {
+        for log in &proxy.logs {
+            let said = excerpt(log, stage);
+            let name = log.file_name().unwrap_or_default().to_string_lossy();
+            if !said.is_empty() {
+                write!(text, "\n## {} {name}\n\n{}", proxy.name, block(&said))?;
+            }
+        }
+    }
+    write!(text, "\n## Again\n\n{}", block(&format!("cargo xtask lab {}", case.name)))?;
+    write!(text, "\n{}\n", versions(case, lab)?)?;
+    Ok(text)
+}
+
+fn block(text: &str) -> String {
+    format!("```\n{text}\n```\n")
+}
+
+/// The telling lines of a log, verbatim except that the stage's own path is cut away.
+fn excerpt(log: &Path, stage: &Path) -> String {
+    let bytes = fs::read(log).unwrap_or_default();
+    let text = String::from_utf8_lossy(&bytes).replace(&format!("{}/", stage.display()), "");
+    let telling: Vec<_> = text.lines().filter(|line| !is_routine(line)).collect();
+    let mut lines = telling[..telling.len().min(LOG_LINES)].join("\n");
+    if telling.len() > LOG_LINES {
+        let _ = write!(lines, "\n({} more lines)", telling.len() - LOG_LINES);
+    }
+    lines
+}
+
+/// Lines of starting and stopping, which say nothing about the traffic.
+fn is_routine(line: &str) -> bool {
+    let nginx = ["[notice]", "closed keepalive connection"];
+    let apache = ["AH00489", "AH00490", "AH00094", "AH00492"];
+    let caddy = ["using provided configuration", "not formatted", "automatic HTTPS", "autosaved", "serving initial"];
+    let noise = [&nginx[..], &apache, &caddy, &["\"logger\":\"admin", "\"logger\":\"tls"]].concat();
+    line.is_empty() || noise.iter().any(|word| line.contains(word))
+}
+
+/// One line with the versions of everything that took part.
+fn versions(case: &Case, lab: &Lab) -> Result<String> {
+    let mut list = BTreeSet::new();
+    for proxy in &case.proxy {
+        list.insert(proxy::version(proxy.product)?);
+    }
+    let scripts: String =
+        case.origin.iter().map(|origin| origin.run.as_str()).chain([case.client.run.as_str()]).collect();
+    for name in ["ws", "express", "socket.io"] {
+        if scripts.contains(&format!("{}.cjs", name.replace('.', ""))) {
+            list.insert(format!("node {name} {}", node_version(lab, name)?));
+        }
+    }
+    let pip = lab.cache.join("venv/bin/pip").display().to_string();
+    let packages = output(&pip, &["list", "--format=freeze"])?;
+    if let Some(version) = packages.lines().find_map(|line| line.strip_prefix("websockets==")) {
+        list.insert(format!("Python websockets {version}"));
+    }
+    let tcpdump = output("tcpdump", &["--version"])?;
+    list.insert(tcpdump.lines().next().unwrap_or_default().replace(" version", ""));
+    Ok(format!("Versions: {}.", list.into_iter().collect::<Vec<_>>().join(", ")))
+}
+
+fn node_version(lab: &Lab, name: &str) -> Result<String> {
+    let package = fs::read_to_string(lab.cache.join("node_modules").join(name).join("package.json"))?;
+    let line = package.lines().find_map(|line| line.trim().strip_prefix("\"version\": \""));
+    Ok(line.and_then(|rest| rest.split('"').next()).unwrap_or("unknown").to_owned())
+}

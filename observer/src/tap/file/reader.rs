@@ -1,0 +1,137 @@
+//! One capture file: knows its format, numbers its frames, and turns what stops it into an error that names it.
+
+use super::{
+    pcap::{self, Pcap},
+    pcapng::{self, PcapNg},
+    record::{Fault, Record},
+    source::{Input, unpack},
+    window::Window,
+};
+use crate::{
+    engine::{frame::Frame, time::Timestamp},
+    tap::{InterfaceInfo, SharedInterfaces, TapError, error::Position, register},
+};
+use std::io::Read;
+
+/// A file that is being read.
+pub(super) struct Reader {
+    file: String,
+    window: Window,
+    unpacked: bool,
+    format: Format,
+    record: Option<Record>,
+    frames: u64,
+}
+
+enum Format {
+    Pcap(Pcap),
+    PcapNg(PcapNg),
+}
+
+impl Reader {
+    /// Reads the file's header.
+    pub(super) fn new(input: &Input, packed: Box<dyn Read>, interfaces: &SharedInterfaces) -> Result<Self, TapError> {
+        let file = input.spoken();
+        let (bytes, unpacked) = unpack(packed).map_err(|source| TapError::Open { file: file.clone(), source })?;
+        let mut window = Window::new(bytes);
+        match recognise(&mut window, &input.label(), interfaces) {
+            Ok(Some(format)) => Ok(Self { file, window, unpacked, format, record: None, frames: 0 }),
+            Ok(None) => Err(not_a_capture(file, &window)),
+            Err(fault) => Err(header_error(file, fault, &window, unpacked)),
+        }
+    }
+
+    /// Goes to the next frame. False where the file ends.
+    #[inline]
+    pub(super) fn advance(&mut self) -> Result<bool, TapError> {
+        let step = match &mut self.format {
+            Format::Pcap(pcap) => pcap.advance(&mut self.window),
+            Format::PcapNg(pcapng) => pcapng.advance(&mut self.window),
+        };
+        match step {
+            Ok(record) => {
+                self.record = record;
+                self.frames += u64::from(self.record.is_some());
+                Ok(self.record.is_some())
+            }
+            Err(fault) => {
+                self.record = None;
+                Err(self.error(fault))
+            }
+        }
+    }
+
+    /// The frame that [`Self::advance`] went to.
+    #[inline]
+    pub(super) fn frame(&self) -> Option<Frame<'_>> {
+        self.record.as_ref().map(|record| Frame {
+            at: record.at,
+            number: self.frames,
+            interface: record.interface,
+            link: record.link,
+            wire_length: record.wire_length,
+            bytes: self.window.slice(record.bytes.clone()),
+        })
+    }
+
+    /// When that frame was captured.
+    #[inline]
+    pub(super) fn at(&self) -> Timestamp {
+        self.record.as_ref().map_or(Timestamp::MAX, |record| record.at)
+    }
+
+    #[cold]
+    fn error(&self, fault: Fault) -> TapError {
+        let (file, frames, unpacked) = (self.file.clone(), self.frames, self.unpacked);
+        let record = self.window.offset();
+        let position = Position { offset: record, unpacked };
+        match fault {
+            Fault::Cut => {
+                let position = Position { offset: self.window.end(), unpacked };
+                TapError::Cut { file, position, record, frames }
+            }
+            Fault::Corrupt(what) => TapError::Corrupt { file, position, what, frames },
+            Fault::Read(source) => TapError::Read { file, position, source, frames },
+        }
+    }
+}
+
+/// `None` when it is no capture.
+fn recognise(window: &mut Window, label: &str, interfaces: &SharedInterfaces) -> Result<Option<Format>, Fault> {
+    window.has(4)?;
+    let Some(magic) = window.bytes().first_chunk().copied() else { return Ok(None) };
+    if u32::from_le_bytes(magic) == pcapng::SECTION {
+        return match window.has(pcapng::BLOCK_MIN)? {
+            true => Ok(Some(Format::PcapNg(PcapNg::new(label, interfaces)))),
+            false => Err(Fault::Cut),
+        };
+    }
+    if pcap::variant(magic).is_none() {
+        return Ok(None);
+    }
+    if !window.has(pcap::HEADER)? {
+        return Err(Fault::Cut);
+    }
+    let Some(header) = window.bytes().first_chunk() else { return Err(Fault::Cut) };
+    let pcap = Pcap::new(header, || register(interfaces, InterfaceInfo { name: None, source: label.to_owned() }))?;
+    window.consume(pcap::HEADER);
+    Ok(Some(Format::Pcap(pcap)))
+}
+
+fn not_a_capture(file: String, window: &Window) -> TapError {
+    let bytes = window.bytes();
+    if bytes.is_empty() {
+        return TapError::Empty { file };
+    }
+    let start: Vec<String> = bytes.iter().take(4).map(|byte| format!("{byte:02x}")).collect();
+    TapError::NotACapture { file, start: start.join(" ") }
+}
+
+fn header_error(file: String, fault: Fault, window: &Window, unpacked: bool) -> TapError {
+    let position = Position { offset: window.offset(), unpacked };
+    match fault {
+        Fault::Cut => TapError::HeaderCut { file, position: Position { offset: window.end(), unpacked } },
+        Fault::Corrupt(what) => TapError::Corrupt { file, position, what, frames: 0 },
+        Fault::Read(source) => TapError::Read { file, position, source, frames: 0 },
+    }
+}

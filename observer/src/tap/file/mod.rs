@@ -12,8 +12,7 @@ mod window;
 
 use std::{
     cell::Cell,
-    cmp::Reverse,
-    collections::BinaryHeap,
+    collections::{BinaryHeap, binary_heap::PeekMut},
     rc::Rc,
     sync::{
         Arc,
@@ -24,18 +23,17 @@ use std::{
 use self::reader::Reader;
 pub use self::source::Input;
 use super::{SharedInterfaces, TapError};
-use crate::engine::{frame::Frame, time::Timestamp};
+use crate::engine::frame::Frame;
 
 /// Several captures as one. Each is read in its own order; at each step the one whose next frame is the earliest goes
 /// first, so a file whose time steps back only moves its own frames.
 pub struct FileTap {
-    readers: Vec<Option<Reader>>,
-    /// Readers that wait with a frame, but for the current one.
-    waiting: BinaryHeap<Reverse<(Timestamp, usize)>>,
-    /// The reader whose frame is lent, or will be.
-    current: Option<usize>,
+    /// The capture whose frame is lent, or will be.
+    current: Option<Box<Waiting>>,
     /// Whether it is.
     lent: bool,
+    /// The others.
+    waiting: BinaryHeap<Box<Waiting>>,
     stop: Arc<AtomicBool>,
     read: Rc<Cell<u64>>,
     size: Option<u64>,
@@ -47,22 +45,18 @@ impl FileTap {
     /// Once `stop` is set, pipes end; the caller stops asking for frames.
     #[must_use]
     pub fn open(inputs: &[Input], interfaces: &SharedInterfaces, stop: Arc<AtomicBool>) -> (Self, Vec<TapError>) {
-        let mut tap = Self {
-            readers: Vec::new(),
-            waiting: BinaryHeap::new(),
-            current: None,
-            lent: false,
-            stop,
-            read: Rc::default(),
-            size: Some(0),
-        };
+        let mut tap =
+            Self { current: None, lent: false, waiting: BinaryHeap::new(), stop, read: Rc::default(), size: Some(0) };
         let mut errors = Vec::new();
-        for input in inputs {
-            if let Err(error) = tap.add(input, interfaces) {
-                errors.push(error);
+        for (place, input) in inputs.iter().enumerate() {
+            match tap.add(place, input, interfaces) {
+                // A pipe that was told to stop ends anywhere.
+                Err(_) if tap.stop.load(Ordering::Relaxed) => break,
+                Err(error) => errors.push(error),
+                Ok(()) => {}
             }
         }
-        tap.current = tap.waiting.pop().map(|Reverse((_, index))| index);
+        tap.current = tap.waiting.pop();
         (tap, errors)
     }
 
@@ -75,9 +69,8 @@ impl FileTap {
         if self.lent {
             self.advance()?;
         }
-        let Some(reader) = self.current.and_then(|index| self.readers[index].as_ref()) else { return Ok(None) };
-        self.lent = true;
-        Ok(reader.frame())
+        self.lent = self.current.is_some();
+        Ok(self.current.as_ref().map(|current| current.reader.frame()))
     }
 
     /// Bytes read so far, and the size of all files; `None` where a pipe is among them.
@@ -86,53 +79,74 @@ impl FileTap {
         (self.read.get(), self.size)
     }
 
-    fn add(&mut self, input: &Input, interfaces: &SharedInterfaces) -> Result<(), TapError> {
+    fn add(&mut self, place: usize, input: &Input, interfaces: &SharedInterfaces) -> Result<(), TapError> {
         let source = source::open(input, &self.stop, &self.read)?;
         self.size = self.size.zip(source.size).map(|(all, one)| all + one);
         let mut reader = Reader::new(input, source.bytes, interfaces)?;
         if reader.advance()? {
-            self.waiting.push(Reverse((reader.at(), self.readers.len())));
-            self.readers.push(Some(reader));
+            self.waiting.push(Box::new(Waiting { place, reader }));
         }
         Ok(())
     }
 
-    /// Moves the current reader on, and makes the one with the earliest frame the current one.
+    /// Moves the current capture on, and makes the one with the earliest frame the current one.
     #[inline]
     fn advance(&mut self) -> Result<(), TapError> {
         self.lent = false;
-        let Some(index) = self.current else { return Ok(()) };
-        let step = self.readers[index].as_mut().map_or(Ok(false), Reader::advance);
-        if !matches!(step, Ok(true)) {
-            return self.retire(index, step.err());
-        }
-        if !self.waiting.is_empty() {
-            self.swap(index);
-        }
-        Ok(())
-    }
-
-    /// Lets an earlier frame of another reader go first.
-    fn swap(&mut self, index: usize) {
-        let at = self.readers[index].as_ref().map_or(Timestamp::MAX, Reader::at);
-        if let Some(mut earliest) = self.waiting.peek_mut()
-            && earliest.0 < (at, index)
-        {
-            self.current = Some(earliest.0.1);
-            *earliest = Reverse((at, index));
+        let Some(current) = &mut self.current else { return Ok(()) };
+        match current.reader.advance() {
+            Ok(true) => {
+                if let Some(earliest) = self.waiting.peek_mut()
+                    && *earliest > *current
+                {
+                    swap(earliest, current);
+                }
+                Ok(())
+            }
+            Ok(false) => self.retire(None),
+            Err(error) => self.retire(Some(error)),
         }
     }
 
-    /// Closes a reader that came to its end.
+    /// Closes the current capture, which came to its end.
     #[cold]
-    fn retire(&mut self, index: usize, error: Option<TapError>) -> Result<(), TapError> {
-        self.readers[index] = None;
-        self.current = self.waiting.pop().map(|Reverse((_, next))| next);
+    fn retire(&mut self, error: Option<TapError>) -> Result<(), TapError> {
+        self.current = self.waiting.pop();
         match error {
-            // A pipe that was told to stop ends anywhere.
             Some(TapError::Cut { .. }) if self.stop.load(Ordering::Relaxed) => Ok(()),
             Some(error) => Err(error),
             None => Ok(()),
         }
     }
 }
+
+fn swap(mut earliest: PeekMut<'_, Box<Waiting>>, current: &mut Box<Waiting>) {
+    std::mem::swap(&mut *earliest, current);
+}
+
+/// A capture with a frame to give. The greatest is the one whose frame is the earliest, as a heap wants it; between
+/// equals, the one named first.
+struct Waiting {
+    place: usize,
+    reader: Reader,
+}
+
+impl Ord for Waiting {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        (other.reader.at(), other.place).cmp(&(self.reader.at(), self.place))
+    }
+}
+
+impl PartialOrd for Waiting {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl PartialEq for Waiting {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other).is_eq()
+    }
+}
+
+impl Eq for Waiting {}

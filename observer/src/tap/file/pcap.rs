@@ -28,6 +28,8 @@ pub(super) struct Pcap {
     snapshot: u32,
     link: LinkType,
     interface: InterfaceId,
+    /// Whether a record may have its two lengths in the other order, as before version 2.4.
+    swapped: bool,
 }
 
 /// Byte order, nanoseconds of a unit, and length of a record's header, by the first four bytes.
@@ -60,41 +62,48 @@ impl Pcap {
         };
         // The upper bits may tell the length of the frame check sequence.
         let link = LinkType::from_number(order.u32_at(header, 20) & 0x03ff_ffff);
-        Ok(Self { order, unit, head, snapshot, link, interface: register() })
+        let swapped = order.u16_at(header, 6) < 4;
+        Ok(Self { order, unit, head, snapshot, link, interface: register(), swapped })
     }
 
-    /// The next record; `None` where the file ends.
-    pub(super) fn advance(&mut self, window: &mut Window) -> Result<Option<Record>, Fault> {
+    /// Goes to the next record. False where the file ends.
+    #[inline]
+    pub(super) fn advance(&self, window: &mut Window, record: &mut Record) -> Result<bool, Fault> {
         if !window.has(self.head)? {
-            return if window.bytes().is_empty() { Ok(None) } else { Err(Fault::Cut) };
+            return if window.bytes().is_empty() { Ok(false) } else { Err(Fault::Cut) };
         }
         let Some(&[s0, s1, s2, s3, f0, f1, f2, f3, c0, c1, c2, c3, w0, w1, w2, w3]) = window.bytes().first_chunk()
         else {
             return Err(Fault::Cut);
         };
-        let captured = self.order.u32([c0, c1, c2, c3]);
-        let wire_length = self.order.u32([w0, w1, w2, w3]);
+        let mut captured = self.order.u32([c0, c1, c2, c3]);
+        let mut wire_length = self.order.u32([w0, w1, w2, w3]);
+        if self.swapped && captured > wire_length {
+            (captured, wire_length) = (wire_length, captured);
+        }
         if captured > self.snapshot.max(CAPTURED_MAX) {
-            return Err(Fault::Corrupt(format!("a record claims {captured} bytes")));
+            return Err(too_long(captured));
         }
         let fraction = i64::from(self.order.u32([f0, f1, f2, f3])) * self.unit;
         let length = self.head + captured as usize;
         if !window.has(length)? {
             return Err(self.cut(captured, wire_length, fraction));
         }
-        let mut bytes = window.consume(length);
-        bytes.start += self.head;
+        let bytes = window.consume(length);
         let seconds = i64::from(self.order.u32([s0, s1, s2, s3]));
-        Ok(Some(Record {
-            at: Timestamp::from_nanos((seconds * 1_000_000_000).saturating_add(fraction)),
-            interface: self.interface,
-            link: self.link,
-            wire_length: wire_length.max(captured),
-            bytes,
-        }))
+        record.at = Timestamp::from_nanos((seconds * 1_000_000_000).saturating_add(fraction));
+        record.wire_length = wire_length.max(captured);
+        record.bytes = bytes.start + self.head..bytes.end;
+        Ok(true)
+    }
+
+    /// What all records of the file have in common.
+    pub(super) fn record(&self) -> Record {
+        Record { interface: self.interface, link: self.link, ..Record::default() }
     }
 
     /// The file ends inside a record: it was cut, unless the record's header is not to be believed.
+    #[cold]
     fn cut(&self, captured: u32, wire_length: u32, fraction: i64) -> Fault {
         if captured > wire_length || captured > self.snapshot || fraction >= 1_000_000_000 {
             return Fault::Corrupt(format!(
@@ -103,4 +112,9 @@ impl Pcap {
         }
         Fault::Cut
     }
+}
+
+#[cold]
+fn too_long(captured: u32) -> Fault {
+    Fault::Corrupt(format!("a record claims {captured} bytes"))
 }

@@ -56,11 +56,12 @@ impl PcapNg {
         }
     }
 
-    /// The next frame; `None` where the file ends.
-    pub(super) fn advance(&mut self, window: &mut Window) -> Result<Option<Record>, Fault> {
+    /// Goes to the next frame. False where the file ends.
+    #[inline]
+    pub(super) fn advance(&mut self, window: &mut Window, record: &mut Record) -> Result<bool, Fault> {
         loop {
             if !window.has(BLOCK_MIN)? {
-                return if window.bytes().is_empty() { Ok(None) } else { Err(Fault::Cut) };
+                return if window.bytes().is_empty() { Ok(false) } else { Err(Fault::Cut) };
             }
             let kind = self.order.u32_at(window.bytes(), 0);
             if kind == SECTION {
@@ -76,10 +77,10 @@ impl PcapNg {
                 SECTION => self.section(block)?,
                 INTERFACE => self.interface(block)?,
                 ENHANCED_PACKET | OBSOLETE_PACKET | SIMPLE_PACKET => {
-                    let mut record = self.packet(kind, block)?;
+                    *record = self.packet(kind, block)?;
                     let start = window.consume(length).start;
                     record.bytes = start + record.bytes.start..start + record.bytes.end;
-                    return Ok(Some(record));
+                    return Ok(true);
                 }
                 _ => {}
             }

@@ -1,5 +1,7 @@
 //! One capture file: knows its format, numbers its frames, and turns what stops it into an error that names it.
 
+use std::io::Read;
+
 use super::{
     pcap::{self, Pcap},
     pcapng::{self, PcapNg},
@@ -11,7 +13,6 @@ use crate::{
     engine::{frame::Frame, time::Timestamp},
     tap::{InterfaceInfo, SharedInterfaces, TapError, error::Position, register},
 };
-use std::io::Read;
 
 /// A file that is being read.
 pub(super) struct Reader {
@@ -19,7 +20,8 @@ pub(super) struct Reader {
     window: Window,
     unpacked: bool,
     format: Format,
-    record: Option<Record>,
+    /// The frame that was gone to last.
+    record: Record,
     frames: u64,
 }
 
@@ -35,7 +37,13 @@ impl Reader {
         let (bytes, unpacked) = unpack(packed).map_err(|source| TapError::Open { file: file.clone(), source })?;
         let mut window = Window::new(bytes);
         match recognise(&mut window, &input.label(), interfaces) {
-            Ok(Some(format)) => Ok(Self { file, window, unpacked, format, record: None, frames: 0 }),
+            Ok(Some(format)) => {
+                let record = match &format {
+                    Format::Pcap(pcap) => pcap.record(),
+                    Format::PcapNg(_) => Record::default(),
+                };
+                Ok(Self { file, window, unpacked, format, record, frames: 0 })
+            }
             Ok(None) => Err(not_a_capture(file, &window)),
             Err(fault) => Err(header_error(file, fault, &window, unpacked)),
         }
@@ -45,39 +53,34 @@ impl Reader {
     #[inline]
     pub(super) fn advance(&mut self) -> Result<bool, TapError> {
         let step = match &mut self.format {
-            Format::Pcap(pcap) => pcap.advance(&mut self.window),
-            Format::PcapNg(pcapng) => pcapng.advance(&mut self.window),
+            Format::Pcap(pcap) => pcap.advance(&mut self.window, &mut self.record),
+            Format::PcapNg(pcapng) => pcapng.advance(&mut self.window, &mut self.record),
         };
         match step {
-            Ok(record) => {
-                self.record = record;
-                self.frames += u64::from(self.record.is_some());
-                Ok(self.record.is_some())
+            Ok(more) => {
+                self.frames += u64::from(more);
+                Ok(more)
             }
-            Err(fault) => {
-                self.record = None;
-                Err(self.error(fault))
-            }
+            Err(fault) => Err(self.error(fault)),
         }
     }
 
     /// The frame that [`Self::advance`] went to.
     #[inline]
-    pub(super) fn frame(&self) -> Option<Frame<'_>> {
-        self.record.as_ref().map(|record| Frame {
-            at: record.at,
+    pub(super) fn frame(&self) -> Frame<'_> {
+        Frame {
+            at: self.record.at,
             number: self.frames,
-            interface: record.interface,
-            link: record.link,
-            wire_length: record.wire_length,
-            bytes: self.window.slice(record.bytes.clone()),
-        })
+            interface: self.record.interface,
+            link: self.record.link,
+            wire_length: self.record.wire_length,
+            bytes: self.window.slice(self.record.bytes.clone()),
+        }
     }
 
     /// When that frame was captured.
-    #[inline]
-    pub(super) fn at(&self) -> Timestamp {
-        self.record.as_ref().map_or(Timestamp::MAX, |record| record.at)
+    pub(super) const fn at(&self) -> Timestamp {
+        self.record.at
     }
 
     #[cold]

@@ -58,6 +58,18 @@ pub(super) struct Record {
     pub(super) bytes: Range<usize>,
 }
 
+impl Default for Record {
+    fn default() -> Self {
+        Self {
+            at: Timestamp::default(),
+            interface: InterfaceId::default(),
+            link: LinkType::Null,
+            wire_length: 0,
+            bytes: 0..0,
+        }
+    }
+}
+
 /// Why a format cannot go on.
 #[derive(Debug)]
 pub(super) enum Fault {

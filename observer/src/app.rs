@@ -12,7 +12,7 @@ use std::{
 };
 
 use anyhow::Context;
-use clap::{Arg, ArgAction, CommandFactory, Parser};
+use clap::{CommandFactory, Parser};
 
 use self::{output::Output, progress::Bar, signals::Stop};
 use crate::{
@@ -87,10 +87,8 @@ fn man(out: &mut dyn Write) -> io::Result<()> {
     page.render_name_section(out)?;
     page.render_synopsis_section(out)?;
     page.render_description_section(out)?;
-    page.render_subcommands_section(out)?;
     for command in program.get_subcommands() {
         writeln!(out, ".SH \"OBSERVER {}\"", command.get_name().to_uppercase())?;
-        let command = command.clone().mut_args(Arg::hide_default_value_for_flags);
         let mut body = Vec::new();
         let page = clap_mangen::Man::new(command.clone());
         page.render_options_section(&mut body)?;
@@ -103,18 +101,6 @@ fn man(out: &mut dyn Write) -> io::Result<()> {
         }
     }
     page.render_version_section(out)
-}
-
-/// A flag's default, `false`, says nothing.
-trait Flags {
-    fn hide_default_value_for_flags(self) -> Self;
-}
-
-impl Flags for Arg {
-    fn hide_default_value_for_flags(self) -> Self {
-        let flag = matches!(self.get_action(), ArgAction::SetTrue);
-        self.hide_default_value(flag)
-    }
 }
 
 fn read(read: &Read, config: &Config, output: &Output) -> anyhow::Result<u8> {

@@ -47,7 +47,7 @@ pub enum TapError {
     /// The file ends in the middle of a record. All frames before it were handed out: this is a warning.
     #[error(
         "{file} is cut off at {position}, in the middle of the record that begins at byte {record}; \
-         the {frames} frames before it were read"
+         frames read before it: {frames}"
     )]
     Cut {
         /// The file.
@@ -61,7 +61,7 @@ pub enum TapError {
     },
     /// The file contradicts itself.
     #[error(
-        "{file} is damaged at {position}: {what}; the {frames} frames before it were read, nothing after it. \
+        "{file} is damaged at {position}: {what}; frames read before it: {frames}, after it: none; \
          `pcapfix` may mend the file"
     )]
     Corrupt {
@@ -75,7 +75,7 @@ pub enum TapError {
         frames: u64,
     },
     /// Reading failed.
-    #[error("cannot read {file} after {position}: {}; the {frames} frames before it were read", plain(source))]
+    #[error("cannot read {file} after {position}: {}; frames read before: {frames}; try again", plain(source))]
     Read {
         /// The file.
         file: String,

@@ -100,7 +100,7 @@ impl Clock {
             (true, power) => Unit::Binary(power),
             (false, power @ 0..=9) => Unit::Nanoseconds(10_u64.pow(9 - power)),
             // Beyond 64 bits, every timestamp is zero.
-            (false, power) => Unit::PerNanosecond(10_u64.saturating_pow(power - 9)),
+            (false, power) => 10_u64.checked_pow(power - 9).map_or(Unit::Nanoseconds(0), Unit::PerNanosecond),
         };
         Self { unit, offset: offset.saturating_mul(1_000_000_000) }
     }

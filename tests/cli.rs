@@ -1,4 +1,5 @@
 //! The binary from outside: exit codes, standard error, pipes, signals, help.
+#![allow(clippy::unwrap_used, reason = "a test ends where something unexpected happens")]
 
 mod bytes;
 

@@ -1,4 +1,5 @@
 //! The file tap: every format and byte order, damage of every kind, and several captures as one.
+#![allow(clippy::unwrap_used, reason = "a test ends where something unexpected happens")]
 
 mod bytes;
 

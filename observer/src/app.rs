@@ -21,7 +21,10 @@ use crate::{
     config::{Config, Read, Task},
     engine::{Engine, alert::Level, event::Event},
     sink::{self, Ending, Options, Sink},
-    tap::{SharedInterfaces, TapError, file::FileTap},
+    tap::{
+        SharedInterfaces, TapError,
+        file::{FileTap, Input},
+    },
 };
 
 /// The run failed: a tap, or the output.
@@ -112,6 +115,7 @@ fn read(read: &Read, config: &Config, output: &Output) -> anyhow::Result<u8> {
         engine: Engine::new(read.engine.clone()),
         sink,
         bar: Bar::new(read.progress, tap.progress().1),
+        prompt: is_prompt(read),
         worst: None,
         warnings: Vec::new(),
         failed: false,
@@ -135,7 +139,7 @@ fn open_sink(
 ) -> anyhow::Result<Box<dyn Sink>> {
     let out = match &read.output {
         Some(path) => output.file(path)?,
-        None => output.stdout(read.inputs.iter().any(crate::tap::file::Input::is_pipe)),
+        None => output.stdout(is_prompt(read)),
     };
     let options = Options {
         emit: read.emit.clone(),
@@ -149,11 +153,17 @@ fn open_sink(
     })
 }
 
+fn is_prompt(read: &Read) -> bool {
+    read.inputs.iter().any(Input::is_pipe)
+}
+
 /// One run of the engine.
 struct Session {
     engine: Engine,
     sink: Box<dyn Sink>,
     bar: Bar,
+    /// Whether events are to be printed at once.
+    prompt: bool,
     worst: Option<Level>,
     warnings: Vec<String>,
     failed: bool,
@@ -169,8 +179,8 @@ impl Session {
                 Ok(None) => break,
                 Err(error) => self.note(&error),
             }
-            while let Some(event) = self.engine.poll_event() {
-                self.event(&event)?;
+            if let Some(event) = self.engine.poll_event() {
+                self.events(event)?;
             }
             until_tick -= 1;
             if until_tick == 0 {
@@ -194,7 +204,20 @@ impl Session {
         Ok(self.sink.finish(&ending)?)
     }
 
+    /// All events that are ready. Where frames come from a pipe, somebody may be waiting for them.
     #[cold]
+    fn events(&mut self, first: Event) -> anyhow::Result<()> {
+        let mut next = Some(first);
+        while let Some(event) = next {
+            self.event(&event)?;
+            next = self.engine.poll_event();
+        }
+        if self.prompt {
+            self.sink.flush()?;
+        }
+        Ok(())
+    }
+
     fn event(&mut self, event: &Event) -> anyhow::Result<()> {
         if let Event::Alert(alert) = event {
             self.worst = self.worst.max(Some(alert.level));

@@ -98,7 +98,7 @@ pub struct Read {
     #[arg(long, value_name = "SIZE", default_value = "256MiB", value_parser = size)]
     pub memory_limit: usize,
 
-    /// Print cookies, credentials, query strings and tokens instead of <redacted>.
+    /// Print cookies, credentials, query strings and tokens instead of `<redacted>`.
     #[arg(long)]
     pub show_secrets: bool,
 

@@ -15,7 +15,7 @@ use crate::{
         self,
         alert::{Level, RuleId},
     },
-    sink::{self, Emit},
+    sink::Emit,
     tap::file::Input,
 };
 
@@ -120,7 +120,7 @@ impl TryFrom<cli::Read> for Read {
             return Err(ConfigError::OutputIsInput(Input::Path(output.clone()).label()));
         }
         let engine = engine::Config { memory_limit, idle_min, answer_timeout, settle: SETTLE };
-        let emit = emit.into_iter().map(kind).collect();
+        let emit = emit.into_iter().map(kind).fold(Emit::NONE, Emit::with);
         Ok(Self { inputs, format, emit, fail_on: fail_on.map(level), engine, show_secrets, output, progress })
     }
 }
@@ -144,13 +144,13 @@ const fn level(threshold: Threshold) -> Level {
     }
 }
 
-const fn kind(kind: Kind) -> sink::Kind {
+const fn kind(kind: Kind) -> Emit {
     match kind {
-        Kind::Alert => sink::Kind::Alert,
-        Kind::Attempt => sink::Kind::Attempt,
-        Kind::Tunnel => sink::Kind::Tunnel,
-        Kind::Anomaly => sink::Kind::Anomaly,
-        Kind::Stats => sink::Kind::Stats,
+        Kind::Alert => Emit::ALERT,
+        Kind::Attempt => Emit::ATTEMPT,
+        Kind::Tunnel => Emit::TUNNEL,
+        Kind::Anomaly => Emit::ANOMALY,
+        Kind::Stats => Emit::STATS,
     }
 }
 
@@ -177,6 +177,7 @@ mod tests {
         assert_eq!(read.engine.answer_timeout, Duration::from_secs(30));
         assert_eq!(read.engine.settle, SETTLE);
         assert_eq!((read.fail_on, read.show_secrets, read.output), (None, false, None));
+        assert_eq!(read.emit, Emit::ALERT.with(Emit::ATTEMPT).with(Emit::TUNNEL).with(Emit::STATS));
     }
 
     #[test]

@@ -121,10 +121,14 @@ fn plain(error: &io::Error) -> String {
     }
 }
 
+/// EMFILE, for which `io::ErrorKind` has no name.
+const TOO_MANY_FILES: i32 = 24;
+
 fn advice(error: &io::Error) -> &'static str {
     match error.kind() {
         io::ErrorKind::NotFound => "check the path",
         io::ErrorKind::PermissionDenied => "run as a user who may read it, or change its owner",
+        _ if error.raw_os_error() == Some(TOO_MANY_FILES) => "raise the limit with `ulimit -n`, or merge them first",
         _ => "check that the file can be read with `file`",
     }
 }

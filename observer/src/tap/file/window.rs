@@ -9,6 +9,9 @@ use std::{
 /// What is read at once: large enough to hide the cost of the call, small enough to stay in the processor's cache.
 const BLOCK: usize = 256 << 10;
 
+/// What is read at first: enough to see when the capture begins. Many captures may wait for their turn so.
+const FIRST_BLOCK: usize = 8 << 10;
+
 /// A sliding window over an input.
 pub(super) struct Window {
     input: Box<dyn Read>,
@@ -22,7 +25,7 @@ pub(super) struct Window {
 
 impl Window {
     pub(super) fn new(input: Box<dyn Read>) -> Self {
-        Self { input, buffer: vec![0; BLOCK], filled: 0..0, consumed: 0, ended: false }
+        Self { input, buffer: vec![0; FIRST_BLOCK], filled: 0..0, consumed: 0, ended: false }
     }
 
     /// Whether the next `wanted` bytes are there, after reading more where needed. False when the input ends first.
@@ -68,6 +71,9 @@ impl Window {
     fn fill(&mut self, wanted: usize) -> io::Result<bool> {
         self.buffer.copy_within(self.filled.clone(), 0);
         self.filled = 0..self.filled.len();
+        if self.consumed > 0 && self.buffer.len() < BLOCK {
+            self.buffer.resize(BLOCK, 0);
+        }
         while self.filled.len() < wanted && !self.ended {
             if self.filled.end == self.buffer.len() {
                 self.buffer.resize(self.buffer.len() * 2, 0);

@@ -142,7 +142,7 @@ fn open_sink(
         None => output.stdout(is_prompt(read)),
     };
     let options = Options {
-        emit: read.emit.clone(),
+        emit: read.emit,
         show_secrets: read.show_secrets,
         color: output::color(config.color, read.output.as_deref()),
         interfaces: Rc::clone(interfaces),

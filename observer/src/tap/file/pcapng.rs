@@ -8,10 +8,7 @@ use super::{
     record::{Fault, Order, RECORD_MAX, Record},
     window::Window,
 };
-use crate::{
-    engine::time::Timestamp,
-    tap::{InterfaceInfo, SharedInterfaces, register},
-};
+use crate::tap::{InterfaceInfo, SharedInterfaces, register};
 
 /// The first four bytes of a section, in either byte order.
 pub(super) const SECTION: u32 = 0x0a0d_0d0a;
@@ -40,8 +37,6 @@ pub(super) struct PcapNg {
     /// Those of all sections.
     described: usize,
     table: SharedInterfaces,
-    /// For simple packets, which carry no time of their own.
-    last: Timestamp,
 }
 
 impl PcapNg {
@@ -52,7 +47,6 @@ impl PcapNg {
             interfaces: Vec::new(),
             described: 0,
             table: table.clone(),
-            last: Timestamp::default(),
         }
     }
 
@@ -67,43 +61,40 @@ impl PcapNg {
             if kind == SECTION {
                 self.order = section_order(window.bytes())?;
             }
-            let length = self.length(window.bytes())?;
+            let claimed = self.order.u32_at(window.bytes(), 4);
+            // Some writers do not count the padding.
+            let length = (claimed as usize).next_multiple_of(4);
+            if claimed > RECORD_MAX || (claimed as usize) < BLOCK_MIN {
+                return Err(bad_length(claimed));
+            }
             if !window.has(length)? {
                 return Err(self.cut(kind, length, window.bytes()));
             }
             let block = &window.bytes()[..length];
-            self.check_trailer(block)?;
-            match kind {
-                SECTION => self.section(block)?,
-                INTERFACE => self.interface(block)?,
-                ENHANCED_PACKET | OBSOLETE_PACKET | SIMPLE_PACKET => {
-                    *record = self.packet(kind, block)?;
-                    let start = window.consume(length).start;
-                    record.bytes = start + record.bytes.start..start + record.bytes.end;
-                    return Ok(true);
-                }
-                _ => {}
+            let repeated = self.order.u32_at(block, length - TRAILER);
+            if repeated != claimed {
+                return Err(bad_trailer(claimed, repeated));
             }
+            let is_frame = self.block(kind, block, window.position(), record)?;
             window.consume(length);
+            if is_frame {
+                return Ok(true);
+            }
         }
     }
 
-    /// The length of a block with its padding, which some writers do not count.
-    fn length(&self, block: &[u8]) -> Result<usize, Fault> {
-        let length = self.order.u32_at(block, 4);
-        if length > RECORD_MAX || (length as usize) < BLOCK_MIN {
-            return Err(Fault::Corrupt(format!("a block claims {length} bytes")));
+    /// Reads a block, which is at `start` in the window. True when it is a frame.
+    #[inline]
+    fn block(&mut self, kind: u32, block: &[u8], start: usize, record: &mut Record) -> Result<bool, Fault> {
+        match kind {
+            ENHANCED_PACKET => self.packet(self.order.u32_at(block, 8), block, start, record)?,
+            OBSOLETE_PACKET => self.packet(self.order.u16_at(block, 8).into(), block, start, record)?,
+            SIMPLE_PACKET => self.simple_packet(block, start, record)?,
+            SECTION => return self.section(block).map(|()| false),
+            INTERFACE => return self.interface(block).map(|()| false),
+            _ => return Ok(false),
         }
-        Ok((length as usize).next_multiple_of(4))
-    }
-
-    fn check_trailer(&self, block: &[u8]) -> Result<(), Fault> {
-        let first = self.order.u32_at(block, 4);
-        let second = self.order.u32_at(block, block.len() - TRAILER);
-        if first != second {
-            return Err(Fault::Corrupt(format!("a block claims {first} bytes at its beginning, {second} at its end")));
-        }
-        Ok(())
+        Ok(true)
     }
 
     fn section(&mut self, block: &[u8]) -> Result<(), Fault> {
@@ -128,64 +119,44 @@ impl PcapNg {
         Ok(())
     }
 
-    /// A packet block of any kind. The range of its bytes counts from the beginning of the block.
+    /// An enhanced or obsolete packet block: they differ in how they name the interface.
     #[inline]
-    fn packet(&mut self, kind: u32, block: &[u8]) -> Result<Record, Fault> {
-        if kind == SIMPLE_PACKET {
-            return self.simple_packet(block);
-        }
-        let Some(&[_, _, _, _, _, _, _, _, i0, i1, i2, i3, ref rest @ ..]) = block.first_chunk::<PACKET_HEAD>() else {
-            return Err(Fault::Corrupt(format!("a packet block of {} bytes is too short", block.len())));
-        };
-        let index = match kind {
-            OBSOLETE_PACKET => u32::from(self.order.u16([i0, i1])),
-            _ => self.order.u32([i0, i1, i2, i3]),
-        };
-        let [h0, h1, h2, h3, l0, l1, l2, l3, c0, c1, c2, c3, w0, w1, w2, w3] = *rest;
-        let captured = self.order.u32([c0, c1, c2, c3]);
+    fn packet(&self, index: u32, block: &[u8], start: usize, record: &mut Record) -> Result<(), Fault> {
+        let Some(head) = block.first_chunk::<PACKET_HEAD>() else { return Err(too_short(block)) };
+        let captured = self.order.u32_at(head, 20);
         if captured as usize > block.len().saturating_sub(PACKET_HEAD + TRAILER) {
-            return Err(Fault::Corrupt(format!("a frame of {captured} bytes is in a block of {}", block.len())));
+            return Err(too_large(captured, block.len()));
         }
-        let Some(interface) = self.interfaces.get(index as usize) else {
-            return Err(Fault::Corrupt(format!("a frame is of interface {index}, which was not described")));
-        };
-        let units = u64::from(self.order.u32([h0, h1, h2, h3])) << 32 | u64::from(self.order.u32([l0, l1, l2, l3]));
-        self.last = interface.clock.timestamp(units);
-        Ok(Record {
-            at: self.last,
-            interface: interface.id,
-            link: interface.link,
-            wire_length: self.order.u32([w0, w1, w2, w3]).max(captured),
-            bytes: PACKET_HEAD..PACKET_HEAD + captured as usize,
-        })
+        let Some(interface) = self.interfaces.get(index as usize) else { return Err(no_interface(index)) };
+        let units = u64::from(self.order.u32_at(head, 12)) << 32 | u64::from(self.order.u32_at(head, 16));
+        record.at = interface.clock.timestamp(units);
+        record.interface = interface.id;
+        record.link = interface.link;
+        record.wire_length = self.order.u32_at(head, 24).max(captured);
+        record.bytes = start + PACKET_HEAD..start + PACKET_HEAD + captured as usize;
+        Ok(())
     }
 
-    /// A packet of the section's first interface, without a time: it gets that of the frame before.
-    fn simple_packet(&self, block: &[u8]) -> Result<Record, Fault> {
+    /// A packet of the section's first interface, without a time: it keeps that of the frame before.
+    fn simple_packet(&self, block: &[u8], start: usize, record: &mut Record) -> Result<(), Fault> {
         const HEAD: usize = 12;
-        let Some(interface) = self.interfaces.first() else {
-            return Err(Fault::Corrupt("a frame comes before the interface was described".to_owned()));
-        };
-        let Some(room) = block.len().checked_sub(HEAD + TRAILER) else {
-            return Err(Fault::Corrupt(format!("a packet block of {} bytes is too short", block.len())));
-        };
-        let wire_length = self.order.u32_at(block, 8);
-        let captured = room.min(wire_length as usize).min(interface.snapshot);
-        Ok(Record {
-            at: self.last,
-            interface: interface.id,
-            link: interface.link,
-            wire_length,
-            bytes: HEAD..HEAD + captured,
-        })
+        let Some(interface) = self.interfaces.first() else { return Err(no_interface(0)) };
+        let Some(room) = block.len().checked_sub(HEAD + TRAILER) else { return Err(too_short(block)) };
+        record.interface = interface.id;
+        record.link = interface.link;
+        record.wire_length = self.order.u32_at(block, 8);
+        let captured = room.min(record.wire_length as usize).min(interface.snapshot);
+        record.bytes = start + HEAD..start + HEAD + captured;
+        Ok(())
     }
 
     /// The file ends inside a block: it was cut, unless the block's beginning is not to be believed.
+    #[cold]
     fn cut(&self, kind: u32, length: usize, block: &[u8]) -> Fault {
         let is_packet = matches!(kind, ENHANCED_PACKET | OBSOLETE_PACKET) && block.len() >= PACKET_HEAD;
         let captured = self.order.u32_at(block, 20) as usize;
         if is_packet && captured.saturating_add(PACKET_HEAD + TRAILER) > length {
-            return Fault::Corrupt(format!("a frame of {captured} bytes is in a block of {length}"));
+            return too_large(self.order.u32_at(block, 20), length);
         }
         Fault::Cut
     }
@@ -198,4 +169,29 @@ fn section_order(block: &[u8]) -> Result<Order, Fault> {
         Some([0x1a, 0x2b, 0x3c, 0x4d]) => Ok(Order::Big),
         _ => Err(Fault::Corrupt("a section header has no byte-order magic".to_owned())),
     }
+}
+
+#[cold]
+fn bad_length(claimed: u32) -> Fault {
+    Fault::Corrupt(format!("a block claims {claimed} bytes"))
+}
+
+#[cold]
+fn bad_trailer(first: u32, second: u32) -> Fault {
+    Fault::Corrupt(format!("a block claims {first} bytes at its beginning, {second} at its end"))
+}
+
+#[cold]
+fn too_short(block: &[u8]) -> Fault {
+    Fault::Corrupt(format!("a packet block of {} bytes is too short", block.len()))
+}
+
+#[cold]
+fn too_large(captured: u32, block: usize) -> Fault {
+    Fault::Corrupt(format!("a frame of {captured} bytes is in a block of {block}"))
+}
+
+#[cold]
+fn no_interface(index: u32) -> Fault {
+    Fault::Corrupt(format!("a frame is of interface {index}, which was not described"))
 }

@@ -40,6 +40,12 @@ impl Window {
         &self.buffer[self.filled.clone()]
     }
 
+    /// Where the next byte is, for [`Self::slice`]; true until the next call of [`Self::has`].
+    #[inline]
+    pub(super) const fn position(&self) -> usize {
+        self.filled.start
+    }
+
     /// Consumes `length` bytes that [`Self::has`] found, and says where they are: that stays true until the next
     /// call of `has`.
     #[inline]

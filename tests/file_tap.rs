@@ -126,6 +126,19 @@ fn modified_pcap_has_longer_record_headers() {
 }
 
 #[test]
+fn old_pcap_may_have_its_lengths_swapped() {
+    let mut bytes = pcap_header(Order::Little, 0xa1b2_c3d4, 0, 1);
+    bytes[6] = 3;
+    let mut record = pcap_record(Order::Little, 1, 0, b"abc");
+    record[8..12].copy_from_slice(&60_u32.to_le_bytes());
+    bytes.extend(record);
+    bytes.extend(pcap_record(Order::Little, 2, 0, b"abc"));
+    let outcome = read_bytes("swapped.pcap", &bytes).clean();
+    let found: Vec<_> = outcome.frames.iter().map(|seen| (&seen.bytes[..], seen.wire_length)).collect();
+    assert_eq!(found, [(&b"abc"[..], 60), (&b"abc"[..], 3)]);
+}
+
+#[test]
 fn odd_header_fields_are_harmless() {
     for snapshot in [0, 1, u32::MAX] {
         let mut bytes = pcap_header(Order::Little, 0xa1b2_c3d4, snapshot, 0x5000_0001);
@@ -283,7 +296,9 @@ fn lying_blocks_are_named_and_keep_what_was_before() {
 
 #[test]
 fn what_is_no_capture_is_named() {
-    let cases: [(&str, &[u8], &str); 4] = [
+    let cases: [(&str, &[u8], &str); 6] = [
+        ("packed", b"\x28\xb5\x2f\xfd....", "is packed with zstd; unpack it on the way: `zstd -dc"),
+        ("version", b"\xd4\xc3\xb2\xa1\x03\x00\x04\x00................", "pcap version 3, which is not known"),
         ("empty", b"", "is empty"),
         ("text", b"GET / HTTP/1.1\r\n", "neither pcap nor pcapng: it begins with 47 45 54 20"),
         ("short", b"\xd4\xc3\xb2\xa1\x02\x00", "ends at byte 6"),

@@ -36,6 +36,22 @@ pub enum TapError {
         /// Its first bytes, in hexadecimal.
         start: String,
     },
+    /// The file is packed in a way that is not unpacked here.
+    #[error("{file} is packed with {program}; unpack it on the way: `{program} -dc FILE | observer read -`")]
+    Packed {
+        /// The file.
+        file: String,
+        /// What unpacks it.
+        program: &'static str,
+    },
+    /// The file is of a later version of its format.
+    #[error("{file} is of {version}, which is not known; convert it with `editcap -F pcap`")]
+    Version {
+        /// The file.
+        file: String,
+        /// The format and its version.
+        version: String,
+    },
     /// The file ends before its first record.
     #[error("{file} ends at {position}, inside the capture's header: it holds no frames; capture again")]
     HeaderCut {

@@ -50,11 +50,10 @@ impl Pcap {
     /// Reads the file's header, which the caller has found to be there.
     pub(super) fn new(header: &[u8; HEADER], register: impl FnOnce() -> InterfaceId) -> Result<Self, Fault> {
         let [a, b, c, d, ..] = *header;
-        let (order, unit, head) =
-            variant([a, b, c, d]).ok_or_else(|| Fault::Corrupt("this is no pcap header".to_owned()))?;
+        let (order, unit, head) = variant([a, b, c, d]).ok_or_else(|| Fault::Version("no pcap version".to_owned()))?;
         let major = order.u16_at(header, 4);
         if major != 2 {
-            return Err(Fault::Corrupt(format!("pcap version {major} is not known")));
+            return Err(Fault::Version(format!("pcap version {major}")));
         }
         let snapshot = match order.u32_at(header, 16) {
             0 => CAPTURED_MAX,

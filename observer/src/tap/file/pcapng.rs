@@ -102,7 +102,7 @@ impl PcapNg {
             parse_sectionheaderblock(block).map_err(|_| Fault::Corrupt("a section header is malformed".to_owned()))?;
         let (major, minor) = (header.major_version, header.minor_version);
         if major != 1 || !matches!(minor, 0 | 2) {
-            return Err(Fault::Corrupt(format!("pcapng version {major}.{minor} is not known")));
+            return Err(Fault::Version(format!("pcapng version {major}.{minor}")));
         }
         self.interfaces.clear();
         Ok(())

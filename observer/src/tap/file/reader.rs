@@ -94,6 +94,7 @@ impl Reader {
                 TapError::Cut { file, position, record, frames }
             }
             Fault::Corrupt(what) => TapError::Corrupt { file, position, what, frames },
+            Fault::Version(version) => TapError::Version { file, version },
             Fault::Read(source) => TapError::Read { file, position, source, frames },
         }
     }
@@ -126,6 +127,16 @@ fn not_a_capture(file: String, window: &Window) -> TapError {
     if bytes.is_empty() {
         return TapError::Empty { file };
     }
+    let program = match bytes {
+        [0x28, 0xb5, 0x2f, 0xfd, ..] => Some("zstd"),
+        [0xfd, b'7', b'z', b'X', ..] => Some("xz"),
+        [b'B', b'Z', b'h', ..] => Some("bzip2"),
+        [0x04, 0x22, 0x4d, 0x18, ..] => Some("lz4"),
+        _ => None,
+    };
+    if let Some(program) = program {
+        return TapError::Packed { file, program };
+    }
     let start: Vec<String> = bytes.iter().take(4).map(|byte| format!("{byte:02x}")).collect();
     TapError::NotACapture { file, start: start.join(" ") }
 }
@@ -135,6 +146,7 @@ fn header_error(file: String, fault: Fault, window: &Window, unpacked: bool) -> 
     match fault {
         Fault::Cut => TapError::HeaderCut { file, position: Position { offset: window.end(), unpacked } },
         Fault::Corrupt(what) => TapError::Corrupt { file, position, what, frames: 0 },
+        Fault::Version(version) => TapError::Version { file, version },
         Fault::Read(source) => TapError::Read { file, position, source, frames: 0 },
     }
 }

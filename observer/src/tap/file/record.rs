@@ -77,6 +77,8 @@ pub(super) enum Fault {
     Cut,
     /// A record contradicts itself.
     Corrupt(String),
+    /// The format, or its version, is none that is read.
+    Version(String),
     /// Reading failed.
     Read(io::Error),
 }

@@ -115,6 +115,7 @@ fn read(read: &Read, config: &Config, output: &Output) -> anyhow::Result<u8> {
         engine: Engine::new(read.engine.clone()),
         sink,
         bar: Bar::new(read.progress, tap.progress().1),
+        on_terminal: read.format == Format::Text && read.output.is_none() && output::is_terminal(),
         prompt: is_prompt(read),
         worst: None,
         warnings: Vec::new(),
@@ -162,6 +163,8 @@ struct Session {
     engine: Engine,
     sink: Box<dyn Sink>,
     bar: Bar,
+    /// Whether a person sees the report as it is written.
+    on_terminal: bool,
     /// Whether events are to be printed at once.
     prompt: bool,
     worst: Option<Level>,
@@ -200,7 +203,9 @@ impl Session {
         if stop.load(Ordering::Relaxed) {
             self.warn("stopped by a signal; this is what was read until then".to_owned());
         }
-        let ending = Ending { warnings: std::mem::take(&mut self.warnings) };
+        // Where standard error and the report meet on a terminal, once is enough.
+        let warnings = if self.on_terminal { Vec::new() } else { std::mem::take(&mut self.warnings) };
+        let ending = Ending { warnings };
         Ok(self.sink.finish(&ending)?)
     }
 

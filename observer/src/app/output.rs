@@ -24,7 +24,7 @@ impl Output {
     /// Standard output; with `prompt`, or on a terminal, each line is written at once.
     pub(super) fn stdout(&self, prompt: bool) -> Box<dyn Write> {
         let watched = Watched { inner: io::stdout(), broken: Rc::clone(&self.broken) };
-        if prompt || io::stdout().is_terminal() {
+        if prompt || is_terminal() {
             Box::new(LineWriter::new(watched))
         } else {
             Box::new(BufWriter::with_capacity(64 << 10, watched))
@@ -42,6 +42,11 @@ impl Output {
     pub(super) fn is_broken(&self) -> bool {
         self.broken.get()
     }
+}
+
+/// Whether a person sees standard output.
+pub(super) fn is_terminal() -> bool {
+    io::stdout().is_terminal()
 }
 
 /// Whether to write in colour to standard output, or to a file.

@@ -1,0 +1,88 @@
+//! Where the output goes, whether in colour, and whether anybody still reads it.
+
+use std::{
+    cell::Cell,
+    fs::File,
+    io::{self, BufWriter, IsTerminal, LineWriter, Write},
+    path::Path,
+    rc::Rc,
+};
+
+use anstream::AutoStream;
+use anyhow::Context;
+use clap::ColorChoice;
+
+use crate::tap::file::Input;
+
+/// Opens outputs, and remembers whether one of them broke.
+#[derive(Clone, Default)]
+pub(super) struct Output {
+    broken: Rc<Cell<bool>>,
+}
+
+impl Output {
+    /// Standard output; with `prompt`, or on a terminal, each line is written at once.
+    pub(super) fn stdout(&self, prompt: bool) -> Box<dyn Write> {
+        let watched = Watched { inner: io::stdout(), broken: Rc::clone(&self.broken) };
+        if prompt || is_terminal() {
+            Box::new(LineWriter::new(watched))
+        } else {
+            Box::new(BufWriter::with_capacity(64 << 10, watched))
+        }
+    }
+
+    /// A file; what it held is lost.
+    pub(super) fn file(&self, path: &Path) -> anyhow::Result<Box<dyn Write>> {
+        let label = Input::Path(path.to_owned()).label();
+        let file = File::create(path).with_context(|| format!("cannot create --output {label}"))?;
+        Ok(Box::new(BufWriter::with_capacity(64 << 10, Watched { inner: file, broken: Rc::clone(&self.broken) })))
+    }
+
+    /// Whether the reader of an output went away.
+    pub(super) fn is_broken(&self) -> bool {
+        self.broken.get()
+    }
+}
+
+/// Whether a person sees standard output.
+pub(super) fn is_terminal() -> bool {
+    io::stdout().is_terminal()
+}
+
+/// Whether to write in colour to standard output, or to a file.
+pub(super) fn color(choice: ColorChoice, file: Option<&Path>) -> bool {
+    match choice {
+        ColorChoice::Always => true,
+        ColorChoice::Never => false,
+        ColorChoice::Auto => file.is_none() && AutoStream::choice(&io::stdout()) != anstream::ColorChoice::Never,
+    }
+}
+
+/// Notes a broken pipe, whatever the layers above make of the error.
+struct Watched<W> {
+    inner: W,
+    broken: Rc<Cell<bool>>,
+}
+
+impl<W> Watched<W> {
+    fn watch<T>(&self, result: io::Result<T>) -> io::Result<T> {
+        if let Err(error) = &result
+            && error.kind() == io::ErrorKind::BrokenPipe
+        {
+            self.broken.set(true);
+        }
+        result
+    }
+}
+
+impl<W: Write> Write for Watched<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let result = self.inner.write(bytes);
+        self.watch(result)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        let result = self.inner.flush();
+        self.watch(result)
+    }
+}

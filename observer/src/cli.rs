@@ -1,0 +1,226 @@
+//! What may be typed. Meaning is given to it in [`crate::config`].
+
+use std::{path::PathBuf, time::Duration};
+
+use clap::{
+    Args, ColorChoice, Parser, Subcommand, ValueEnum,
+    builder::{PossibleValuesParser, TypedValueParser},
+};
+use clap_complete::Shell;
+
+use crate::engine::alert::RuleId;
+
+/// Sees why WebSocket and other HTTP Upgrade handshakes fail behind a reverse proxy.
+///
+/// Joins each client's upgrade request with the request that the proxy sent upstream for it, says which hop broke it
+/// and how, and shows the configuration line that mends it. Strictly passive: it sends nothing.
+#[derive(Clone, Debug, Parser)]
+#[command(name = "observer", version, disable_help_subcommand = true)]
+pub struct Cli {
+    /// When to use colours.
+    #[arg(long, value_name = "WHEN", default_value = "auto", global = true)]
+    pub color: ColorChoice,
+
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The subcommands.
+#[derive(Clone, Debug, Subcommand)]
+pub enum Command {
+    /// Read captures and tell what happened to every upgrade attempt.
+    #[command(after_help = READ_NOTES)]
+    Read(Box<Read>),
+    /// Explain a rule: what it means, its evidence, and fixes for the usual proxies. Without RULE: list the rules.
+    Explain {
+        /// The rule's id, as in alerts.
+        #[arg(value_parser = rule_parser())]
+        rule: Option<RuleId>,
+    },
+    /// Print the JSON schema of the output of `--format json`.
+    Schema,
+    /// Print a completion script for a shell.
+    Completions {
+        /// The shell.
+        shell: Shell,
+    },
+    /// Print the manual page, as roff.
+    Man,
+}
+
+const READ_NOTES: &str = "\
+Captures: pcap and pcapng, packed with gzip or not. Capture both sides of the proxy, together or apart:
+  observer read client-side.pcap upstream-side.pcap
+  ssh HOST tcpdump -U -w - -i any tcp | observer read -
+
+Exit codes:
+  0  done (a capture cut off at its end is read as far as it goes)
+  1  alerts reached the level of --fail-on
+  2  wrong usage
+  3  a capture could not be read, or not to its end, or the output could not be written";
+
+/// The arguments of `read`.
+#[derive(Args, Clone, Debug)]
+pub struct Read {
+    /// Captures, merged by time; `-` is standard input.
+    #[arg(required = true, value_name = "FILE")]
+    pub files: Vec<PathBuf>,
+
+    /// How to print.
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    pub format: Format,
+
+    /// What to print, comma-separated.
+    #[arg(
+        long,
+        value_enum,
+        value_name = "KINDS",
+        value_delimiter = ',',
+        default_values_t = [Kind::Alert, Kind::Attempt, Kind::Tunnel, Kind::Stats],
+    )]
+    pub emit: Vec<Kind>,
+
+    /// Exit with 1 when there is an alert of this level or above, printed or not.
+    #[arg(long, value_enum, value_name = "LEVEL")]
+    pub fail_on: Option<Threshold>,
+
+    /// The shortest silence that idle-close speaks of.
+    #[arg(long, value_name = "SECONDS", default_value = "4.5", value_parser = seconds)]
+    pub idle_min: Duration,
+
+    /// How long a client may wait for an answer before that is the proxy's fault.
+    #[arg(long, value_name = "SECONDS", default_value = "30", value_parser = seconds)]
+    pub answer_timeout: Duration,
+
+    /// Memory for the state of connections, such as 512MiB or 1G. When it is full, the oldest state is dropped,
+    /// counted and reported.
+    #[arg(long, value_name = "SIZE", default_value = "256MiB", value_parser = size)]
+    pub memory_limit: usize,
+
+    /// Print cookies, credentials, query strings and tokens instead of `<redacted>`.
+    #[arg(long)]
+    pub show_secrets: bool,
+
+    /// Write to FILE instead of standard output.
+    #[arg(long, value_name = "FILE")]
+    pub output: Option<PathBuf>,
+
+    /// When to show a progress bar on standard error.
+    #[arg(long, value_enum, value_name = "WHEN", default_value_t = Progress::Auto)]
+    pub progress: Progress,
+}
+
+/// How to print.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+pub enum Format {
+    /// For people.
+    Text,
+    /// One JSON object a line; see `observer schema`.
+    Json,
+}
+
+/// Kinds of output.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+pub enum Kind {
+    /// Judgements: a rule fired.
+    Alert,
+    /// Every upgrade attempt, when its handshake is decided.
+    Attempt,
+    /// Every tunnel, when it ends.
+    Tunnel,
+    /// Oddities on the wire.
+    Anomaly,
+    /// Counters.
+    Stats,
+}
+
+/// The levels of alerts.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+pub enum Threshold {
+    /// Worth knowing.
+    Notice,
+    /// Likely to hurt.
+    Warning,
+    /// Broken.
+    Error,
+}
+
+/// When to show a progress bar.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+pub enum Progress {
+    /// On a terminal, when it takes over a second.
+    Auto,
+    /// Never.
+    Never,
+}
+
+fn rule_parser() -> impl TypedValueParser<Value = RuleId> {
+    PossibleValuesParser::new(RuleId::ALL.map(RuleId::as_str))
+        .try_map(|id| RuleId::from_id(&id).ok_or("there is no such rule"))
+}
+
+fn seconds(text: &str) -> Result<Duration, String> {
+    let seconds: f64 = text.parse().map_err(|_| "write seconds as a number, such as 4.5".to_owned())?;
+    Duration::try_from_secs_f64(seconds)
+        .ok()
+        .filter(|span| *span <= Duration::from_secs(366 * 86_400))
+        .ok_or_else(|| "it must lie between 0 and one year".to_owned())
+}
+
+/// The least `--memory-limit`.
+const MEMORY_MIN: usize = 1 << 20;
+
+fn size(text: &str) -> Result<usize, String> {
+    let digits = text.trim_end_matches(|c: char| !c.is_ascii_digit());
+    let shift = match text[digits.len()..].to_ascii_lowercase().as_str() {
+        "" => 0,
+        "k" | "kib" => 10,
+        "m" | "mib" => 20,
+        "g" | "gib" => 30,
+        _ => return Err("write a size as a number with K, M or G, such as 256MiB".to_owned()),
+    };
+    let number: usize = digits.parse().map_err(|_| "write a size as a number, such as 256MiB".to_owned())?;
+    let bytes = number.checked_mul(1 << shift).ok_or("it is more than this machine can address")?;
+    if bytes < MEMORY_MIN { Err("it must be at least 1MiB".to_owned()) } else { Ok(bytes) }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn definition_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn sizes() {
+        for (text, expected) in [
+            ("1048576", Some(1 << 20)),
+            ("1024K", Some(1 << 20)),
+            ("256MiB", Some(256 << 20)),
+            ("2g", Some(2 << 30)),
+            ("2GiB", Some(2 << 30)),
+            ("10", None),
+            ("1MB", None),
+            ("M", None),
+            ("-1M", None),
+            ("99999999999999999999G", None),
+            ("9999999999999G", None),
+            ("1µ", None),
+        ] {
+            assert_eq!(size(text).ok(), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn spans() {
+        assert_eq!(seconds("4.5"), Ok(Duration::from_millis(4500)));
+        for text in ["-1", "NaN", "inf", "1e300", "soon", ""] {
+            assert!(seconds(text).is_err(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,150 @@
+//! What can go wrong in a tap. Every message names the file and says what to do next.
+
+use std::io;
+
+/// Why a tap gave less than all its frames.
+#[derive(thiserror::Error, Debug)]
+pub enum TapError {
+    /// The file cannot be opened.
+    #[error("cannot open {file}: {}; {}", plain(source), advice(source))]
+    Open {
+        /// The file.
+        file: String,
+        /// Why.
+        source: io::Error,
+    },
+    /// The file is a directory.
+    #[error("{file} is a directory; name the captures in it one by one")]
+    Directory {
+        /// The file.
+        file: String,
+    },
+    /// Standard input is a terminal.
+    #[error("standard input is a terminal; pipe a capture into it: `ssh HOST tcpdump -U -w - | observer read -`")]
+    Terminal,
+    /// There is not one byte.
+    #[error("{file} is empty, not even a capture's header is there; see whether the program that wrote it failed")]
+    Empty {
+        /// The file.
+        file: String,
+    },
+    /// The file is something else.
+    #[error("{file} is neither pcap nor pcapng: it begins with {start}; other formats can be converted with `editcap`")]
+    NotACapture {
+        /// The file.
+        file: String,
+        /// Its first bytes, in hexadecimal.
+        start: String,
+    },
+    /// The file is packed in a way that is not unpacked here.
+    #[error("{file} is packed with {program}; unpack it on the way: `{program} -dc FILE | observer read -`")]
+    Packed {
+        /// The file.
+        file: String,
+        /// What unpacks it.
+        program: &'static str,
+    },
+    /// The file is of a later version of its format.
+    #[error("{file} is of {version}, which is not known; convert it with `editcap -F pcap`")]
+    Version {
+        /// The file.
+        file: String,
+        /// The format and its version.
+        version: String,
+    },
+    /// The file ends before its first record.
+    #[error("{file} ends at {position}, inside the capture's header: it holds no frames; capture again")]
+    HeaderCut {
+        /// The file.
+        file: String,
+        /// Where it ends.
+        position: Position,
+    },
+    /// The file ends in the middle of a record. All frames before it were handed out: this is a warning.
+    #[error(
+        "{file} is cut off at {position}, in the middle of the record that begins at byte {record}; \
+         frames read before it: {frames}"
+    )]
+    Cut {
+        /// The file.
+        file: String,
+        /// Where it ends.
+        position: Position,
+        /// Where the incomplete record begins.
+        record: u64,
+        /// The number of frames before.
+        frames: u64,
+    },
+    /// The file contradicts itself.
+    #[error(
+        "{file} is damaged at {position}: {what}; frames read before it: {frames}, after it: none; \
+         `pcapfix` may mend the file"
+    )]
+    Corrupt {
+        /// The file.
+        file: String,
+        /// Where the bad record begins.
+        position: Position,
+        /// What is wrong with it.
+        what: String,
+        /// The number of frames before.
+        frames: u64,
+    },
+    /// Reading failed.
+    #[error("cannot read {file} after {position}: {}; frames read before: {frames}; try again", plain(source))]
+    Read {
+        /// The file.
+        file: String,
+        /// How far reading came.
+        position: Position,
+        /// Why.
+        source: io::Error,
+        /// The number of frames before.
+        frames: u64,
+    },
+}
+
+impl TapError {
+    /// Whether all that the file holds was read, so that the user is told but the run has not failed.
+    #[must_use]
+    pub const fn is_warning(&self) -> bool {
+        matches!(self, Self::Cut { .. })
+    }
+}
+
+/// A place in a file.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Position {
+    /// Bytes before it.
+    pub offset: u64,
+    /// Whether these are counted after unpacking.
+    pub unpacked: bool,
+}
+
+impl std::fmt::Display for Position {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { offset, unpacked } = self;
+        write!(f, "byte {offset}{}", if *unpacked { " of the unpacked data" } else { "" })
+    }
+}
+
+/// An IO error without Rust's ` (os error 2)`.
+fn plain(error: &io::Error) -> String {
+    let text = error.to_string();
+    match text.find(" (os error") {
+        Some(end) => text[..end].to_owned(),
+        None => text,
+    }
+}
+
+/// EMFILE, for which `io::ErrorKind` has no name.
+const TOO_MANY_FILES: i32 = 24;
+
+fn advice(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::NotFound => "check the path",
+        io::ErrorKind::PermissionDenied => "run as a user who may read it, or change its owner",
+        _ if error.raw_os_error() == Some(TOO_MANY_FILES) => "raise the limit with `ulimit -n`, or merge them first",
+        _ => "check that the file can be read with `file`",
+    }
+}

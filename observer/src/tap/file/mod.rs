@@ -1,0 +1,152 @@
+//! The file tap: pcap and pcapng, packed or not, from files and pipes, merged by time. Reads in blocks into a reused
+//! buffer and lends frames out of it: memory does not depend on the size of a file.
+
+mod interface;
+mod pcap;
+mod pcapng;
+mod pipe;
+mod reader;
+mod record;
+mod source;
+mod window;
+
+use std::{
+    cell::Cell,
+    collections::{BinaryHeap, binary_heap::PeekMut},
+    rc::Rc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+use self::reader::Reader;
+pub use self::source::Input;
+use super::{SharedInterfaces, TapError};
+use crate::engine::frame::Frame;
+
+/// Several captures as one. Each is read in its own order; at each step the one whose next frame is the earliest goes
+/// first, so a file whose time steps back only moves its own frames.
+pub struct FileTap {
+    /// The capture whose frame is lent, or will be.
+    current: Option<Box<Waiting>>,
+    /// Whether it is.
+    lent: bool,
+    /// The others.
+    waiting: BinaryHeap<Box<Waiting>>,
+    stop: Arc<AtomicBool>,
+    read: Rc<Cell<u64>>,
+    size: Option<u64>,
+}
+
+impl FileTap {
+    /// Opens captures. Those that fail are named in the second result; the others can be read all the same.
+    ///
+    /// Once `stop` is set, pipes end; the caller stops asking for frames.
+    #[must_use]
+    pub fn open(inputs: &[Input], interfaces: &SharedInterfaces, stop: Arc<AtomicBool>) -> (Self, Vec<TapError>) {
+        let mut tap =
+            Self { current: None, lent: false, waiting: BinaryHeap::new(), stop, read: Rc::default(), size: Some(0) };
+        let mut errors = Vec::new();
+        for (place, input) in inputs.iter().enumerate() {
+            match tap.add(place, input, interfaces) {
+                // A pipe that was told to stop ends anywhere.
+                Err(_) if tap.stop.load(Ordering::Relaxed) => break,
+                Err(error) => errors.push(error),
+                Ok(()) => {}
+            }
+        }
+        tap.current = tap.waiting.pop();
+        (tap, errors)
+    }
+
+    /// The next frame; `None` after the last one. After an error, the other captures go on.
+    ///
+    /// # Errors
+    /// When one of the captures ends in another way than it should.
+    #[inline]
+    pub fn next_frame(&mut self) -> Result<Option<Frame<'_>>, TapError> {
+        if self.lent {
+            self.advance()?;
+        }
+        self.lent = self.current.is_some();
+        Ok(self.current.as_ref().map(|current| current.reader.frame()))
+    }
+
+    /// Bytes read so far, and the size of all files; `None` where a pipe is among them.
+    #[must_use]
+    pub fn progress(&self) -> (u64, Option<u64>) {
+        (self.read.get(), self.size)
+    }
+
+    fn add(&mut self, place: usize, input: &Input, interfaces: &SharedInterfaces) -> Result<(), TapError> {
+        let source = source::open(input, &self.stop, &self.read)?;
+        self.size = self.size.zip(source.size).map(|(all, one)| all + one);
+        let mut reader = Reader::new(input, source.bytes, interfaces)?;
+        if reader.advance()? {
+            self.waiting.push(Box::new(Waiting { place, reader }));
+        }
+        Ok(())
+    }
+
+    /// Moves the current capture on, and makes the one with the earliest frame the current one.
+    #[inline]
+    fn advance(&mut self) -> Result<(), TapError> {
+        self.lent = false;
+        let Some(current) = &mut self.current else { return Ok(()) };
+        match current.reader.advance() {
+            Ok(true) => {
+                if let Some(earliest) = self.waiting.peek_mut()
+                    && *earliest > *current
+                {
+                    swap(earliest, current);
+                }
+                Ok(())
+            }
+            Ok(false) => self.retire(None),
+            Err(error) => self.retire(Some(error)),
+        }
+    }
+
+    /// Closes the current capture, which came to its end.
+    #[cold]
+    fn retire(&mut self, error: Option<TapError>) -> Result<(), TapError> {
+        self.current = self.waiting.pop();
+        match error {
+            Some(TapError::Cut { .. }) if self.stop.load(Ordering::Relaxed) => Ok(()),
+            Some(error) => Err(error),
+            None => Ok(()),
+        }
+    }
+}
+
+fn swap(mut earliest: PeekMut<'_, Box<Waiting>>, current: &mut Box<Waiting>) {
+    std::mem::swap(&mut *earliest, current);
+}
+
+/// A capture with a frame to give. The greatest is the one whose frame is the earliest, as a heap wants it; between
+/// equals, the one named first.
+struct Waiting {
+    place: usize,
+    reader: Reader,
+}
+
+impl Ord for Waiting {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        (other.reader.at(), other.place).cmp(&(self.reader.at(), self.place))
+    }
+}
+
+impl PartialOrd for Waiting {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl PartialEq for Waiting {
+    fn eq(&self, other: &Self) -> bool {
+        self.cmp(other).is_eq()
+    }
+}
+
+impl Eq for Waiting {}

@@ -1,0 +1,152 @@
+//! One capture file: knows its format, numbers its frames, and turns what stops it into an error that names it.
+
+use std::io::Read;
+
+use super::{
+    pcap::{self, Pcap},
+    pcapng::{self, PcapNg},
+    record::{Fault, Record},
+    source::{Input, unpack},
+    window::Window,
+};
+use crate::{
+    engine::{frame::Frame, time::Timestamp},
+    tap::{InterfaceInfo, SharedInterfaces, TapError, error::Position, register},
+};
+
+/// A file that is being read.
+pub(super) struct Reader {
+    file: String,
+    window: Window,
+    unpacked: bool,
+    format: Format,
+    /// The frame that was gone to last.
+    record: Record,
+    frames: u64,
+}
+
+enum Format {
+    Pcap(Pcap),
+    PcapNg(PcapNg),
+}
+
+impl Reader {
+    /// Reads the file's header.
+    pub(super) fn new(input: &Input, packed: Box<dyn Read>, interfaces: &SharedInterfaces) -> Result<Self, TapError> {
+        let file = input.spoken();
+        let (bytes, unpacked) = unpack(packed).map_err(|source| TapError::Open { file: file.clone(), source })?;
+        let mut window = Window::new(bytes);
+        match recognise(&mut window, &input.label(), interfaces) {
+            Ok(Some(format)) => {
+                let record = match &format {
+                    Format::Pcap(pcap) => pcap.record(),
+                    Format::PcapNg(_) => Record::default(),
+                };
+                Ok(Self { file, window, unpacked, format, record, frames: 0 })
+            }
+            Ok(None) => Err(not_a_capture(file, &window)),
+            Err(fault) => Err(header_error(file, fault, &window, unpacked)),
+        }
+    }
+
+    /// Goes to the next frame. False where the file ends.
+    #[inline]
+    pub(super) fn advance(&mut self) -> Result<bool, TapError> {
+        let step = match &mut self.format {
+            Format::Pcap(pcap) => pcap.advance(&mut self.window, &mut self.record),
+            Format::PcapNg(pcapng) => pcapng.advance(&mut self.window, &mut self.record),
+        };
+        match step {
+            Ok(more) => {
+                self.frames += u64::from(more);
+                Ok(more)
+            }
+            Err(fault) => Err(self.error(fault)),
+        }
+    }
+
+    /// The frame that [`Self::advance`] went to.
+    #[inline]
+    pub(super) fn frame(&self) -> Frame<'_> {
+        Frame {
+            at: self.record.at,
+            number: self.frames,
+            interface: self.record.interface,
+            link: self.record.link,
+            wire_length: self.record.wire_length,
+            bytes: self.window.slice(self.record.bytes.clone()),
+        }
+    }
+
+    /// When that frame was captured.
+    pub(super) const fn at(&self) -> Timestamp {
+        self.record.at
+    }
+
+    #[cold]
+    fn error(&self, fault: Fault) -> TapError {
+        let (file, frames, unpacked) = (self.file.clone(), self.frames, self.unpacked);
+        let record = self.window.offset();
+        let position = Position { offset: record, unpacked };
+        match fault {
+            Fault::Cut => {
+                let position = Position { offset: self.window.end(), unpacked };
+                TapError::Cut { file, position, record, frames }
+            }
+            Fault::Corrupt(what) => TapError::Corrupt { file, position, what, frames },
+            Fault::Version(version) => TapError::Version { file, version },
+            Fault::Read(source) => TapError::Read { file, position, source, frames },
+        }
+    }
+}
+
+/// `None` when it is no capture.
+fn recognise(window: &mut Window, label: &str, interfaces: &SharedInterfaces) -> Result<Option<Format>, Fault> {
+    window.has(4)?;
+    let Some(magic) = window.bytes().first_chunk().copied() else { return Ok(None) };
+    if u32::from_le_bytes(magic) == pcapng::SECTION {
+        return match window.has(pcapng::BLOCK_MIN)? {
+            true => Ok(Some(Format::PcapNg(PcapNg::new(label, interfaces)))),
+            false => Err(Fault::Cut),
+        };
+    }
+    if pcap::variant(magic).is_none() {
+        return Ok(None);
+    }
+    if !window.has(pcap::HEADER)? {
+        return Err(Fault::Cut);
+    }
+    let Some(header) = window.bytes().first_chunk() else { return Err(Fault::Cut) };
+    let pcap = Pcap::new(header, || register(interfaces, InterfaceInfo { name: None, source: label.to_owned() }))?;
+    window.consume(pcap::HEADER);
+    Ok(Some(Format::Pcap(pcap)))
+}
+
+fn not_a_capture(file: String, window: &Window) -> TapError {
+    let bytes = window.bytes();
+    if bytes.is_empty() {
+        return TapError::Empty { file };
+    }
+    let program = match bytes {
+        [0x28, 0xb5, 0x2f, 0xfd, ..] => Some("zstd"),
+        [0xfd, b'7', b'z', b'X', ..] => Some("xz"),
+        [b'B', b'Z', b'h', ..] => Some("bzip2"),
+        [0x04, 0x22, 0x4d, 0x18, ..] => Some("lz4"),
+        _ => None,
+    };
+    if let Some(program) = program {
+        return TapError::Packed { file, program };
+    }
+    let start: Vec<String> = bytes.iter().take(4).map(|byte| format!("{byte:02x}")).collect();
+    TapError::NotACapture { file, start: start.join(" ") }
+}
+
+fn header_error(file: String, fault: Fault, window: &Window, unpacked: bool) -> TapError {
+    let position = Position { offset: window.offset(), unpacked };
+    match fault {
+        Fault::Cut => TapError::HeaderCut { file, position: Position { offset: window.end(), unpacked } },
+        Fault::Corrupt(what) => TapError::Corrupt { file, position, what, frames: 0 },
+        Fault::Version(version) => TapError::Version { file, version },
+        Fault::Read(source) => TapError::Read { file, position, source, frames: 0 },
+    }
+}

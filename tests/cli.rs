@@ -1,0 +1,212 @@
+//! The binary from outside: exit codes, standard error, pipes, signals, help.
+#![allow(clippy::unwrap_used, reason = "a test ends where something unexpected happens")]
+
+mod bytes;
+
+use std::{
+    fs,
+    io::{Read, Write},
+    path::{Path, PathBuf},
+    process::{Child, Command, Output, Stdio},
+    thread,
+    time::Duration,
+};
+
+use bytes::{file, pcap};
+
+fn observer(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_observer"));
+    command.args(arguments).env("NO_COLOR", "1").stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+}
+
+fn read(paths: &[&Path]) -> Output {
+    observer(&["read"]).args(paths).output().unwrap()
+}
+
+fn code(output: &Output) -> i32 {
+    output.status.code().unwrap()
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8(bytes.to_vec()).unwrap()
+}
+
+/// What a run told on standard error: one line for each problem.
+fn problems(output: &Output) -> Vec<String> {
+    text(&output.stderr).lines().map(str::to_owned).collect()
+}
+
+#[test]
+fn a_good_capture_is_silent_on_stderr() {
+    let output = read(&[&file("good.pcap", &pcap(&[1, 2]))]);
+    assert_eq!((code(&output), problems(&output)), (0, vec![]));
+    let output = read(&[&file("header-only.pcap", &pcap(&[]))]);
+    assert_eq!((code(&output), problems(&output)), (0, vec![]));
+}
+
+#[test]
+fn a_cut_capture_is_a_warning() {
+    let whole = pcap(&[1, 2]);
+    let output = read(&[&file("cut.pcap", &whole[..whole.len() - 3])]);
+    assert_eq!(code(&output), 0);
+    let [warning] = &problems(&output)[..] else { panic!("{output:?}") };
+    assert!(warning.contains("warning: ") && warning.contains(&format!("byte {},", whole.len() - 3)), "{warning}");
+    assert!(!output.stdout.is_empty());
+}
+
+#[test]
+fn what_cannot_be_read_is_one_line_and_code_3() {
+    let mut lie = pcap(&[1]);
+    let place = lie.len();
+    lie.extend([0xff; 64]);
+    let cases = [
+        (file("lie.pcap", &lie), format!("byte {place}:")),
+        (file("empty.pcap", b""), "is empty".to_owned()),
+        (file("text.pcap", b"not a capture"), "neither pcap nor pcapng".to_owned()),
+        (PathBuf::from(env!("CARGO_TARGET_TMPDIR")), "is a directory".to_owned()),
+        (PathBuf::from("there/is/none.pcap"), "No such file".to_owned()),
+    ];
+    for (path, expected) in cases {
+        let output = read(&[&path]);
+        assert_eq!(code(&output), 3, "{output:?}");
+        let [error] = &problems(&output)[..] else { panic!("{output:?}") };
+        assert!(error.contains("error: ") && error.contains(&expected), "{error}");
+        assert!(!output.stdout.is_empty(), "what was read is still told");
+    }
+}
+
+#[test]
+fn usage_errors_are_code_2() {
+    let capture = file("usage.pcap", &pcap(&[1]));
+    let capture = capture.to_str().unwrap();
+    let cases: [&[&str]; 9] = [
+        &[],
+        &["read"],
+        &["read", "-", "-"],
+        &["read", capture, "--emit", "everything"],
+        &["read", capture, "--memory-limit", "1MB"],
+        &["read", capture, "--idle-min", "-1"],
+        &["read", capture, "--output", capture],
+        &["explain", "no-such-rule"],
+        &["live"],
+    ];
+    for arguments in cases {
+        let output = observer(arguments).output().unwrap();
+        assert_eq!(code(&output), 2, "{arguments:?}");
+        assert!(output.stdout.is_empty() && !output.stderr.is_empty());
+    }
+    assert_eq!(fs::read(capture).unwrap(), pcap(&[1]), "the capture is untouched");
+}
+
+#[test]
+fn output_goes_to_a_file() {
+    let capture = file("to-file.pcap", &pcap(&[1]));
+    let target = capture.with_extension("out");
+    let output = observer(&["read", "--format", "json", "--output"]).arg(&target).arg(&capture).output().unwrap();
+    assert_eq!((code(&output), output.stdout.len()), (0, 0));
+    assert!(target.exists());
+    fs::remove_file(&target).unwrap();
+    let output = observer(&["read", "--output", "/nowhere/at/all"]).arg(&capture).output().unwrap();
+    assert_eq!(code(&output), 3);
+    assert_eq!(problems(&output).len(), 1);
+}
+
+#[test]
+fn standard_input_is_a_capture() {
+    let mut child = observer(&["read", "-"]).stdin(Stdio::piped()).spawn().unwrap();
+    let whole = pcap(&(1..30_000).collect::<Vec<_>>());
+    child.stdin.take().unwrap().write_all(&whole).unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert_eq!((code(&output), problems(&output)), (0, vec![]));
+
+    let output = observer(&["read", "-"]).output().unwrap();
+    assert_eq!(code(&output), 3);
+    assert!(problems(&output)[0].contains("standard input is empty"), "{output:?}");
+
+    let from_file = fs::File::open(file("stdin.pcap", &pcap(&[1]))).unwrap();
+    let output = observer(&["read", "-"]).stdin(from_file).output().unwrap();
+    assert_eq!((code(&output), problems(&output)), (0, vec![]));
+}
+
+#[test]
+fn a_broken_pipe_is_success() {
+    let capture = file("broken-pipe.pcap", &pcap(&[1]));
+    let capture = capture.to_str().unwrap();
+    for arguments in [&["read", capture][..], &["explain"], &["schema"], &["completions", "bash"], &["man"]] {
+        let mut child = observer(arguments).stdin(Stdio::piped()).spawn().unwrap();
+        drop(child.stdout.take());
+        let output = child.wait_with_output().unwrap();
+        assert_eq!((code(&output), text(&output.stderr)), (0, String::new()), "{arguments:?}");
+    }
+}
+
+#[test]
+fn a_full_disk_is_code_3() {
+    let Ok(full) = fs::File::create("/dev/full") else { return println!("skipped: there is no /dev/full") };
+    let output = observer(&["schema"]).stdout(full).output().unwrap();
+    assert_eq!(code(&output), 3);
+    assert_eq!(problems(&output).len(), 1, "{output:?}");
+}
+
+/// Waits until the child has taken what was written, as far as can be told from outside.
+fn settle() {
+    thread::sleep(Duration::from_millis(300));
+}
+
+fn interrupt(child: &Child, signal: &str) {
+    let sent = Command::new("kill").args([signal, &child.id().to_string()]).status().unwrap();
+    assert!(sent.success());
+}
+
+#[test]
+fn a_signal_ends_a_waiting_run_well() {
+    for signal in ["-INT", "-TERM"] {
+        let mut child = observer(&["read", "-"]).stdin(Stdio::piped()).spawn().unwrap();
+        let mut stdin = child.stdin.take().unwrap();
+        let whole = pcap(&[1, 2]);
+        stdin.write_all(&whole[..whole.len() - 1]).unwrap();
+        settle();
+        interrupt(&child, signal);
+        let mut out = Vec::new();
+        child.stdout.take().unwrap().read_to_end(&mut out).unwrap();
+        let output = child.wait_with_output().unwrap();
+        assert_eq!(code(&output), 0);
+        assert!(!out.is_empty(), "what was read is told");
+        let [warning] = &problems(&output)[..] else { panic!("{output:?}") };
+        assert!(warning.contains("stopped by a signal"), "{warning}");
+        drop(stdin);
+    }
+}
+
+#[test]
+fn documents_are_printed() {
+    for (arguments, expected) in [
+        (&["man"][..], ".SH \"OBSERVER READ\""),
+        (&["completions", "bash"], "_observer"),
+        (&["completions", "fish"], "complete -c observer"),
+        (&["explain", "missing-101"], "missing-101"),
+        (&["schema"], "{"),
+    ] {
+        let output = observer(arguments).output().unwrap();
+        assert_eq!(code(&output), 0);
+        assert!(text(&output.stdout).contains(expected), "{arguments:?}");
+    }
+}
+
+/// `OBSERVER_BLESS=1 cargo test` writes the snapshot anew.
+#[test]
+fn help_is_as_reviewed() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/help.txt");
+    let mut help = String::new();
+    for arguments in [&["--help"][..], &["read", "--help"], &["explain", "--help"]] {
+        let output = observer(arguments).output().unwrap();
+        assert_eq!(code(&output), 0);
+        let lines: Vec<_> = text(&output.stdout).lines().map(|line| line.trim_end().to_owned()).collect();
+        help.push_str(&format!("$ observer {}\n{}\n\n", arguments.join(" "), lines.join("\n")));
+    }
+    if std::env::var_os("OBSERVER_BLESS").is_some() {
+        fs::write(path, &help).unwrap();
+    }
+    assert_eq!(help, fs::read_to_string(path).unwrap());
+}

@@ -4,3 +4,5 @@
 //! outside world (files, terminals, arguments) is behind the feature `app`.
 
 pub mod engine;
+#[cfg(feature = "app")]
+pub mod tap;

@@ -145,10 +145,9 @@ fn version(proxy: &Proxy<'_>, place: &str) -> Advice {
             ),
             snippet::NGINX_VERSION,
         ),
-        ProductName::Nginx => (
-            format!("In the location that serves {place}: before 1.29.7 the default is 1.0."),
-            snippet::NGINX_VERSION,
-        ),
+        ProductName::Nginx => {
+            (format!("In the location that serves {place}: before 1.29.7 the default is 1.0."), snippet::NGINX_VERSION)
+        }
         ProductName::Apache => (
             format!("Look for force-proxy-request-1.0 on the way of {place}: Apache speaks HTTP/1.1 without it."),
             snippet::APACHE_VERSION,
@@ -220,7 +219,8 @@ fn route(proxy: &Proxy<'_>, place: &str) -> Advice {
     let text = |what: &str| format!("No {what} sends {place} to an origin. Adapt path, host and address:");
     Some(match proxy.name {
         ProductName::Nginx => (
-            text("location of the server that answered") + " (the map for $connection_upgrade is in `observer explain upgrade-headers-dropped`)",
+            text("location of the server that answered")
+                + " (the map for $connection_upgrade is in `observer explain upgrade-headers-dropped`)",
             snippet::NGINX_LOCATION,
         ),
         ProductName::Apache => (text("ProxyPass"), snippet::APACHE_UPGRADE),
@@ -228,7 +228,9 @@ fn route(proxy: &Proxy<'_>, place: &str) -> Advice {
         ProductName::Caddy => (text("reverse_proxy"), snippet::CADDY_PROXY),
         ProductName::Traefik => (text("router"), snippet::TRAEFIK_ROUTER),
         ProductName::Envoy => (
-            format!("Envoy answers an upgrade by itself when it is not told to forward it. Check the route of {place} too."),
+            format!(
+                "Envoy answers an upgrade by itself when it is not told to forward it. Check the route of {place} too."
+            ),
             snippet::ENVOY_UPGRADE,
         ),
     })
@@ -276,9 +278,7 @@ fn idle_close(proxy: &Proxy<'_>, place: &str, idle: f64, heartbeat: bool) -> Adv
         ProductName::HaProxy => (beats, snippet::HAPROXY_IDLE),
         ProductName::Apache => (beats, snippet::APACHE_IDLE),
         ProductName::Envoy => (beats + " (the default is 5 minutes)", snippet::ENVOY_IDLE),
-        ProductName::Traefik => {
-            (beats + " (idleTimeout is reported to end WebSockets too)", snippet::TRAEFIK_IDLE)
-        }
+        ProductName::Traefik => (beats + " (idleTimeout is reported to end WebSockets too)", snippet::TRAEFIK_IDLE),
         // It has no idle timer for tunnels.
         ProductName::Caddy => return None,
     })
@@ -292,9 +292,7 @@ fn mass_close(proxy: &Proxy<'_>) -> Advice {
                 .to_owned(),
             snippet::NGINX_SHUTDOWN,
         )),
-        ProductName::Caddy => {
-            Some(("If this was a reload: let tunnels outlive it.".to_owned(), snippet::CADDY_DELAY))
-        }
+        ProductName::Caddy => Some(("If this was a reload: let tunnels outlive it.".to_owned(), snippet::CADDY_DELAY)),
         _ => None,
     }
 }

@@ -163,7 +163,16 @@ fn apache_takes_its_snippets() {
 
 #[test]
 fn caddy_takes_its_snippets() {
+    // stream_close_delay is newer than what distributions have.
+    let old = Command::new("caddy").arg("version").output().is_ok_and(|output| {
+        let version = String::from_utf8_lossy(&output.stdout).into_owned();
+        ["2.4.", "2.5.", "2.6."].iter().any(|old| version.trim_start_matches('v').starts_with(old))
+    });
     for snippet in all("caddy", &[snippet::CADDY_PROXY, snippet::CADDY_DELAY]) {
+        if old && snippet.contains("stream_close_delay") {
+            eprintln!("skipped: this Caddy is too old for stream_close_delay");
+            continue;
+        }
         check("caddy", &["adapt", "--adapter", "caddyfile", "--config", "{}"], "Caddyfile", &(snippet + "\n"));
     }
 }

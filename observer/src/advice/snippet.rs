@@ -41,8 +41,8 @@ location /ws {
 
 /// Where the origin is.
 pub(super) const NGINX_ORIGIN: &str = "\
-# in the location
-proxy_pass http://127.0.0.1:3000;  # where the origin listens";
+# in the location: where the origin listens
+proxy_pass http://127.0.0.1:3000;";
 
 /// The client's own Host.
 pub(super) const NGINX_HOST: &str = "\

@@ -245,9 +245,22 @@ mod tests {
     #[test]
     fn credentials_are_hidden_by_name() {
         for name in [
-            "Cookie", "set-cookie", "AUTHORIZATION", "Proxy-Authorization", "X-Api-Key", "X-Auth-Token", "X-CSRF-Token",
-            "X-Amz-Security-Token", "X-Forwarded-Access-Token", "X-Amzn-Oidc-Data", "X-Session-Id", "ApiKey",
-            "X-XSRF-TOKEN", "Cf-Access-Jwt-Assertion", "X-Hub-Signature-256", "X-SSL-Client-Cert",
+            "Cookie",
+            "set-cookie",
+            "AUTHORIZATION",
+            "Proxy-Authorization",
+            "X-Api-Key",
+            "X-Auth-Token",
+            "X-CSRF-Token",
+            "X-Amz-Security-Token",
+            "X-Forwarded-Access-Token",
+            "X-Amzn-Oidc-Data",
+            "X-Session-Id",
+            "ApiKey",
+            "X-XSRF-TOKEN",
+            "Cf-Access-Jwt-Assertion",
+            "X-Hub-Signature-256",
+            "X-SSL-Client-Cert",
         ] {
             check(name, "hunter2", REDACTED);
         }
@@ -287,14 +300,27 @@ mod tests {
     #[test]
     fn subprotocols_that_are_tokens_are_hidden() {
         for kept in [
-            "mqtt", "graphql-transport-ws", "v12.stomp", "SPDY/3.1+portforward.k8s.io", "base64.binary.k8s.io",
-            "actioncable-unsupported", "Json.webpubsub.azure.v1", "ocpp2.0.1", "MQTTv3.1", "myAppProtocolV2",
+            "mqtt",
+            "graphql-transport-ws",
+            "v12.stomp",
+            "SPDY/3.1+portforward.k8s.io",
+            "base64.binary.k8s.io",
+            "actioncable-unsupported",
+            "Json.webpubsub.azure.v1",
+            "ocpp2.0.1",
+            "MQTTv3.1",
+            "myAppProtocolV2",
         ] {
             check("Sec-WebSocket-Protocol", kept, kept);
         }
         for hidden in [
-            "bearer.abc", "base64UrlBearerAuthorization.x", "base64url.bearer.authorization.k8s.io.YWJj",
-            "openai-insecure-api-key.sk-1", "a3f9c2d4e5b6a7f8", "aZ3kQ9xW2pL7", "eyJhbGci",
+            "bearer.abc",
+            "base64UrlBearerAuthorization.x",
+            "base64url.bearer.authorization.k8s.io.YWJj",
+            "openai-insecure-api-key.sk-1",
+            "a3f9c2d4e5b6a7f8",
+            "aZ3kQ9xW2pL7",
+            "eyJhbGci",
             "an-overlong-name-that-nobody-would-choose",
         ] {
             check("Sec-WebSocket-Protocol", hidden, REDACTED);

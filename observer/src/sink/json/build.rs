@@ -173,10 +173,8 @@ impl Context<'_> {
     fn fields(&self, head: &impl Fields, complete: bool) -> FieldLines {
         let lines = head.lines();
         let (kept, fields_omitted) = self.limits.keep(lines.len(), self.limits.fields);
-        let line = |line: &event::Field| FieldLine {
-            name: self.text(&line.name),
-            value: self.field(&line.name, &line.value),
-        };
+        let line =
+            |line: &event::Field| FieldLine { name: self.text(&line.name), value: self.field(&line.name, &line.value) };
         FieldLines { fields: lines[..kept].iter().map(line).collect(), fields_omitted, incomplete: !complete }
     }
 }
@@ -286,9 +284,13 @@ mod tests {
         ] {
             assert_eq!(split_target(target), (path, authority));
         }
-        for (host, name) in
-            [("a.test:8080", "a.test"), ("a.test", "a.test"), ("[::1]:80", "[::1]"), ("[::1]", "[::1]"), ("u:p@h:1", "h")]
-        {
+        for (host, name) in [
+            ("a.test:8080", "a.test"),
+            ("a.test", "a.test"),
+            ("[::1]:80", "[::1]"),
+            ("[::1]", "[::1]"),
+            ("u:p@h:1", "h"),
+        ] {
             assert_eq!(domain(host), name);
         }
     }

@@ -35,9 +35,8 @@ mod tests {
     /// The published baseline of the specification.
     #[test]
     fn known_connections_have_the_known_ids() {
-        for (one, other, expected) in [
-            ("128.232.110.120:34855", "66.35.250.204:80", "1:LQU9qZlK+B5F3KDmev6m5PMibrg="),
-        ] {
+        for (one, other, expected) in [("128.232.110.120:34855", "66.35.250.204:80", "1:LQU9qZlK+B5F3KDmev6m5PMibrg=")]
+        {
             let (one, other) = (one.parse().unwrap(), other.parse().unwrap());
             assert_eq!(id(one, other), expected);
             assert_eq!(id(other, one), expected);

@@ -198,7 +198,9 @@ pub(super) fn of_alert(context: &Context<'_>, details: &alert::Details) -> Detai
             certain: *certain,
             candidates: candidates.iter().map(timer).collect(),
         }),
-        From::MassClose { by: at, tunnels, within } => Details::MassClose(mass_close(context, by(at), tunnels, *within)),
+        From::MassClose { by: at, tunnels, within } => {
+            Details::MassClose(mass_close(context, by(at), tunnels, *within))
+        }
         From::AbruptClose { closed_by, idle } => {
             Details::AbruptClose { closed_by: closed_by_name(*closed_by), idle_seconds: idle.as_secs_f64() }
         }

@@ -152,8 +152,7 @@ fn sorted(
 
 fn of_alert(context: &Context<'_>, alert: &Alert) -> Record {
     let sorted = sorted("alert", "observer.alert", alert.rule.as_str(), &["network", "web"], &["protocol"]);
-    let event =
-        EventInfo { outcome: Some(alert_outcome(alert)), severity: Some(severity(alert.level)), ..sorted };
+    let event = EventInfo { outcome: Some(alert_outcome(alert)), severity: Some(severity(alert.level)), ..sorted };
     Record {
         log: Some(Log { level: alert.level.as_str() }),
         rule: Some(Rule {
@@ -183,7 +182,7 @@ const fn severity(level: Level) -> u8 {
     }
 }
 
-const fn alert_outcome(alert: &Alert) -> &'static str {
+fn alert_outcome(alert: &Alert) -> &'static str {
     match alert.level {
         Level::Error => "failure",
         Level::Warning | Level::Notice => ecs_outcome(alert.attempt.outcome),
@@ -203,12 +202,8 @@ fn of_attempt(context: &Context<'_>, attempt: &Attempt) -> Record {
         sorted("event", "observer.attempt", "upgrade-attempt", &["network", "web"], &["connection", "protocol"]);
     let event = EventInfo { outcome: Some(ecs_outcome(attempt.outcome)), ..sorted };
     let hops = attempt.path().count();
-    let message = format!(
-        "{}: {} over {hops} hop{}",
-        what(attempt),
-        outcome(attempt.outcome),
-        if hops == 1 { "" } else { "s" }
-    );
+    let message =
+        format!("{}: {} over {hops} hop{}", what(attempt), outcome(attempt.outcome), if hops == 1 { "" } else { "s" });
     Record {
         connection: Some(context.connection(attempt)),
         observer: context.observer(Some(attempt.first().interface)),

@@ -89,9 +89,14 @@ pub(super) struct Connection {
 #[derive(Serialize)]
 #[serde(untagged)]
 pub(super) enum Endpoint {
-    Ip { ip: String, port: u16 },
+    Ip {
+        ip: String,
+        port: u16,
+    },
     /// A unix socket: ECS has `address` for ends that are no IP address.
-    Path { address: String },
+    Path {
+        address: String,
+    },
 }
 
 #[derive(Serialize)]

@@ -89,8 +89,8 @@ fn forward(alert: &Alert, proxy: &Proxy<'_>, place: &str, sent: Option<&Sent>) -
     Some(match proxy.name {
         ProductName::Nginx => {
             let mut text = format!(
-                "In the location that serves {place}. A proxy_set_header there drops every one inherited from server \
-                 and http: repeat those you need, such as Host."
+                "in the location that serves {place}. One proxy_set_header there drops all those inherited from server and \
+                 http: repeat what you need of them, such as Host."
             );
             if sent.is_some_and(|sent| sent.upgrade.is_some()) {
                 text.push_str(" Upgrade was sent with another value: it must be $http_upgrade.");
@@ -109,7 +109,7 @@ fn forward(alert: &Alert, proxy: &Proxy<'_>, place: &str, sent: Option<&Sent>) -
         ),
         ProductName::Caddy => (
             format!(
-                "Caddy forwards upgrades by default: look for header_up lines that touch Upgrade or Connection where \
+                "Caddy forwards WebSocket upgrades by default: look for header_up lines that touch Upgrade or Connection where \
                  {place} is proxied, and remove them. This is all it takes:"
             ),
             snippet::CADDY_PROXY,
@@ -145,9 +145,10 @@ fn version(proxy: &Proxy<'_>, place: &str) -> Advice {
             ),
             snippet::NGINX_VERSION,
         ),
-        ProductName::Nginx => {
-            (format!("In the location that serves {place}: before 1.29.7 the default is 1.0."), snippet::NGINX_VERSION)
-        }
+        ProductName::Nginx => (
+            format!("in the location that serves {place}, since before 1.29.7 the default is 1.0."),
+            snippet::NGINX_VERSION,
+        ),
         ProductName::Apache => (
             format!("Look for force-proxy-request-1.0 on the way of {place}: Apache speaks HTTP/1.1 without it."),
             snippet::APACHE_VERSION,
@@ -163,7 +164,7 @@ fn injected(proxy: &Proxy<'_>, place: &str) -> Advice {
     };
     Some(match proxy.name {
         ProductName::Nginx => (
-            format!("For {place}: take the value from the client, instead of a fixed \"websocket\"."),
+            format!("for {place}, take the value from the client instead of a fixed \"websocket\"."),
             if proxy.speaks_http11() == Some(true) { snippet::NGINX_UPGRADE } else { snippet::NGINX_UPGRADE_OLD },
         ),
         ProductName::Apache => (remove("RequestHeader line") + " upgrade= is all it takes:", snippet::APACHE_UPGRADE),
@@ -240,7 +241,7 @@ fn route(proxy: &Proxy<'_>, place: &str) -> Advice {
 fn origin(alert: &Alert, proxy: &Proxy<'_>, by: Option<&Endpoint>) -> Advice {
     let last = alert.attempt.path().last().filter(|hop| hop.role == Role::Upstream).map(|hop| &hop.server);
     let at = match by.or(last) {
-        Some(endpoint) => format!(" at {endpoint}"),
+        Some(endpoint) => format!(" to {endpoint}"),
         None => String::new(),
     };
     let text = format!("Start the origin, or correct its address: no connection{at} could be made.");

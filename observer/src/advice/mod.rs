@@ -7,6 +7,8 @@ mod snippet;
 
 #[cfg(test)]
 mod programs;
+#[cfg(test)]
+mod tests;
 
 pub use explain::explain;
 pub use fix::{Fix, fix};

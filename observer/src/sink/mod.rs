@@ -10,7 +10,7 @@ mod text;
 #[cfg(test)]
 mod outputs;
 #[cfg(test)]
-mod sample;
+pub(crate) mod sample;
 
 use std::io::{self, Write};
 

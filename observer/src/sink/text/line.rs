@@ -140,6 +140,18 @@ pub(super) fn wrap(text: &str, columns: usize) -> Vec<String> {
     lines
 }
 
+/// Lines of no more than these columns, broken anywhere: for paths, which have no words.
+pub(super) fn chop(text: &str, columns: usize) -> Vec<String> {
+    let mut lines = Vec::new();
+    let mut rest = text;
+    while !rest.is_empty() {
+        let (head, tail) = split(rest, columns.max(8));
+        lines.push(head.to_owned());
+        rest = tail;
+    }
+    lines
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

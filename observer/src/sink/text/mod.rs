@@ -177,7 +177,11 @@ impl Sink for TextSink {
         self.tell_pending()?;
         let more = self.groups.more();
         if !more.is_empty() {
-            let lines: Vec<_> = more.into_iter().map(|text| Line::of(Tint::Plain, text)).collect();
+            let lines: Vec<_> = more
+                .iter()
+                .flat_map(|text| line::wrap(text, self.width))
+                .map(|text| Line::of(Tint::Plain, text))
+                .collect();
             self.print(&lines, false)?;
         }
         let warnings = ending.warnings.iter().flat_map(|warning| story::warning(warning, self.width));

@@ -2,7 +2,7 @@
 
 use super::{
     ladder::ladder,
-    line::{Line, Tint, cut, width, wrap},
+    line::{Line, Tint, chop, cut, width, wrap},
     words::{Words, count, endpoint, exact, span},
 };
 use crate::{
@@ -120,7 +120,7 @@ fn headline(words: &Words<'_>, root: &Alert) -> Vec<Line> {
         return vec![line.then(Tint::Dim, place)];
     }
     const MOST: usize = 3;
-    let mut texts = wrap(&what, words.width - 4);
+    let mut texts = chop(&what, words.width - 4);
     if texts.len() > MOST {
         texts.truncate(MOST);
         texts[MOST - 1] = format!("{}…", cut(&texts[MOST - 1], words.width - 6));
@@ -148,26 +148,23 @@ fn timeline(words: &Words<'_>, alert: &Alert, tunnel: Option<&Tunnel>) -> Vec<Li
         .map(|tunnel| tunnel.opened_at)
         .or_else(|| alert.attempt.first().response.as_ref().map(|response| response.at));
     let mut lines = route(words, &lanes);
-    let mut at = |time: Timestamp, tint, text: String| {
-        let text = cut(&text, words.width.saturating_sub(16));
-        lines.push(Line::of(Tint::Dim, format!("  {}  ", exact(time))).then(tint, text));
-    };
-    if let Some(opened) = opened {
-        at(opened, Tint::Plain, "101, the tunnel opens".to_owned());
-    }
-    at(ended.before(*idle), Tint::Plain, format!("last payload{}", traffic(tunnel)));
-    let beats = if *heartbeat { "pings or pongs were seen before" } else { "no ping or pong was ever seen" };
+    lines.extend(opened.map(|at| moment(words, at, Tint::Plain, "101, the tunnel opens")));
+    lines.push(moment(words, ended.before(*idle), Tint::Plain, &format!("last payload{}", traffic(tunnel))));
+    let beats = if *heartbeat { "pings or pongs before" } else { "no ping or pong ever" };
     lines.push(
         Line::of(Tint::Dim, "       ┊        ")
             .then(Tint::Strong, format!("{} of silence", span(*idle)))
             .then(Tint::Plain, format!(": {beats}")),
     );
-    let mut at = |time: Timestamp, tint, text: String| {
-        lines.push(Line::of(Tint::Dim, format!("  {}  ", exact(time))).then(tint, cut(&text, words.width - 16)));
-    };
-    at(ended, Tint::Bad, format!("{closer} closes, without a Close frame; no peer had closed before"));
+    lines.push(moment(words, ended, Tint::Bad, &format!("{closer} closes first, without a Close frame")));
     lines.extend(timers(words, candidates, *certain));
     lines
+}
+
+/// What happened at a time.
+fn moment(words: &Words<'_>, at: Timestamp, tint: Tint, text: &str) -> Line {
+    let text = cut(text, words.width.saturating_sub(16));
+    Line::of(Tint::Dim, format!("  {}  ", exact(at))).then(tint, text)
 }
 
 /// What passed before the silence.
@@ -176,10 +173,10 @@ fn traffic(tunnel: Option<&Tunnel>) -> String {
     let least = if tunnel.incomplete { ", at least" } else { "" };
     if tunnel.frames.to_server + tunnel.frames.to_client > 0 {
         let client = count(tunnel.frames.to_server, "frame");
-        return format!(" ({client} from the client and {} from the server so far{least})", tunnel.frames.to_client);
+        return format!(" (in all {client} from the client, {} from the server{least})", tunnel.frames.to_client);
     }
     let client = count(tunnel.bytes.to_server, "byte");
-    format!(" ({client} from the client and {} from the server so far{least})", tunnel.bytes.to_client)
+    format!(" (in all {client} from the client, {} from the server{least})", tunnel.bytes.to_client)
 }
 
 /// The known timers near it.

@@ -48,7 +48,7 @@ impl Words<'_> {
         }
     }
 
-    /// When it was and where to look: `21:58:46 UTC  frames 4–11`.
+    /// When it was and where to look: `21:58:46Z  frames 4–11`.
     pub(super) fn place(&self, attempt: &Attempt) -> String {
         let time = attempt.first().request.as_ref().map_or(attempt.decided_at, |request| request.at);
         let time = clock(time);
@@ -147,6 +147,7 @@ pub(super) fn span(span: Duration) -> String {
     let seconds = span.as_secs_f64();
     let hours = span.as_secs() / 3600;
     match seconds {
+        0.0 => "0 ms".to_owned(),
         s if s < 0.01 => format!("{:.2} ms", s * 1000.0),
         s if s < 0.1 => format!("{:.1} ms", s * 1000.0),
         s if s < 1.0 => format!("{:.0} ms", s * 1000.0),
@@ -159,7 +160,7 @@ pub(super) fn span(span: Duration) -> String {
 
 /// The time of day.
 pub(super) fn clock(at: Timestamp) -> String {
-    stamp(at).strftime("%H:%M:%S UTC").to_string()
+    stamp(at).strftime("%H:%M:%SZ").to_string()
 }
 
 /// The time of day to the millisecond.
@@ -202,7 +203,7 @@ mod tests {
     #[test]
     fn spans_have_the_digits_that_matter() {
         for (millis, shown) in [
-            (0.0, "0.00 ms"),
+            (0.0, "0 ms"),
             (1.24, "1.24 ms"),
             (24.13, "24.1 ms"),
             (401.2, "401 ms"),

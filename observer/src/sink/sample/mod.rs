@@ -1,13 +1,15 @@
 //! Events made by hand, for the tests of all sinks: what the engine would say of the captures named here.
 
+mod more;
+
 use std::{sync::Arc, time::Duration};
 
+pub(super) use self::more::{anomalies, rest, stats, tunnels};
 use crate::engine::{
     alert::{Alert, AnsweredBy, Cause, Details, IdleTimer, Level, RuleId, Sent},
-    anomaly::{Anomaly, AnomalyKind},
     event::{
-        Attempt, AttemptId, Close, ClosedBy, Confidence, Endpoint, Event, Field, Hop, HttpVersion, Join, JoinMethod,
-        Outcome, Product, ProductName, Request, Response, Role, Silence, Stats, Traffic, Tunnel,
+        Attempt, AttemptId, ClosedBy, Confidence, Endpoint, Event, Field, Hop, HttpVersion, Join, JoinMethod, Outcome,
+        Product, ProductName, Request, Response, Role, Silence, Traffic, Tunnel,
     },
     frame::InterfaceId,
     time::Timestamp,
@@ -17,19 +19,19 @@ use crate::engine::{
 const START: i64 = 1_795_211_926_082_913_000;
 
 /// So many milliseconds after the start.
-pub(super) fn at(ms: f64) -> Timestamp {
+pub(crate) fn at(ms: f64) -> Timestamp {
     Timestamp::from_nanos(START) + Duration::from_secs_f64(ms / 1000.0)
 }
 
-pub(super) fn ip(address: &str) -> Endpoint {
+pub(crate) fn ip(address: &str) -> Endpoint {
     Endpoint::Ip(address.parse().unwrap())
 }
 
-pub(super) fn fields(lines: &[(&str, &str)]) -> Vec<Field> {
+pub(crate) fn fields(lines: &[(&str, &str)]) -> Vec<Field> {
     lines.iter().map(|(name, value)| Field { name: (*name).into(), value: (*value).into() }).collect()
 }
 
-pub(super) fn request(frame: u64, ms: f64, target: &str, version: HttpVersion, lines: &[(&str, &str)]) -> Request {
+pub(crate) fn request(frame: u64, ms: f64, target: &str, version: HttpVersion, lines: &[(&str, &str)]) -> Request {
     Request {
         frame,
         at: at(ms),
@@ -41,7 +43,7 @@ pub(super) fn request(frame: u64, ms: f64, target: &str, version: HttpVersion, l
     }
 }
 
-pub(super) fn response(frame: u64, ms: f64, status: u16, reason: &str, lines: &[(&str, &str)]) -> Response {
+pub(crate) fn response(frame: u64, ms: f64, status: u16, reason: &str, lines: &[(&str, &str)]) -> Response {
     Response {
         frame,
         at: at(ms),
@@ -53,7 +55,7 @@ pub(super) fn response(frame: u64, ms: f64, status: u16, reason: &str, lines: &[
     }
 }
 
-pub(super) fn hop(role: Role, client: &str, server: &str, request: Request, response: Option<Response>) -> Hop {
+pub(crate) fn hop(role: Role, client: &str, server: &str, request: Request, response: Option<Response>) -> Hop {
     Hop {
         role,
         client: ip(client),
@@ -66,17 +68,17 @@ pub(super) fn hop(role: Role, client: &str, server: &str, request: Request, resp
     }
 }
 
-pub(super) fn product(name: ProductName, version: &str) -> Product {
+pub(crate) fn product(name: ProductName, version: &str) -> Product {
     Product { name, version: (!version.is_empty()).then(|| version.into()) }
 }
 
-pub(super) fn attempt(id: u64, outcome: Outcome, ms: f64, hops: Vec<Hop>) -> Attempt {
+pub(crate) fn attempt(id: u64, outcome: Outcome, ms: f64, hops: Vec<Hop>) -> Attempt {
     let join = (hops.len() > 1).then_some(Join { method: JoinMethod::WebSocketKey, confidence: Confidence::Certain });
     Attempt { id: AttemptId(id), upgrade: "websocket".to_owned(), outcome, decided_at: at(ms), join, hops }
 }
 
 /// What a browser asks with.
-pub(super) const BROWSER: [(&str, &str); 11] = [
+pub(crate) const BROWSER: [(&str, &str); 11] = [
     ("Host", "chat.test"),
     ("Connection", "Upgrade"),
     ("Pragma", "no-cache"),
@@ -107,7 +109,7 @@ const BARE: [(&str, &str); 10] = [
 const REQUIRED: [(&str, &str); 3] = [("Server", "nginx/1.22.1"), ("Content-Length", "16"), ("Connection", "close")];
 
 /// nginx 1.22.1 with a bare `proxy_pass`; the origin answers 426.
-pub(super) fn bare(id: u64, frame: u64, target: &str, client: &str) -> Attempt {
+pub(crate) fn bare(id: u64, frame: u64, target: &str, client: &str) -> Attempt {
     let ms = f64::from(u32::try_from(frame).unwrap()) * 10.0;
     let front = request(frame, ms, target, HttpVersion::Http11, &BROWSER);
     let back = request(frame + 2, ms + 1.24, target, HttpVersion::Http10, &BARE);
@@ -129,7 +131,7 @@ pub(super) fn bare(id: u64, frame: u64, target: &str, client: &str) -> Attempt {
     attempt(id, Outcome::Refused, ms + 24.1, vec![down, up])
 }
 
-pub(super) fn alert(attempt: &Arc<Attempt>, rule: RuleId, level: Level, message: &str, details: Details) -> Event {
+pub(crate) fn alert(attempt: &Arc<Attempt>, rule: RuleId, level: Level, message: &str, details: Details) -> Event {
     Event::Alert(Box::new(Alert {
         rule,
         level,
@@ -141,12 +143,12 @@ pub(super) fn alert(attempt: &Arc<Attempt>, rule: RuleId, level: Level, message:
     }))
 }
 
-pub(super) fn sent() -> Sent {
+pub(crate) fn sent() -> Sent {
     Sent { version: HttpVersion::Http10, upgrade: None, connection: Some("close".to_owned()) }
 }
 
 /// The three alerts of a bare `proxy_pass`.
-pub(super) fn bare_alerts(attempt: &Arc<Attempt>) -> Vec<Event> {
+pub(crate) fn bare_alerts(attempt: &Arc<Attempt>) -> Vec<Event> {
     let by = attempt.first().server.clone();
     vec![
         alert(
@@ -180,7 +182,7 @@ pub(super) fn bare_alerts(attempt: &Arc<Attempt>) -> Vec<Event> {
 }
 
 /// nginx cannot reach its origin.
-pub(super) fn bad_gateway() -> Vec<Event> {
+pub(crate) fn bad_gateway() -> Vec<Event> {
     let mut attempt = bare(2, 40, "/live", "10.0.0.7:53020");
     let down = &mut attempt.hops[0];
     down.response = Some(response(45, 401.1, 502, "Bad Gateway", &[("Server", "nginx/1.22.1")]));
@@ -199,7 +201,7 @@ pub(super) fn bad_gateway() -> Vec<Event> {
 }
 
 /// Caddy in front of Apache: the second proxy drops the fields.
-pub(super) fn chain() -> Vec<Event> {
+pub(crate) fn chain() -> Vec<Event> {
     let front = bare(3, 60, "/app/socket?token=s3cr3t", "192.168.178.20:60211");
     let mut middle = front.hops[0].clone();
     middle.role = Role::Middle;
@@ -234,7 +236,7 @@ pub(super) fn chain() -> Vec<Event> {
 }
 
 /// IPv6 with addresses as long as they get, and a path that is longer than a line.
-pub(super) fn long() -> Vec<Event> {
+pub(crate) fn long() -> Vec<Event> {
     let path = "/api/v2/organisations/4711/projects/日本語プロジェクト/streams/telemetry/websocket/subscribe?x=1";
     let mut attempt = bare(4, 80, path, "[2001:db8:1111:2222:3333:4444:5555:6666]:60211");
     attempt.hops[0].server = ip("[2001:db8:1111:2222:3333:4444:5555:1]:443");
@@ -245,7 +247,7 @@ pub(super) fn long() -> Vec<Event> {
 }
 
 /// An attempt that got its 101.
-pub(super) fn upgraded(id: u64) -> Attempt {
+pub(crate) fn upgraded(id: u64) -> Attempt {
     let mut attempt = bare(id, 100, "/ws", "10.0.0.7:53044");
     attempt.outcome = Outcome::Upgraded;
     for hop in &mut attempt.hops {
@@ -260,7 +262,7 @@ pub(super) fn upgraded(id: u64) -> Attempt {
     attempt
 }
 
-pub(super) fn tunnel(attempt: &Arc<Attempt>) -> Tunnel {
+pub(crate) fn tunnel(attempt: &Arc<Attempt>) -> Tunnel {
     Tunnel {
         attempt: Arc::clone(attempt),
         opened_at: at(1024.1),
@@ -278,7 +280,7 @@ pub(super) fn tunnel(attempt: &Arc<Attempt>) -> Tunnel {
 }
 
 /// A tunnel that nginx ended after a minute of silence.
-pub(super) fn idle() -> Vec<Event> {
+pub(crate) fn idle() -> Vec<Event> {
     let attempt = Arc::new(upgraded(5));
     let tunnel = tunnel(&attempt);
     let details = Details::IdleClose {
@@ -299,126 +301,8 @@ pub(super) fn idle() -> Vec<Event> {
     vec![Event::Attempt(attempt), Event::Tunnel(Box::new(tunnel)), Event::Alert(alert)]
 }
 
-/// One alert of each rule that the others do not make.
-pub(super) fn rest() -> Vec<Event> {
-    let attempt = Arc::new(upgraded(6));
-    let by = ip("10.0.0.1:80");
-    let make = |rule, level, message: &str, details| alert(&attempt, rule, level, message, details);
-    vec![
-        make(
-            RuleId::UpgradeInjected,
-            Level::Warning,
-            "nginx at 10.0.0.1:80 turns an ordinary request into an upgrade",
-            Details::Injected { by: by.clone(), sent: sent() },
-        ),
-        make(
-            RuleId::AcceptMismatch,
-            Level::Error,
-            "the accept value is not that of the key",
-            Details::Accept {
-                expected: "HSmrc0sMlYUkAGmm5OPpG2HaGWk=".to_owned(),
-                received: None,
-                by: Endpoint::Path("/run/app.sock".into()),
-            },
-        ),
-        make(
-            RuleId::NegotiationAltered,
-            Level::Warning,
-            "the subprotocol was removed on the way",
-            Details::Negotiation {
-                field: "Sec-WebSocket-Protocol",
-                before: Some("mqtt, bearer.s3cr3t".to_owned()),
-                after: None,
-                by: by.clone(),
-            },
-        ),
-        make(
-            RuleId::MassClose,
-            Level::Warning,
-            "nginx at 10.0.0.1:80 closed 2 busy tunnels within 3 ms",
-            Details::MassClose {
-                by,
-                tunnels: vec![Arc::clone(&attempt), Arc::clone(&attempt)],
-                within: Duration::from_millis(3),
-            },
-        ),
-        make(
-            RuleId::AbruptClose,
-            Level::Notice,
-            "the client closed without a Close frame",
-            Details::AbruptClose { closed_by: ClosedBy::Client, idle: Duration::from_millis(120) },
-        ),
-        make(
-            RuleId::PollingFallback,
-            Level::Notice,
-            "the client goes on by long polling",
-            Details::PollingFallback { target: "/socket.io/".to_owned(), requests: 3, frame: 180 },
-        ),
-    ]
-}
-
-/// One of every kind of anomaly.
-pub(super) fn anomalies() -> Vec<Event> {
-    let kinds = vec![
-        AnomalyKind::UnknownLinkType(147),
-        AnomalyKind::Malformed("TCP header"),
-        AnomalyKind::FragmentsDropped,
-        AnomalyKind::ConflictingOverlap,
-        AnomalyKind::Gap { bytes: 1448 },
-        AnomalyKind::Tls { server_name: Some("chat.test".into()), alpn: vec!["h2".into(), "http/1.1".into()] },
-        AnomalyKind::Http2,
-        AnomalyKind::NotHttp("no request line"),
-        AnomalyKind::HeadTooLarge,
-        AnomalyKind::WebSocketFrame("unmasked frame from the client"),
-        AnomalyKind::Evicted("connection"),
-    ];
-    let event = |(index, kind)| {
-        Event::Anomaly(Anomaly {
-            at: at(5.0),
-            frame: 7,
-            interface: InterfaceId(0),
-            kind,
-            connection: (index % 2 == 0).then(|| (ip("10.0.0.7:53012"), ip("10.0.0.1:80"))),
-        })
-    };
-    kinds.into_iter().enumerate().map(event).collect()
-}
-
-/// Counters that fit one broken and one good attempt.
-pub(super) fn stats() -> Stats {
-    Stats {
-        first_at: Some(at(0.0)),
-        at: at(80_000.0),
-        frames: 230,
-        connections: 12,
-        requests: 14,
-        upgraded: 1,
-        refused: 1,
-        tunnels: 1,
-        alerts: vec![
-            (RuleId::UpgradeHeadersDropped, Level::Error, 1),
-            (RuleId::Http10Upstream, Level::Error, 1),
-            (RuleId::Missing101, Level::Error, 1),
-        ],
-        memory: 4096,
-        ..Stats::default()
-    }
-}
-
-/// A tunnel that both peers closed well, and one that outlived the capture.
-pub(super) fn tunnels() -> Vec<Event> {
-    let attempt = Arc::new(upgraded(7));
-    let closed = Tunnel {
-        close: Some(Close { at: at(3000.0), from_client: true, code: Some(1000) }),
-        closed_by: ClosedBy::Client,
-        ..tunnel(&attempt)
-    };
-    let open = Tunnel { still_open: true, closed_by: ClosedBy::Unknown, ..tunnel(&attempt) };
-    vec![Event::Tunnel(Box::new(closed)), Event::Tunnel(Box::new(open))]
-}
-
 /// Everything.
-pub(super) fn all() -> Vec<Event> {
+pub(crate) fn all() -> Vec<Event> {
     let attempt = Arc::new(bare(1, 4, "/ws", "10.0.0.7:53012"));
     let mut events = vec![Event::Attempt(Arc::clone(&attempt))];
     events.extend(bare_alerts(&attempt));

@@ -288,3 +288,10 @@ fn no_output_holds_a_raw_control_character() {
         assert!(output.contains("\\x1b"));
     }
 }
+
+/// Not a check: `cargo test lines -- --ignored --nocapture` prints what to look at.
+#[test]
+#[ignore = "for eyes"]
+fn lines() {
+    eprintln!("{}", as_json(&sample::all(), options()));
+}

@@ -53,7 +53,7 @@ impl Redactor {
 
 /// Whether a field's whole value is a secret, by its name.
 fn holds_secret(name: &str) -> bool {
-    const PARTS: [&str; 19] = [
+    const PARTS: [&str; 20] = [
         "access-key",
         "accesskey",
         "api-key",
@@ -68,6 +68,7 @@ fn holds_secret(name: &str) -> bool {
         "oidc",
         "passw",
         "private-key",
+        "query",
         "secret",
         "session",
         "signature",
@@ -112,7 +113,8 @@ fn is_scheme(word: &str) -> bool {
 /// A word that may be a URL: only then has it a query to hide.
 fn url(word: &str) -> String {
     let before = word.split(['?', '#']).next().unwrap_or(word);
-    if before.contains('/') || word.contains('@') || word.contains(";") { target(word) } else { token(word) }
+    let query = word[before.len()..].contains('=');
+    if query || before.contains('/') || word.contains(['@', ';']) { target(word) } else { token(word) }
 }
 
 /// Hides userinfo, the values of path parameters, query and fragment.
@@ -281,6 +283,7 @@ mod tests {
             ("Link", "</a?b=c>; rel=preload", "</a?<redacted>>; rel=preload"),
             ("Refresh", "5; url=http://u:p@h/?q", "5; url=http://<redacted>@h/?<redacted>"),
             ("Host", "me:pw@a.test", "<redacted>@a.test"),
+            ("X-Note", "ws?token=1", "ws?<redacted>"),
             ("X-Note", "see Bearer abc", "see Bearer <redacted>"),
             ("X-Note", "eyJhbGciOiJIUzI1NiJ9.e30.x", "<redacted>"),
             ("Accept", "text/html;q=0.8, */*", "text/html;q=0.8, */*"),

@@ -34,12 +34,9 @@ mod tests {
 
     /// The published baseline of the specification.
     #[test]
-    fn known_connections_have_the_known_ids() {
-        for (one, other, expected) in [("128.232.110.120:34855", "66.35.250.204:80", "1:LQU9qZlK+B5F3KDmev6m5PMibrg=")]
-        {
-            let (one, other) = (one.parse().unwrap(), other.parse().unwrap());
-            assert_eq!(id(one, other), expected);
-            assert_eq!(id(other, one), expected);
-        }
+    fn a_known_connection_has_its_known_id() {
+        let (one, other) = ("128.232.110.120:34855".parse().unwrap(), "66.35.250.204:80".parse().unwrap());
+        assert_eq!(id(one, other), "1:LQU9qZlK+B5F3KDmev6m5PMibrg=");
+        assert_eq!(id(other, one), id(one, other));
     }
 }

@@ -67,12 +67,15 @@ pub(super) fn rows(words: &Words<'_>, hops: &[&Hop]) -> Vec<Row> {
             rows.push(row);
         }
     }
-    let mut alike = Vec::new();
+    let mut shown = ALWAYS.to_vec();
     for name in WHERE_CHANGED {
         let row = field(words, hops, name);
-        if row.mark.is_some() { rows.push(row) } else { alike.push(name) }
+        if row.mark.is_some() {
+            rows.push(row);
+            shown.push(name);
+        }
     }
-    rows.extend(rest(hops));
+    rows.extend(rest(hops, &shown));
     rows
 }
 
@@ -156,8 +159,8 @@ fn is_upgrade(name: &str, value: &str) -> bool {
 }
 
 /// How many other field lines there are.
-fn rest(hops: &[&Hop]) -> Option<Row> {
-    let shown = |name: &str| ALWAYS.iter().any(|shown| name.eq_ignore_ascii_case(shown));
+fn rest(hops: &[&Hop], shown: &[&str]) -> Option<Row> {
+    let shown = |name: &str| shown.iter().any(|shown| name.eq_ignore_ascii_case(shown));
     let others = |request: &Request| request.fields.iter().filter(|line| !shown(&line.name)).count();
     let cells: Vec<_> = hops
         .iter()

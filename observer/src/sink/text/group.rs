@@ -79,11 +79,8 @@ impl Groups {
 }
 
 /// 100, 1000, ...
-const fn is_round(mut number: u64) -> bool {
-    while number % 10 == 0 && number > 0 {
-        number /= 10;
-    }
-    number == 1
+const fn is_round(number: u64) -> bool {
+    number > 0 && number == 10_u64.pow(number.ilog10())
 }
 
 /// The rules of these alerts.

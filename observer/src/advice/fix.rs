@@ -87,18 +87,7 @@ impl Proxy<'_> {
 /// The upgrade fields, and HTTP/1.1 where that is not the default.
 fn forward(alert: &Alert, proxy: &Proxy<'_>, place: &str, sent: Option<&Sent>) -> Advice {
     Some(match proxy.name {
-        ProductName::Nginx => {
-            let mut text = format!(
-                "in the location that serves {place}. One proxy_set_header there drops all those inherited from server and \
-                 http: repeat what you need of them, such as Host."
-            );
-            if sent.is_some_and(|sent| sent.upgrade.is_some()) {
-                text.push_str(" Upgrade was sent with another value: it must be $http_upgrade.");
-            }
-            let eleven = sent.is_some_and(|sent| sent.version == HttpVersion::Http11);
-            let default = proxy.speaks_http11() == Some(true) && (sent.is_none() || eleven);
-            (text, if default { snippet::NGINX_UPGRADE } else { snippet::NGINX_UPGRADE_OLD })
-        }
+        ProductName::Nginx => nginx_forward(proxy, place, sent),
         ProductName::Apache => apache_forward(alert, proxy, place),
         ProductName::HaProxy => (
             format!(
@@ -125,6 +114,20 @@ fn forward(alert: &Alert, proxy: &Proxy<'_>, place: &str, sent: Option<&Sent>) -
             snippet::TRAEFIK_ROUTER,
         ),
     })
+}
+
+fn nginx_forward(proxy: &Proxy<'_>, place: &str, sent: Option<&Sent>) -> (String, &'static str) {
+    let mut text = format!(
+        "in the location that serves {place}. One proxy_set_header there drops all those inherited from server and \
+         http: repeat what you need of them, such as Host."
+    );
+    if sent.is_some_and(|sent| sent.upgrade.is_some()) {
+        text.push_str(" Upgrade was sent, so look at Connection first; Upgrade itself must be $http_upgrade.");
+    }
+    // A version line that says 1.0 must go, even where 1.1 is the default.
+    let default = sent.is_none_or(|sent| sent.version == HttpVersion::Http11);
+    let short = default && proxy.speaks_http11() == Some(true);
+    (text, if short { snippet::NGINX_UPGRADE } else { snippet::NGINX_UPGRADE_OLD })
 }
 
 fn apache_forward(alert: &Alert, proxy: &Proxy<'_>, place: &str) -> (String, &'static str) {

@@ -1,9 +1,10 @@
 //! A broken attempt as a ladder: one lane for the client, each proxy and the origin, requests on their way there and
-//! responses on their way back. Where the lanes do not fit side by side they are stacked, hop by hop.
+//! responses on their way back. Where the lanes do not fit side by side they are stacked instead.
 
 use super::{
     compare::{Cell, Mark, Row, rows},
     line::{Line, Tint, cut, width},
+    stack::stacked,
     words::{Words, endpoint, silent, span},
 };
 use crate::{
@@ -15,9 +16,9 @@ use crate::{
 };
 
 /// Columns left of the first lane.
-const INDENT: usize = 2;
+pub(super) const INDENT: usize = 2;
 /// Columns for the marks at the right: ` ◄ replaced`.
-const MARKS: usize = 11;
+pub(super) const MARKS: usize = 11;
 /// Columns between lanes: less is not readable, more is waste.
 const CELL: std::ops::RangeInclusive<usize> = 26..=46;
 
@@ -29,7 +30,7 @@ pub(super) fn ladder(words: &Words<'_>, attempt: &Attempt) -> Vec<Line> {
     let mut lines = if CELL.contains(&room.min(*CELL.end())) {
         Side { cell: room.min(*CELL.end()), words, hops: &hops, start: start(&hops) }.lines(&rows)
     } else {
-        stacked(words, &hops, &rows)
+        stacked(words, &hops, &rows, start(&hops))
     };
     lines.extend(aside(words, attempt));
     lines.extend(words.sources(attempt).map(|sources| Line::of(Tint::Dim, format!("  {sources}"))));
@@ -42,7 +43,7 @@ fn start(hops: &[&Hop]) -> Option<Timestamp> {
 }
 
 /// `#4 +1.2 ms`.
-fn label(frame: u64, at: Timestamp, start: Option<Timestamp>) -> String {
+pub(super) fn label(frame: u64, at: Timestamp, start: Option<Timestamp>) -> String {
     format!("#{frame} +{}", span(at.since(start.unwrap_or(at))))
 }
 
@@ -180,7 +181,7 @@ impl Side<'_> {
     }
 }
 
-fn tint(cell: &Cell) -> Tint {
+pub(super) fn tint(cell: &Cell) -> Tint {
     match cell.mark {
         Some(Mark { tint: Tint::Bad, .. }) => Tint::Bad,
         _ => Tint::Plain,
@@ -188,12 +189,12 @@ fn tint(cell: &Cell) -> Tint {
 }
 
 /// The text of a cell, cut before its tail.
-fn fitted(cell: &Cell, columns: usize) -> String {
+pub(super) fn fitted(cell: &Cell, columns: usize) -> String {
     let room = columns.saturating_sub(width(&cell.tail));
     format!("{}{}", cut(&cell.text, room), cell.tail)
 }
 
-fn with_mark(line: Line, mark: Option<Mark>) -> Line {
+pub(super) fn with_mark(line: Line, mark: Option<Mark>) -> Line {
     match mark {
         Some(mark) => line.then(mark.tint, format!(" ◄ {}", mark.word)),
         None => line,
@@ -201,7 +202,7 @@ fn with_mark(line: Line, mark: Option<Mark>) -> Line {
 }
 
 /// What came back on a hop.
-fn answer(words: &Words<'_>, hop: &Hop) -> (Tint, String) {
+pub(super) fn answer(words: &Words<'_>, hop: &Hop) -> (Tint, String) {
     match (&hop.response, hop.silence) {
         (Some(response), _) => {
             let reason = words.text(&response.reason);
@@ -211,56 +212,6 @@ fn answer(words: &Words<'_>, hop: &Hop) -> (Tint, String) {
         (None, Some(silence)) => (Tint::Bad, format!("✗ {}", silent(silence))),
         (None, None) => (Tint::Dim, "no answer seen".to_owned()),
     }
-}
-
-/// Hop by hop.
-fn stacked(words: &Words<'_>, hops: &[&Hop], rows: &[Row]) -> Vec<Line> {
-    let lanes = words.lanes(hops);
-    let start = start(hops);
-    let mut lines = Vec::new();
-    let mut numbers = Vec::new();
-    for hop in hops {
-        numbers.push(hop.request.as_ref().map_or(String::new(), |request| label(request.frame, request.at, start)));
-        numbers.push(hop.response.as_ref().map_or(String::new(), |response| label(response.frame, response.at, start)));
-    }
-    let column = INDENT + 4 + numbers.iter().map(|text| width(text)).max().unwrap_or(0);
-    for (index, hop) in hops.iter().enumerate() {
-        lines.push(lane(words, &lanes[index]));
-        for (number, row) in rows.iter().enumerate() {
-            let Some(cell) = row.cells.get(index).and_then(Option::as_ref) else { continue };
-            // Further down only what changed is of interest.
-            if index > 0 && number > 0 && cell.mark.is_none() {
-                continue;
-            }
-            let mut line = Line::of(Tint::Dim, if number == 0 { "  ▼ " } else { "  │ " });
-            if number == 0 {
-                line.push(Tint::Dim, numbers[index * 2].clone());
-            }
-            line.pad(column);
-            line.push(tint(cell), fitted(cell, words.width.saturating_sub(column + MARKS)));
-            line.pad((words.width - MARKS).min(column + 44));
-            lines.push(with_mark(line, cell.mark));
-        }
-        if hop.request.is_none() {
-            lines.push(Line::of(Tint::Dim, "  ▼"));
-        }
-    }
-    lines.extend(lanes.last().map(|last| lane(words, last)));
-    for (index, hop) in hops.iter().enumerate().rev() {
-        let (tint, text) = answer(words, hop);
-        let mut line = Line::of(Tint::Dim, "  ▲ ").then(Tint::Dim, numbers[index * 2 + 1].clone());
-        line.pad(column);
-        line.push(tint, cut(&text, 30));
-        line.push(Tint::Plain, format!(" to {}", cut(&lanes[index].0, 24)));
-        lines.push(line);
-    }
-    lines
-}
-
-fn lane(words: &Words<'_>, (name, end): &(String, String)) -> Line {
-    let name = cut(name, 30);
-    let room = words.width.saturating_sub(INDENT + 1 + width(&name));
-    Line::of(Tint::Plain, "  ").then(Tint::Strong, name).then(Tint::Plain, format!(" {}", cut(end, room)))
 }
 
 /// Earlier tries and side requests, one line each.

@@ -4,6 +4,7 @@ mod compare;
 mod group;
 mod ladder;
 mod line;
+mod stack;
 mod story;
 mod summary;
 mod words;

@@ -173,10 +173,10 @@ fn traffic(tunnel: Option<&Tunnel>) -> String {
     let least = if tunnel.incomplete { ", at least" } else { "" };
     if tunnel.frames.to_server + tunnel.frames.to_client > 0 {
         let client = count(tunnel.frames.to_server, "frame");
-        return format!(" (in all {client} from the client, {} from the server{least})", tunnel.frames.to_client);
+        return format!("; in all {client} from client, {} from server{least}", tunnel.frames.to_client);
     }
     let client = count(tunnel.bytes.to_server, "byte");
-    format!(" (in all {client} from the client, {} from the server{least})", tunnel.bytes.to_client)
+    format!("; in all {client} from client, {} from server{least}", tunnel.bytes.to_client)
 }
 
 /// The known timers near it.

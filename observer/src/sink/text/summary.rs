@@ -144,45 +144,25 @@ impl Tally {
     /// The last sentence. It never says that all is well of what was not seen.
     fn verdict(&self, stats: &Stats) -> (Tint, String) {
         let attempts = attempts(stats);
+        if self.errors + self.warnings > 0 {
+            let mut text = "What is broken is told above".to_owned();
+            if stats.unknown > 0 {
+                text.push_str(&format!("; of {}, the outcome was not captured", count(stats.unknown, "attempt")));
+            }
+            return (Tint::Bad, text + ".");
+        }
         if attempts == 0 {
             return (Tint::Doubt, no_attempt(stats));
-        }
-        if self.errors + self.warnings > 0 {
-            let text = match stats.unknown {
-                0 => "What is broken is told above.".to_owned(),
-                unknown => format!(
-                    "What is broken is told above; of {}, the outcome was not captured.",
-                    count(unknown, "attempt")
-                ),
-            };
-            return (Tint::Bad, text);
         }
         if stats.unknown == attempts {
             let text = "Nothing could be judged: what decided the attempts was not captured.";
             return (Tint::Doubt, text.to_owned());
         }
-        let got = if attempts == 1 && stats.upgraded == 1 {
-            "the one upgrade attempt got its 101".to_owned()
-        } else if stats.upgraded == attempts {
-            format!("all {} upgrade attempts got their 101", grouped(attempts))
-        } else {
-            format!("{} of {} upgrade attempts got 101", grouped(stats.upgraded), grouped(attempts))
-        };
+        let got = upgraded(stats);
         if stats.upgraded == attempts && self.saw_all(stats) {
             return (Tint::Good, format!("Nothing is wrong: {got}, and the proxy cut no tunnel that was seen to end."));
         }
-        let mut text = format!("No fault was found in what could be read: {got}");
-        if stats.refused + stats.failed > 0 {
-            let others = stats.refused + stats.failed;
-            text.push_str(&format!(
-                ", and no rule takes the {} for a fault (an offer such as h2c may be declined)",
-                if others == 1 { "other".to_owned() } else { format!("other {}", grouped(others)) }
-            ));
-        }
-        if stats.unknown > 0 {
-            text.push_str(&format!("; the outcome of {} was not captured", grouped(stats.unknown)));
-        }
-        (Tint::Plain, text + ".")
+        (Tint::Plain, format!("No fault was found in what could be read: {got}{}.", not_upgraded(stats)))
     }
 
     fn saw_all(&self, stats: &Stats) -> bool {
@@ -199,6 +179,29 @@ impl Tally {
 
 const fn attempts(stats: &Stats) -> u64 {
     stats.upgraded + stats.refused + stats.failed + stats.unknown
+}
+
+/// How many got what they asked for.
+fn upgraded(stats: &Stats) -> String {
+    match (attempts(stats), stats.upgraded) {
+        (1, 1) => "the one upgrade attempt got its 101".to_owned(),
+        (all, good) if all == good => format!("all {} upgrade attempts got their 101", grouped(all)),
+        (all, good) => format!("{} of {} upgrade attempts got 101", grouped(good), grouped(all)),
+    }
+}
+
+/// What became of the rest, where no alert was raised.
+fn not_upgraded(stats: &Stats) -> String {
+    let mut text = String::new();
+    let declined = stats.refused + stats.failed;
+    if declined > 0 {
+        let others = if declined == 1 { "other".to_owned() } else { format!("other {}", grouped(declined)) };
+        text.push_str(&format!(", and no rule takes the {others} for a fault (an offer such as h2c may be declined)"));
+    }
+    if stats.unknown > 0 {
+        text.push_str(&format!("; the outcome of {} was not captured", grouped(stats.unknown)));
+    }
+    text
 }
 
 /// What was seen, in numbers.

@@ -142,3 +142,54 @@ fn healthy_attempts_are_only_counted() {
         "! a.pcap is cut at byte 1234\n"
     );
 }
+
+#[test]
+fn long_chains_are_stacked_where_they_do_not_fit() {
+    let narrow = text(&sample::chain(), 80);
+    for part in
+        ["  Apache/2.4.71 10.1.0.3:8080", "▲", "earlier try at 127.0.0.1:3001: connection refused", "side request"]
+    {
+        assert!(narrow.contains(part), "{part} is not in\n{narrow}");
+    }
+    let wide = text(&sample::chain(), 120);
+    assert!(!wide.contains('▲') && wide.contains("├─ #61 +0 ms"), "{wide}");
+}
+
+#[test]
+fn long_addresses_and_paths_are_shown_whole() {
+    let shown = text(&sample::long(), 80);
+    for part in ["[2001:db8:1111:2222:3333:4444:5555:6666]:60211", "[2001:db8:1111:2222:3333:4444:5555:1]:443"] {
+        assert!(shown.contains(part), "{shown}");
+    }
+    let joined: String = shown.lines().take(3).map(str::trim).collect();
+    assert!(
+        joined.contains("/projects/日本語プロジェクト/streams/telemetry/websocket/subscribe?<redacted>"),
+        "{joined}"
+    );
+}
+
+#[test]
+fn an_idle_close_is_told_as_a_timeline() {
+    let shown = text(&sample::idle(), 80);
+    for part in [
+        "cut after 60.1 s of silence",
+        "21:58:47.107  101, the tunnel opens",
+        "21:58:59.123  last payload; in all 12 frames from client, 140 from server",
+        "no ping or pong ever",
+        "21:59:59.183  nginx/1.22.1 closes first",
+        "nginx proxy_read_timeout (60 s)",
+    ] {
+        assert!(shown.contains(part), "{part} is not in\n{shown}");
+    }
+}
+
+#[test]
+fn alerts_wait_for_those_that_belong_to_them() {
+    use crate::sink::{outputs::Memory, text_at};
+    let memory = Memory::default();
+    let mut sink = text_at(Box::new(memory.clone()), Options::default(), 80);
+    bare().iter().for_each(|event| sink.event(event).unwrap());
+    assert_eq!(memory.text(), "");
+    sink.flush().unwrap();
+    assert!(memory.text().contains("also missing-101"));
+}

@@ -41,7 +41,7 @@ pub use self::{
 };
 use super::{
     anomaly::Anomaly,
-    event::{Attempt, ClosedBy, Endpoint, Outcome, ProductName, Role, Silence},
+    event::{Attempt, ClosedBy, Outcome, ProductName, Role, Silence},
     handshake::{field::UpgradeRequest, product},
     time::Timestamp,
 };
@@ -429,9 +429,9 @@ impl Attempts {
 
     /// Where the proxy listens that ended a tunnel by itself, though its client's side is TLS.
     fn tls_closer(&self, tunnel: &OpenTunnel, end: Timestamp) -> Option<SocketAddr> {
-        let hop = tunnel.attempt.first();
-        let Endpoint::Ip(proxy) = hop.client else { return None };
-        self.opaque.closed_by_proxy(proxy, hop.request.as_ref()?.at, end)
+        let asked = tunnel.attempt.first().request.as_ref()?.at;
+        let last = tunnel.hops.first()?.state.as_ref()?.last_from_client_at.unwrap_or(asked);
+        self.opaque.closed_by_proxy(asked, last, end)
     }
 
     fn join_group(&mut self, by: SocketAddr, ended: Ended) {

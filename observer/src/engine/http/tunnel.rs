@@ -14,6 +14,8 @@ use crate::engine::{
 pub struct Tunnel {
     /// When the last payload byte in either direction was seen; the 101 itself before that.
     pub last_at: Timestamp,
+    /// When the client's side last sent payload; `None` before that.
+    pub last_from_client_at: Option<Timestamp>,
     /// Bytes after the handshake.
     pub bytes: Traffic,
     /// WebSocket frames.
@@ -40,6 +42,7 @@ impl Tunnel {
     pub(super) fn new(at: Timestamp, websocket: bool) -> Self {
         Self {
             last_at: at,
+            last_from_client_at: None,
             bytes: Traffic::default(),
             frames: Traffic::default(),
             pings: 0,
@@ -68,6 +71,9 @@ impl Tunnel {
     /// Takes payload; tells what is wrong with a frame.
     pub(super) fn bytes(&mut self, way: Direction, bytes: &[u8], stamp: Stamp) -> Option<&'static str> {
         self.last_at = self.last_at.max(stamp.at);
+        if way == Direction::ToServer {
+            self.last_from_client_at = self.last_from_client_at.max(Some(stamp.at));
+        }
         *count(&mut self.bytes, way) += bytes.len() as u64;
         let mut follower = self.followers.as_mut().map(|followers| std::mem::take(&mut followers[index(way)]))?;
         let mut wrong = None;

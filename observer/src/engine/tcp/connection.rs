@@ -182,6 +182,10 @@ impl<R: Reader> Connection<R> {
         }
         self.announce(stamp.at, to);
         self.pump(to, &mut news);
+        if self.flows[side].is_overfull() {
+            self.give_up(side, stamp.at, to, &mut news);
+            self.pump(to, &mut news);
+        }
         news
     }
 
@@ -358,7 +362,7 @@ impl<R: Reader> Connection<R> {
         for side in 0..2u8 {
             let flow = &mut self.flows[usize::from(side)];
             let missing = flow.is_missing() || (!flow.started && (flow.heard || !flow.is_clear()));
-            let wanted = match (missing || flow.is_overfull(), flow.is_stuck()) {
+            let wanted = match (missing, flow.is_stuck()) {
                 (true, _) => Watched::Closely,
                 (false, true) => Watched::Patiently,
                 (false, false) => Watched::No,

@@ -183,7 +183,9 @@ impl<R: Reader> Connection<R> {
         self.announce(stamp.at, to);
         self.pump(to, &mut news);
         if self.flows[side].is_overfull() {
-            self.give_up(side, stamp.at, to, &mut news);
+            // What waits is its own next byte when it is an answer to something that was not seen.
+            let hole = if self.flows[side].is_stuck() { side } else { 1 - side };
+            self.give_up(hole, stamp.at, to, &mut news);
             self.pump(to, &mut news);
         }
         news

@@ -41,8 +41,9 @@ pub use self::{
 };
 use super::{
     anomaly::Anomaly,
-    event::{Attempt, ClosedBy, Outcome, ProductName, Role, Silence},
+    event::{self, Attempt, ClosedBy, Outcome, ProductName, Role, Silence},
     handshake::{field::UpgradeRequest, product},
+    http::{self, Ticket},
     time::Timestamp,
 };
 
@@ -179,6 +180,30 @@ impl Attempts {
     #[must_use]
     pub fn counts(&self) -> Counts {
         self.counts
+    }
+
+    /// Tunnels open now, oldest first. `states` are their hops' by ticket.
+    #[must_use]
+    pub fn tunnels(&self, states: &HashMap<Ticket, &http::Tunnel>) -> Vec<event::OpenTunnel> {
+        let state = |hop: &OpenHop| states.get(&adopt::of_handshake(hop.id)).copied();
+        self.tunnels
+            .values()
+            .filter(|tunnel| tunnel.first_end().is_none())
+            .filter_map(|tunnel| {
+                let nearest = tunnel.hops.iter().find_map(state)?;
+                let hops = || tunnel.hops.iter().filter_map(state);
+                let proxies = tunnel.attempt.path().filter_map(|hop| hop.server.address());
+                Some(event::OpenTunnel {
+                    attempt: Arc::clone(&tunnel.attempt),
+                    opened_at: tunnel.opened_at,
+                    last_at: hops().map(|hop| hop.last_at).max()?,
+                    last_heartbeat_at: hops().filter_map(|hop| hop.last_heartbeat_at).max(),
+                    bytes: nearest.bytes,
+                    frames: nearest.frames,
+                    idle_timer: proxies.filter_map(|proxy| self.proxies.get(proxy)?.idle_timer()).min(),
+                })
+            })
+            .collect()
     }
 
     /// Tunnels open now.

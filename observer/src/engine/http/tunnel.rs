@@ -16,6 +16,8 @@ pub struct Tunnel {
     pub last_at: Timestamp,
     /// When the client's side last sent payload; `None` before that.
     pub last_from_client_at: Option<Timestamp>,
+    /// When the last ping or pong was seen.
+    pub last_heartbeat_at: Option<Timestamp>,
     /// Bytes after the handshake.
     pub bytes: Traffic,
     /// WebSocket frames.
@@ -43,6 +45,7 @@ impl Tunnel {
         Self {
             last_at: at,
             last_from_client_at: None,
+            last_heartbeat_at: None,
             bytes: Traffic::default(),
             frames: Traffic::default(),
             pings: 0,
@@ -90,6 +93,9 @@ impl Tunnel {
 
     fn frame(&mut self, way: Direction, opcode: Opcode, at: Timestamp) {
         *count(&mut self.frames, way) += 1;
+        if matches!(opcode, Opcode::Ping | Opcode::Pong) {
+            self.last_heartbeat_at = self.last_heartbeat_at.max(Some(at));
+        }
         match opcode {
             Opcode::Data => {}
             Opcode::Ping => self.pings += 1,

@@ -81,6 +81,10 @@ impl<R: Reader> Connection<R> {
         self.id
     }
 
+    pub(super) fn reader(&self) -> &R {
+        &self.reader
+    }
+
     pub(super) fn client_side(&self) -> Option<u8> {
         self.client
     }

@@ -83,7 +83,7 @@ impl Engine {
         Self {
             packets: Packets::new(config.memory_limit / 16),
             connections: tcp::Table::new(config.settle, config.memory_limit),
-            attempts: Attempts::new(config.settle, config.answer_timeout, config.memory_limit),
+            attempts: Attempts::new(&config),
             events: VecDeque::new(),
             stats: Stats::default(),
             now: Timestamp::MIN,

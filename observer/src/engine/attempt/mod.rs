@@ -40,6 +40,7 @@ pub use self::{
     tunnel::{Ended, Group},
 };
 use super::{
+    Config,
     anomaly::Anomaly,
     event::{self, Attempt, ClosedBy, Outcome, ProductName, Role, Silence},
     handshake::{field::UpgradeRequest, product},
@@ -131,6 +132,7 @@ enum Timer {
 pub struct Attempts {
     settle: Duration,
     answer_timeout: Duration,
+    idle_min: Duration,
     next_id: HandshakeId,
     store: Store,
     recent: Recent,
@@ -149,15 +151,16 @@ pub struct Attempts {
 }
 
 impl Attempts {
-    /// Nothing seen yet. `settle` and `answer_timeout` as in [`super::Config`].
+    /// Nothing seen yet.
     #[must_use]
-    pub fn new(settle: Duration, answer_timeout: Duration, memory_limit: usize) -> Self {
+    pub fn new(config: &Config) -> Self {
         Self {
-            settle,
-            answer_timeout,
+            settle: config.settle,
+            answer_timeout: config.answer_timeout,
+            idle_min: config.idle_min,
             next_id: 0,
             store: Store::default(),
-            recent: Recent::new((memory_limit / 64).min(4 << 20)),
+            recent: Recent::new((config.memory_limit / 64).min(4 << 20)),
             connects: Connects::default(),
             proxies: Proxies::default(),
             polling: Polling::default(),
@@ -488,10 +491,14 @@ impl Attempts {
         for member in &mut group.members {
             member.repeated = proxy.closed_at(member.tunnel.idle, SAME_IDLE);
         }
-        for member in &group.members {
-            if !member.had_close && !proxy.closed_at(member.tunnel.idle, SAME_IDLE) {
-                proxy.remember(member.tunnel.idle);
-            }
+        // Tunnels that end together after different silences were not ended by a timer.
+        if let Some(first) = group.members.first()
+            && group.members.iter().all(|member| member.tunnel.idle.abs_diff(first.tunnel.idle) <= SAME_IDLE)
+            && !first.had_close
+            && first.tunnel.idle >= self.idle_min
+            && !first.repeated
+        {
+            proxy.remember(first.tunnel.idle);
         }
         self.cases.push_back(Case::Closed(Box::new(group)));
     }

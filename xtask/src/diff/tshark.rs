@@ -59,7 +59,8 @@ fn note(layers: &Value, sight: &mut Sight) -> Option<()> {
     let (from, to) = (end("src", "tcp.srcport")?, end("dst", "tcp.dstport")?);
     for http in every(&layers["http"]).filter_map(Value::as_object) {
         let text = |name| find(http, name).unwrap_or_default();
-        if text("http.response.code") == "101" {
+        // One that answers no request is no handshake, as in a mail dialogue that quotes one.
+        if text("http.response.code") == "101" && find(http, "http.request_in").is_some() {
             sight.note(Connection { client: to.clone(), server: from.clone() }, Head::Switch, frame);
         }
         let asks = find(http, "http.upgrade").or_else(|| find(http, "http.sec_websocket_key")).is_some();

@@ -202,10 +202,7 @@ fn missing(
     match cause {
         Cause::HeadersDropped => forward(alert, proxy, place, None),
         Cause::Http10 => version(proxy, place),
-        Cause::NotForwarded => route(proxy, place),
-        Cause::UpstreamRefused | Cause::UpstreamUnreachable => origin(alert, proxy, by),
-        Cause::OriginRejected if status(alert) == Some(403) && host_changed(alert) => host(proxy, place),
-        Cause::Redirected if answered_by == AnsweredBy::Proxy && adds_slash(alert) => Some((
+        Cause::NotForwarded | Cause::Redirected if answered_by == AnsweredBy::Proxy && adds_slash(alert) => Some((
             format!(
                 "The redirect adds a slash, which no WebSocket client follows. Serve {place} itself, with a location \
                  without the slash at its end, or have the client ask for the path with it."
@@ -213,6 +210,9 @@ fn missing(
             snippet::NGINX_LOCATION,
         ))
         .filter(|_| proxy.name == ProductName::Nginx),
+        Cause::NotForwarded => route(proxy, place),
+        Cause::UpstreamRefused | Cause::UpstreamUnreachable => origin(alert, proxy, by),
+        Cause::OriginRejected if status(alert) == Some(403) && host_changed(alert) => host(proxy, place),
         // The origin, the client or its credentials: no line of the proxy's configuration.
         _ => None,
     }

@@ -3,7 +3,7 @@
 //! Keys repeat (load tools, copied `curl` lines), so a shared name alone ties nothing when several clients use it at one
 //! moment: then the hop whose request, status and forwarded-for fit best is taken, and the join says that it is not sure.
 
-use std::time::Duration;
+use std::{cmp::Reverse, time::Duration};
 
 use super::{
     super::{
@@ -95,7 +95,7 @@ fn under(store: &Store, root: HandshakeId, method: JoinMethod, name: Name, skew:
 }
 
 /// Goes from hop to hop where several clients share the name: takes what fits no other client better and, of those that
-/// fit several alike, the one that was answered just before this hop was.
+/// fit several alike, the earliest.
 fn descend(
     tree: &mut Tree,
     client: &Handshake,
@@ -104,6 +104,7 @@ fn descend(
     skew: Duration,
 ) -> Confidence {
     let (mut down, mut parent, mut confidence) = (client, 0, Confidence::Certain);
+    let mut passed = vec![client.link.server];
     for _ in 0..MAX_CHAIN {
         let rivals: Vec<_> = all.iter().map(|(_, rival)| *rival).filter(|rival| is_rival(down, rival)).collect();
         let best = |up: &Handshake| {
@@ -111,15 +112,14 @@ fn descend(
         };
         let fitting: Vec<_> = all
             .iter()
-            .filter(|(_, up)| up.link.id != down.link.id && may_follow(down, up, skew) && agree(method, down, up))
+            .filter(|(_, up)| !passed.contains(&up.link.server))
+            .filter(|(_, up)| may_follow(down, up, skew) && agree(method, down, up) && may_have_passed_on(down, up))
             .map(|(id, up)| (*id, *up, affinity(down, up), best(up).unwrap_or(i32::MIN)))
             .filter(|(_, _, own, best)| own >= best)
             .collect();
-        let wait = |up: &Handshake| down.ended_at.zip(up.ended_at).map(|(down, up)| down.distance(up));
-        let nearest = fitting.iter().max_by_key(|(id, up, own, _)| {
-            (*own, std::cmp::Reverse(wait(up).unwrap_or(Duration::MAX)), std::cmp::Reverse(*id))
-        });
-        let Some(&(id, up, own, rival)) = nearest else { break };
+        // The earliest of those alike: a later one may be the only one left for a client that came later.
+        let chosen = fitting.iter().max_by_key(|(id, up, own, _)| (*own, Reverse(up.request.at), Reverse(*id)));
+        let Some(&(id, up, own, rival)) = chosen else { break };
         if own == rival {
             confidence = Confidence::Ambiguous;
             let alike = fitting.iter().filter(|(_, _, other, _)| *other == own);
@@ -132,8 +132,15 @@ fn descend(
         tree.nodes.push(Node { id, parent: Some(parent) });
         parent = tree.nodes.len() - 1;
         down = up;
+        passed.push(up.link.server);
     }
     confidence
+}
+
+/// Whether `down` may have been answered with the answer of `up`, and `up` be what was made of it.
+fn may_have_passed_on(down: &Handshake, up: &Handshake) -> bool {
+    let late = down.status().is_some() && up.status().is_some() && up.ended_at > down.ended_at;
+    !late && (down.request.is_upgrade() || !up.request.is_upgrade())
 }
 
 /// Whether two requests would be judged alike.
@@ -152,7 +159,7 @@ fn is_rival(client: &Handshake, rival: &Handshake) -> bool {
     rival.link.server == client.link.server && overlaps
 }
 
-/// The node whose proxy most likely sent `up`: on the host it came from, answered alike and later, and the nearest.
+/// The node whose proxy most likely sent `up`: on the host it came from, answered alike and later, and the chosen.
 fn parent_among(store: &Store, nodes: &[Node], up: &Handshake, method: JoinMethod, skew: Duration) -> Option<usize> {
     let nodes = nodes.iter().enumerate().filter_map(|(at, node)| Some((at, store.get(node.id)?)));
     nodes

@@ -40,9 +40,11 @@ pub use self::{
     tunnel::{Ended, Group},
 };
 use super::{
+    Config,
     anomaly::Anomaly,
-    event::{Attempt, ClosedBy, Endpoint, Outcome, ProductName, Role, Silence},
+    event::{self, Attempt, ClosedBy, Outcome, ProductName, Role, Silence},
     handshake::{field::UpgradeRequest, product},
+    http::{self, Ticket},
     time::Timestamp,
 };
 
@@ -130,6 +132,7 @@ enum Timer {
 pub struct Attempts {
     settle: Duration,
     answer_timeout: Duration,
+    idle_min: Duration,
     next_id: HandshakeId,
     store: Store,
     recent: Recent,
@@ -148,15 +151,16 @@ pub struct Attempts {
 }
 
 impl Attempts {
-    /// Nothing seen yet. `settle` and `answer_timeout` as in [`super::Config`].
+    /// Nothing seen yet.
     #[must_use]
-    pub fn new(settle: Duration, answer_timeout: Duration, memory_limit: usize) -> Self {
+    pub fn new(config: &Config) -> Self {
         Self {
-            settle,
-            answer_timeout,
+            settle: config.settle,
+            answer_timeout: config.answer_timeout,
+            idle_min: config.idle_min,
             next_id: 0,
             store: Store::default(),
-            recent: Recent::new((memory_limit / 64).min(4 << 20)),
+            recent: Recent::new((config.memory_limit / 64).min(4 << 20)),
             connects: Connects::default(),
             proxies: Proxies::default(),
             polling: Polling::default(),
@@ -179,6 +183,30 @@ impl Attempts {
     #[must_use]
     pub fn counts(&self) -> Counts {
         self.counts
+    }
+
+    /// Tunnels open now, oldest first. `states` are their hops' by ticket.
+    #[must_use]
+    pub fn tunnels(&self, states: &HashMap<Ticket, &http::Tunnel>) -> Vec<event::OpenTunnel> {
+        let state = |hop: &OpenHop| states.get(&adopt::of_handshake(hop.id)).copied();
+        self.tunnels
+            .values()
+            .filter(|tunnel| tunnel.first_end().is_none())
+            .filter_map(|tunnel| {
+                let nearest = tunnel.hops.iter().find_map(state)?;
+                let hops = || tunnel.hops.iter().filter_map(state);
+                let proxies = tunnel.attempt.path().filter_map(|hop| hop.server.address());
+                Some(event::OpenTunnel {
+                    attempt: Arc::clone(&tunnel.attempt),
+                    opened_at: tunnel.opened_at,
+                    last_at: hops().map(|hop| hop.last_at).max()?,
+                    last_heartbeat_at: hops().filter_map(|hop| hop.last_heartbeat_at).max(),
+                    bytes: nearest.bytes,
+                    frames: nearest.frames,
+                    idle_timer: proxies.filter_map(|proxy| self.proxies.get(proxy)?.idle_timer()).min(),
+                })
+            })
+            .collect()
     }
 
     /// Tunnels open now.
@@ -429,9 +457,9 @@ impl Attempts {
 
     /// Where the proxy listens that ended a tunnel by itself, though its client's side is TLS.
     fn tls_closer(&self, tunnel: &OpenTunnel, end: Timestamp) -> Option<SocketAddr> {
-        let hop = tunnel.attempt.first();
-        let Endpoint::Ip(proxy) = hop.client else { return None };
-        self.opaque.closed_by_proxy(proxy, hop.request.as_ref()?.at, end)
+        let asked = tunnel.attempt.first().request.as_ref()?.at;
+        let last = tunnel.hops.first()?.state.as_ref()?.last_from_client_at.unwrap_or(asked);
+        self.opaque.closed_by_proxy(asked, last, end)
     }
 
     fn join_group(&mut self, by: SocketAddr, ended: Ended) {
@@ -463,10 +491,14 @@ impl Attempts {
         for member in &mut group.members {
             member.repeated = proxy.closed_at(member.tunnel.idle, SAME_IDLE);
         }
-        for member in &group.members {
-            if !member.had_close && !proxy.closed_at(member.tunnel.idle, SAME_IDLE) {
-                proxy.remember(member.tunnel.idle);
-            }
+        // Tunnels that end together after different silences were not ended by a timer.
+        if let Some(first) = group.members.first()
+            && group.members.iter().all(|member| member.tunnel.idle.abs_diff(first.tunnel.idle) <= SAME_IDLE)
+            && !first.had_close
+            && first.tunnel.idle >= self.idle_min
+            && !first.repeated
+        {
+            proxy.remember(first.tunnel.idle);
         }
         self.cases.push_back(Case::Closed(Box::new(group)));
     }

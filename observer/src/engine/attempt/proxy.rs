@@ -33,6 +33,11 @@ impl Proxy {
         self.idle_times.iter().any(|time| time.abs_diff(idle) <= tolerance)
     }
 
+    /// The idle time at which it closed a tunnel last.
+    pub(super) fn idle_timer(&self) -> Option<Duration> {
+        self.idle_times.back().copied()
+    }
+
     /// Remembers an idle close.
     pub(super) fn remember(&mut self, idle: Duration) {
         if self.idle_times.len() == MAX_IDLE_TIMES {

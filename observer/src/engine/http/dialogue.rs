@@ -240,6 +240,13 @@ impl<L: Listener> Reader for Dialogue<L> {
 }
 
 impl<L: Listener> Dialogue<L> {
+    /// The tunnel that this connection has become, with its exchange's ticket.
+    #[must_use]
+    pub fn tunnel(&self) -> Option<(Ticket, &Tunnel)> {
+        let tunnel = self.tunnel.as_deref()?;
+        Some((tunnel.0?, &tunnel.1))
+    }
+
     fn state(&mut self, way: Direction) -> &mut State {
         match way {
             Direction::ToServer => &mut self.client,

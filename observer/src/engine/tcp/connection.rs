@@ -81,6 +81,10 @@ impl<R: Reader> Connection<R> {
         self.id
     }
 
+    pub(super) fn reader(&self) -> &R {
+        &self.reader
+    }
+
     pub(super) fn client_side(&self) -> Option<u8> {
         self.client
     }
@@ -182,6 +186,12 @@ impl<R: Reader> Connection<R> {
         }
         self.announce(stamp.at, to);
         self.pump(to, &mut news);
+        if self.flows[side].is_overfull() {
+            // What waits is its own next byte when it is an answer to something that was not seen.
+            let hole = if self.flows[side].is_stuck() { side } else { 1 - side };
+            self.give_up(hole, stamp.at, to, &mut news);
+            self.pump(to, &mut news);
+        }
         news
     }
 
@@ -358,7 +368,7 @@ impl<R: Reader> Connection<R> {
         for side in 0..2u8 {
             let flow = &mut self.flows[usize::from(side)];
             let missing = flow.is_missing() || (!flow.started && (flow.heard || !flow.is_clear()));
-            let wanted = match (missing || flow.is_overfull(), flow.is_stuck()) {
+            let wanted = match (missing, flow.is_stuck()) {
                 (true, _) => Watched::Closely,
                 (false, true) => Watched::Patiently,
                 (false, false) => Watched::No,

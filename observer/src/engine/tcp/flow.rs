@@ -141,7 +141,7 @@ impl Flow {
             Some((fin, _)) if self.acked == fin + 1 => fin,
             _ => self.acked,
         };
-        self.heard && self.started && !self.stalled && end > self.next
+        self.heard && self.started && !self.stalled && end > self.next && self.first_pending() != Some(self.next)
     }
 
     /// Whether bytes wait for others that were not seen.

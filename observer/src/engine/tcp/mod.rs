@@ -322,6 +322,11 @@ impl<R: Reader> Table<R> {
         }
     }
 
+    /// The readers of all connections.
+    pub fn readers(&self) -> impl Iterator<Item = &R> {
+        self.slots.iter().flatten().map(Connection::reader)
+    }
+
     /// When [`Self::advance`] has something to do next.
     pub fn next_timer(&self) -> Option<Timestamp> {
         self.timers.peek().map(|Reverse((at, ..))| *at)

@@ -7,15 +7,13 @@ use serde_json::{Map, Value};
 
 use super::sight::{Connection, Head, Sight, plain};
 
-/// HTTP on any port, by its looks; segments put in order first.
-const OPTIONS: [&str; 10] = [
+/// HTTP by its looks on any port that is not another protocol's (a mail may quote a 101); segments put in order first.
+const OPTIONS: [&str; 8] = [
     "-n",
     "-o",
     "tcp.desegment_tcp_streams:TRUE",
     "-o",
     "tcp.reassemble_out_of_order:TRUE",
-    "-o",
-    "tcp.try_heuristic_first:TRUE",
     "--enable-heuristic",
     "http_tcp",
     "--no-duplicate-keys",
@@ -59,8 +57,7 @@ fn note(layers: &Value, sight: &mut Sight) -> Option<()> {
     let (from, to) = (end("src", "tcp.srcport")?, end("dst", "tcp.dstport")?);
     for http in every(&layers["http"]).filter_map(Value::as_object) {
         let text = |name| find(http, name).unwrap_or_default();
-        // One that answers no request is no handshake, as in a mail dialogue that quotes one.
-        if text("http.response.code") == "101" && find(http, "http.request_in").is_some() {
+        if text("http.response.code") == "101" {
             sight.note(Connection { client: to.clone(), server: from.clone() }, Head::Switch, frame);
         }
         let asks = find(http, "http.upgrade").or_else(|| find(http, "http.sec_websocket_key")).is_some();

@@ -40,6 +40,13 @@ impl Sight {
         self.heads.entry((connection, head)).or_default().push(frame);
     }
 
+    /// Forgets every 101 of a connection without any request for it: a mail may quote one.
+    pub(super) fn forget_unasked(&mut self) {
+        let requests = self.heads.keys().filter(|(_, head)| *head != Head::Switch);
+        let asked: BTreeSet<_> = requests.map(|(connection, _)| connection.clone()).collect();
+        self.heads.retain(|(connection, _), _| asked.contains(connection));
+    }
+
     /// How many requests, and how many 101s.
     pub(super) fn counts(&self) -> (usize, usize) {
         let count = |switches: bool| {

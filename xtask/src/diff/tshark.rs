@@ -7,13 +7,15 @@ use serde_json::{Map, Value};
 
 use super::sight::{Connection, Head, Sight, plain};
 
-/// HTTP by its looks on any port that is not another protocol's (a mail may quote a 101); segments put in order first.
-const OPTIONS: [&str; 8] = [
+/// HTTP by its looks on any port, also where the client's happens to be another protocol's; segments put in order first.
+const OPTIONS: [&str; 10] = [
     "-n",
     "-o",
     "tcp.desegment_tcp_streams:TRUE",
     "-o",
     "tcp.reassemble_out_of_order:TRUE",
+    "-o",
+    "tcp.try_heuristic_first:TRUE",
     "--enable-heuristic",
     "http_tcp",
     "--no-duplicate-keys",
@@ -38,6 +40,7 @@ pub(super) fn read(file: &Path) -> Result<Option<Sight>> {
     for frame in &frames {
         note(&frame["_source"]["layers"], &mut sight);
     }
+    sight.forget_unasked();
     Ok(Some(sight))
 }
 

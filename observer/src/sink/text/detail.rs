@@ -4,7 +4,7 @@ use super::{
     ladder::{ladder, requests},
     line::{Line, Tint, cut, wrap},
     story::{fix, headline, judgement, members, moment, result, symbol, timeline, traffic},
-    words::{Words, span},
+    words::{Words, count, span},
 };
 use crate::engine::{
     alert::{Alert, Details},
@@ -68,15 +68,19 @@ fn life(words: &Words<'_>, alerts: &[Alert], tunnel: Option<&Tunnel>) -> Vec<Lin
 }
 
 fn plain_life(words: &Words<'_>, tunnel: &Tunnel) -> Vec<Line> {
-    let mut lines = vec![moment(words, tunnel.opened_at, Tint::Plain, "101, the tunnel opens")];
     let last = tunnel.ended_at.before(tunnel.idle).max(tunnel.opened_at);
-    lines.push(moment(words, last, Tint::Plain, &format!("last payload{}", traffic(Some(tunnel)))));
+    let mut moments = vec![
+        (tunnel.opened_at, "101, the tunnel opens".to_owned()),
+        (last, format!("last payload{}", traffic(Some(tunnel)))),
+        (tunnel.ended_at, end(tunnel)),
+    ];
+    moments.extend(tunnel.close.map(|close| (close.at, close_frame(close))));
+    moments.sort_by_key(|(at, _)| *at);
+    let mut lines: Vec<_> = moments.iter().map(|(at, text)| moment(words, *at, Tint::Plain, text)).collect();
     if tunnel.pings + tunnel.pongs > 0 {
-        let beats = format!("                {} pings, {} pongs", tunnel.pings, tunnel.pongs);
+        let beats = format!("  {}, {}", count(tunnel.pings, "ping"), count(tunnel.pongs, "pong"));
         lines.push(Line::of(Tint::Plain, beats));
     }
-    lines.extend(tunnel.close.map(|close| moment(words, close.at, Tint::Plain, &close_frame(close))));
-    lines.push(moment(words, tunnel.ended_at, Tint::Plain, &end(tunnel)));
     lines
 }
 

@@ -7,9 +7,12 @@ use ratatui::{
     widgets::{Block, Borders, Paragraph, Row},
 };
 
-use super::{nothing, scrollbar, split_list, table, words::time};
+use super::{
+    nothing, scrollbar, split_list, table,
+    words::{compact, time},
+};
 use crate::{
-    sink::text::shared::{Tint, cut, grouped, paragraph},
+    sink::text::shared::{Tint, cut, paragraph},
     tui::{
         keys::Pane,
         look::{self, Look},
@@ -33,19 +36,20 @@ pub(super) fn draw(frame: &mut Frame<'_>, area: Rect, state: &mut State, look: L
         return nothing(frame, area, look, text);
     }
     let roomy = list.width >= 110;
-    let time = if roomy { 12 } else { 9 };
-    let rest = list.width.saturating_sub(1 + 7 + RULE + 2 * time + 6);
-    let path = rest * 4 / 10;
-    let widths = [1, 7, RULE, rest - path, path, time, time].map(Constraint::Length);
+    let time = if roomy { 12 } else { 8 };
+    let count = if roomy { 9 } else { 5 };
+    let rest = list.width.saturating_sub(1 + count + RULE + 2 * time + 6);
+    let path = rest * 36 / 100;
+    let widths = [1, count, RULE, rest - path, path, time, time].map(Constraint::Length);
     let position = state.alerts.position();
     let visible = state.alerts.listed().iter().enumerate().skip(window.top).take(page);
     let rows = visible.map(|(at, group)| {
         let row = row(state, group, (rest - path, path), roomy, look);
         if at == position { row.style(look.selected()) } else { row }
     });
-    let heads = vec!["", "  count", "rule", "by", "path", "first", "last"];
+    let heads = vec!["", "count", "rule", "by", "path", "first", "last"];
     table(frame, list, look, heads, rows.collect(), &widths);
-    scrollbar(frame, bar, window, state.alerts.len());
+    scrollbar(frame, bar, window, state.alerts.len(), look);
     if let Some(group) = state.alerts.selected() {
         told(frame, panel, group, look);
     }
@@ -56,13 +60,20 @@ fn row(state: &State, group: &Group, (by, path): (u16, u16), roomy: bool, look: 
     let at = |at| Line::from(look.span(Tint::Dim, time(at, state.origin(), roomy)));
     Row::new([
         Line::from(look.span(tint, symbol)),
-        Line::from(grouped(group.count)).right_aligned(),
+        Line::from(compact(group.count)).right_aligned(),
         Line::from(look.span(tint, group.cause.rule.as_str())),
-        Line::from(cut(&group.cause.by, usize::from(by))),
+        Line::from(cut(&short(&group.cause.by, roomy), usize::from(by))),
         Line::from(cut(&group.cause.path, usize::from(path))),
         at(group.first_at),
         at(group.last_at),
     ])
+}
+
+/// Without the version, where there is no room for it.
+fn short(by: &str, roomy: bool) -> String {
+    let (name, place) = by.split_once(' ').unwrap_or((by, ""));
+    let name = if roomy { name } else { name.split('/').next().unwrap_or(name) };
+    format!("{name} {place}").trim_end().to_owned()
 }
 
 /// What the first alert of the group said, and by whom it was.

@@ -10,6 +10,7 @@ use ratatui::{
 use super::{nothing, scrollbar, split_list, table, words::time};
 use crate::{
     engine::event::{Attempt, Fields, Role},
+    sink::redact::REDACTED,
     sink::text::shared::{Tint, cut, endpoint, product},
     tui::{
         keys::Pane,
@@ -32,7 +33,7 @@ impl Columns {
     /// What is left after the fixed parts is shared out.
     fn of(width: u16) -> Self {
         let roomy = width >= 110;
-        let (time, hops) = if roomy { (12, 4) } else { (9, 1) };
+        let (time, hops) = if roomy { (12, 4) } else { (8, 1) };
         // Time, symbol, status and hops, and seven gaps.
         let rest = width.saturating_sub(time + 1 + 3 + hops + 7);
         let rules = (rest * 36 / 100).min(44);
@@ -72,7 +73,7 @@ pub(super) fn draw(frame: &mut Frame<'_>, area: Rect, state: &mut State, look: L
     let hops = if columns.hops > 1 { "hops" } else { "h" };
     let heads = vec!["time", "", "got", "request", "host", "proxy", hops, "rules"];
     table(frame, list, look, heads, rows.collect(), &columns.widths());
-    scrollbar(frame, bar, window, state.attempts.len());
+    scrollbar(frame, bar, window, state.attempts.len(), look);
 }
 
 const fn empty(state: &State) -> &'static str {
@@ -89,14 +90,14 @@ fn row(state: &State, row: &state::Row, columns: &Columns, look: Look) -> Row<'s
     let request = attempt.first().request.as_ref();
     let at = request.map_or(attempt.decided_at, |request| request.at);
     let what = request.map_or("(no request seen)".to_owned(), |request| {
-        format!("{} {}", redactor.text(&request.method), redactor.target(&request.target))
+        format!("{} {}", redactor.text(&request.method), redactor.target(&request.target).replace(REDACTED, "…"))
     });
     let host = request.and_then(|request| request.field("Host"));
     let host = host.map_or(String::new(), |host| redactor.field("Host", host));
     let fit = |text: &str, columns: u16| cut(text, usize::from(columns));
     let tint = look::tint(row.level(), attempt.outcome);
     Row::new([
-        Line::from(look.span(Tint::Dim, time(at, state.origin(), columns.time > 9))),
+        Line::from(look.span(Tint::Dim, time(at, state.origin(), columns.time > 8))),
         Line::from(look.span(tint, look::symbol(attempt))),
         Line::from(look.span(tint, look::status(attempt))),
         Line::from(fit(&what, columns.request)),

@@ -32,5 +32,5 @@ pub(super) fn draw(frame: &mut Frame<'_>, area: Rect, state: &mut State, look: L
     let visible = lines.iter().skip(state.detail.top).take(page);
     let visible: Vec<Line<'_>> = visible.map(|line| look.line(line)).collect();
     frame.render_widget(Paragraph::new(visible), text);
-    scrollbar(frame, bar, state.detail, lines.len());
+    scrollbar(frame, bar, state.detail, lines.len(), look);
 }

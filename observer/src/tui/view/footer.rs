@@ -18,7 +18,7 @@ pub(super) fn draw(frame: &mut Frame<'_>, area: Rect, state: &State, look: Look)
         return filter(frame, area, input, look);
     }
     let line = match &state.message {
-        Some((tint, text)) => Line::from(look.span(*tint, cut(&format!(" {text}"), usize::from(area.width)))),
+        Some((tint, text)) => Line::from(look.span(*tint, cut(text, usize::from(area.width)))),
         None => keys(state, usize::from(area.width), look),
     };
     frame.render_widget(Paragraph::new(line), area);
@@ -29,7 +29,7 @@ fn filter(frame: &mut Frame<'_>, area: Rect, input: &Input, look: Look) {
     let room = usize::from(area.width).saturating_sub(3);
     let scroll = input.visual_scroll(room);
     let shown: String = input.value().chars().skip(scroll).collect();
-    let prompt = look.span(Tint::Strong, " /");
+    let prompt = look.span(Tint::Strong, "/");
     let line = Line::from(vec![prompt, Span::raw(shown)]);
     let free = usize::from(area.width).saturating_sub(line.width() + 2);
     frame.render_widget(Paragraph::new(line), area);
@@ -38,7 +38,7 @@ fn filter(frame: &mut Frame<'_>, area: Rect, input: &Input, look: Look) {
         frame.render_widget(Paragraph::new(hint).right_aligned(), area);
     }
     let column = input.visual_cursor().saturating_sub(scroll).min(room);
-    frame.set_cursor_position((area.x + 2 + u16::try_from(column).unwrap_or(0), area.y));
+    frame.set_cursor_position((area.x + 1 + u16::try_from(column).unwrap_or(0), area.y));
 }
 
 /// The keys that matter here, as many as fit.
@@ -46,20 +46,18 @@ fn keys(state: &State, width: usize, look: Look) -> Line<'static> {
     let pause = if state.paused { "go on" } else { "pause" };
     let here: &[(&str, &str)] = match (state.pane, state.in_detail) {
         (Pane::Attempts, true) => &[("↑↓", "scroll"), ("Esc", "back"), ("y", "copy"), ("e", "export")],
-        (Pane::Attempts, false) => {
-            &[("Enter", "detail"), ("/", "filter"), ("y", "copy"), ("e", "export"), ("t", "clock")]
-        }
+        (Pane::Attempts, false) => &[("Enter", "detail"), ("/", "filter"), ("y", "copy"), ("e", "export")],
         (Pane::Alerts, _) => &[("Enter", "first example"), ("y", "copy"), ("e", "export")],
         (Pane::Tunnels, _) => &[("Enter", "attempt"), ("y", "copy")],
     };
     let always = [("tab", "pane"), ("p", pause), ("?", "help"), ("q", "quit")];
     let mut line = Line::default();
     for (key, meaning) in here.iter().copied().chain(always) {
-        if line.width() + key.chars().count() + meaning.len() + 3 > width {
+        if line.width() + key.chars().count() + meaning.len() + 1 > width {
             break;
         }
-        line.push_span(look.span(Tint::Strong, format!(" {key}")));
-        line.push_span(look.span(Tint::Dim, format!(" {meaning} ")));
+        line.push_span(look.span(Tint::Strong, key));
+        line.push_span(look.span(Tint::Dim, format!(" {meaning}  ")));
     }
     line
 }

@@ -7,6 +7,8 @@ use ratatui::{
     widgets::{Paragraph, Tabs},
 };
 
+use unicode_width::UnicodeWidthStr;
+
 use super::words::compact;
 use crate::{
     engine::event::Stats,
@@ -25,15 +27,13 @@ pub(super) fn draw(frame: &mut Frame<'_>, area: Rect, state: &State, look: Look)
     let [first, second] = Layout::vertical([Constraint::Length(1), Constraint::Length(1)]).areas(area);
     let (tint, phase) = phase(state);
     let phase = Line::from(look.span(tint, phase));
-    let room = usize::from(area.width).saturating_sub(phase.width() + 14);
-    let name = look.span(Tint::Strong, " observer  ");
-    let source = look.span(Tint::Plain, cut(&escape(&state.source), room));
+    let room = usize::from(area.width).saturating_sub(phase.width() + 12);
+    let name = look.span(Tint::Strong, "observer  ");
+    let source = look.span(Tint::Plain, tail(&escape(&state.source), room));
     frame.render_widget(Paragraph::new(Line::from(vec![name, source])), first);
-    let right = Rect { width: first.width.saturating_sub(1), ..first };
-    frame.render_widget(Paragraph::new(phase).alignment(Alignment::Right), right);
+    frame.render_widget(Paragraph::new(phase).alignment(Alignment::Right), first);
     frame.render_widget(Paragraph::new(Line::from(counters(state, look))), second);
-    let right = Rect { width: second.width.saturating_sub(1), ..second };
-    frame.render_widget(Paragraph::new(trouble(state, look)).alignment(Alignment::Right), right);
+    frame.render_widget(Paragraph::new(trouble(state, look)).alignment(Alignment::Right), second);
 }
 
 /// What goes on, in few words.
@@ -56,12 +56,12 @@ fn counters(state: &State, look: Look) -> Vec<Span<'static>> {
     let Stats { upgraded, refused, failed, unknown, tunnels_open, .. } = state.shown.stats;
     let tinted = |tint, number| if number == 0 { Tint::Dim } else { tint };
     let mut spans = vec![
-        look.span(tinted(Tint::Good, upgraded), format!(" ✓ {}", grouped(upgraded))),
+        look.span(tinted(Tint::Good, upgraded), format!("✓ {}", grouped(upgraded))),
         look.span(tinted(Tint::Bad, refused + failed), format!("  ✗ {}", grouped(refused + failed))),
         look.span(tinted(Tint::Doubt, unknown), format!("  ? {}", grouped(unknown))),
     ];
     let open = if state.finished { state.tunnels.len() as u64 } else { tunnels_open };
-    spans.push(look.span(Tint::Plain, format!("   {} open", grouped(open))));
+    spans.push(look.span(Tint::Plain, format!("   {}", count(open, "open tunnel"))));
     if !state.finished {
         spans.push(look.span(Tint::Plain, format!("   {:.0} frames/s", state.rate)));
     }
@@ -84,8 +84,17 @@ fn trouble(state: &State, look: Look) -> Line<'static> {
     if state.lost > 0 {
         tell(state.lost, "not shown");
     }
-    spans.push(look.span(Tint::Dim, format!("{}B", compact(memory))));
+    spans.push(look.span(Tint::Dim, format!("memory {}B", compact(memory))));
     Line::from(spans)
+}
+
+/// The end of a text that is too long: of a path, that tells more.
+fn tail(text: &str, columns: usize) -> String {
+    let mut rest = text.chars();
+    while rest.as_str().width() > columns.saturating_sub(1) && text.width() > columns {
+        rest.next();
+    }
+    if rest.as_str().len() == text.len() { text.to_owned() } else { format!("…{}", rest.as_str()) }
 }
 
 /// The panes with what they hold, and the filter.
@@ -96,12 +105,12 @@ pub(super) fn tabs(frame: &mut Frame<'_>, area: Rect, state: &State, look: Look)
         Pane::Tunnels => format!("3 Tunnels {}", grouped(state.tunnels.len() as u64)),
     });
     let taken = titles.iter().map(|title| title.len() + 3).sum::<usize>();
-    let tabs = Tabs::new(titles).select(state.pane as usize).divider("│").highlight_style(look.selected());
+    let tabs =
+        Tabs::new(titles).select(state.pane as usize).divider(" │ ").padding("", "").highlight_style(look.selected());
     frame.render_widget(tabs, area);
     let room = usize::from(area.width).saturating_sub(taken + 2);
-    let right = Rect { width: area.width.saturating_sub(1), ..area };
     let note = look.span(Tint::Code, cut(&note(state), room));
-    frame.render_widget(Paragraph::new(Line::from(note)).alignment(Alignment::Right), right);
+    frame.render_widget(Paragraph::new(Line::from(note)).alignment(Alignment::Right), area);
 }
 
 fn note(state: &State) -> String {

@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// Columns of the keys.
-const KEY: usize = 20;
+const KEY: usize = 14;
 
 pub(super) fn draw(frame: &mut Frame<'_>, area: Rect, look: Look) {
     let mut lines: Vec<_> = KEYS
@@ -27,7 +27,7 @@ pub(super) fn draw(frame: &mut Frame<'_>, area: Rect, look: Look) {
     ]));
     let height = u16::try_from(lines.len() + 2).unwrap_or(u16::MAX);
     let place = area.centered(
-        ratatui::layout::Constraint::Length(area.width.min(78)),
+        ratatui::layout::Constraint::Length(area.width.min(76)),
         ratatui::layout::Constraint::Length(height.min(area.height)),
     );
     let block = Block::bordered().title(" Keys ").padding(Padding::horizontal(1));

@@ -98,12 +98,17 @@ fn table(
 }
 
 /// A bar at the right, where there is more than fits.
-fn scrollbar(frame: &mut Frame<'_>, area: Rect, window: Window, length: usize) {
+fn scrollbar(frame: &mut Frame<'_>, area: Rect, window: Window, length: usize, look: Look) {
     if length <= window.page {
         return;
     }
     let mut state = ScrollbarState::new(length - window.page).position(window.top).viewport_content_length(window.page);
-    let bar = Scrollbar::new(ScrollbarOrientation::VerticalRight).begin_symbol(None).end_symbol(None);
+    let bar = Scrollbar::new(ScrollbarOrientation::VerticalRight)
+        .begin_symbol(None)
+        .end_symbol(None)
+        .track_symbol(Some("│"))
+        .thumb_symbol("┃")
+        .track_style(look.style(Tint::Dim));
     frame.render_stateful_widget(bar, area, &mut state);
 }
 

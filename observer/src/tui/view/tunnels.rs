@@ -55,7 +55,7 @@ pub(super) fn draw(frame: &mut Frame<'_>, area: Rect, state: &mut State, look: L
         let y = column.y + 1 + u16::try_from(index).unwrap_or(u16::MAX);
         gauge(frame, Rect { y, height: 1, ..column }, Countdown::of(tunnel, now), look);
     }
-    scrollbar(frame, bar, window, state.tunnels.len());
+    scrollbar(frame, bar, window, state.tunnels.len(), look);
     if let Some(tunnel) = state.tunnels.selected() {
         told(frame, panel, state, tunnel, look);
     }

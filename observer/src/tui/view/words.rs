@@ -7,7 +7,7 @@ use crate::{
     sink::text::shared::{clock, exact},
 };
 
-/// A time in 9 columns, or 12 with room: of the day, or since the first frame.
+/// A time in 8 columns, or 12 with room: of the day, or since the first frame.
 pub(super) fn time(at: Timestamp, origin: Option<Timestamp>, room: bool) -> String {
     match origin {
         Some(origin) => since(at.since(origin)),

@@ -121,6 +121,8 @@ impl Feed {
 
     /// Lets the engine judge what is left, and tells the tunnels that were open until then.
     pub fn finish(&mut self, engine: &mut Engine, interfaces: &[InterfaceInfo], progress: Option<(u64, Option<u64>)>) {
+        // What was decided by now, but waited for late frames.
+        engine.handle_timeout(engine.stats().at);
         let tunnels = engine.tunnels();
         engine.finish();
         self.events(engine);

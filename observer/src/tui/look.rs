@@ -9,7 +9,7 @@ use ratatui::{
 use crate::{
     engine::{
         alert::Level,
-        event::{Attempt, Outcome, Silence},
+        event::{Attempt, ClosedBy, Outcome, Silence},
     },
     sink::text::shared::{self, Tint},
 };
@@ -83,6 +83,15 @@ pub(super) const fn outcome(outcome: Outcome) -> &'static str {
         Outcome::Refused => "refused",
         Outcome::Failed => "failed",
         Outcome::Unknown => "unknown",
+    }
+}
+
+pub(super) const fn side(side: ClosedBy) -> &'static str {
+    match side {
+        ClosedBy::Client => "the client",
+        ClosedBy::Proxy => "the proxy",
+        ClosedBy::Origin => "the origin",
+        ClosedBy::Unknown => "not seen",
     }
 }
 

@@ -2,11 +2,11 @@
 
 use std::{cmp::Reverse, collections::HashMap};
 
-use super::list::Rows;
+use super::{super::look, list::Rows};
 use crate::{
     engine::{
-        alert::{Alert, Level, RuleId},
-        event::AttemptId,
+        alert::{Alert, Details, Level, RuleId},
+        event::{AttemptId, ClosedBy},
         time::Timestamp,
     },
     sink::{
@@ -24,7 +24,7 @@ const GROUPS: usize = 1024;
 pub(in crate::tui) struct Cause {
     pub(in crate::tui) level: Level,
     pub(in crate::tui) rule: RuleId,
-    /// Who did it, such as `nginx/1.22.1 10.0.0.1:80`.
+    /// Who did it, such as `nginx/1.22.1 10.0.0.1:80`, or why.
     pub(in crate::tui) by: String,
     /// The path, without its query.
     pub(in crate::tui) path: String,
@@ -102,11 +102,7 @@ impl Alerts {
     fn cause(&self, alert: &Alert) -> Cause {
         let target = alert.attempt.first().request.as_ref().map_or("", |request| &request.target);
         let path = cut(&self.redactor.target(target.split(['?', '#']).next().unwrap_or("")), 60);
-        let by = match (&alert.product, by(alert)) {
-            (Some(known), by) => format!("{} {by}", product(known)).trim_end().to_owned(),
-            (None, by) => by,
-        };
-        let cause = Cause { level: alert.level, rule: alert.rule, by, path };
+        let cause = Cause { level: alert.level, rule: alert.rule, by: who(alert), path };
         if self.groups.len() < GROUPS || self.by_cause.contains_key(&cause) {
             return cause;
         }
@@ -145,6 +141,17 @@ impl Alerts {
 
     pub(in crate::tui) fn selected(&self) -> Option<&Group> {
         self.listed.get(self.position())
+    }
+}
+
+/// Who did it, or why it is.
+fn who(alert: &Alert) -> String {
+    match (&alert.details, &alert.product) {
+        (Details::AbruptClose { closed_by, .. }, _) => look::side(*closed_by).to_owned(),
+        (Details::PollingFallback { .. }, _) => look::side(ClosedBy::Client).to_owned(),
+        // The endpoint is of the proxy or of its origin: `by` names the cause in front of it.
+        (Details::Missing101 { .. }, _) | (_, None) => by(alert).trim_end().to_owned(),
+        (_, Some(known)) => format!("{} {}", product(known), by(alert)),
     }
 }
 

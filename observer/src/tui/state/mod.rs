@@ -141,6 +141,11 @@ impl State {
         self.alerts.settle();
     }
 
+    #[cfg(test)]
+    pub(super) fn show_detail(&mut self, id: u64) {
+        self.go_to(&[AttemptId(id)]);
+    }
+
     /// What came since the view was frozen: attempts and alerts.
     pub(super) fn unseen(&self) -> (u64, u64) {
         (self.attempts.unseen(), self.alerts.unseen())

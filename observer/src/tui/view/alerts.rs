@@ -47,7 +47,7 @@ pub(super) fn draw(frame: &mut Frame<'_>, area: Rect, state: &mut State, look: L
         let row = row(state, group, (rest - path, path), roomy, look);
         if at == position { row.style(look.selected()) } else { row }
     });
-    let heads = vec!["", "count", "rule", "by", "path", "first", "last"];
+    let heads = vec!["", "count", "rule", "by or why", "path", "first", "last"];
     table(frame, list, look, heads, rows.collect(), &widths);
     scrollbar(frame, bar, window, state.alerts.len(), look);
     if let Some(group) = state.alerts.selected() {
@@ -84,7 +84,7 @@ fn told(frame: &mut Frame<'_>, area: Rect, group: &Group, look: Look) {
     let mut lines = paragraph(Tint::Plain, &group.message, columns);
     lines.truncate(usize::from(inner.height).saturating_sub(1));
     let mut lines: Vec<_> = lines.iter().map(|line| look.line(line)).collect();
-    let place = format!("by {}  on {}", group.cause.by, group.cause.path);
+    let place = format!("{}  on {}", group.cause.by, group.cause.path);
     lines.push(Line::from(look.span(Tint::Dim, cut(&place, columns))));
     frame.render_widget(Paragraph::new(lines).block(block), area);
 }

@@ -14,7 +14,7 @@ use crate::{
 };
 
 /// The report's lines are made for these widths.
-const COLUMNS: std::ops::RangeInclusive<usize> = 60..=120;
+const COLUMNS: std::ops::RangeInclusive<usize> = 58..=120;
 
 pub(super) fn draw(frame: &mut Frame<'_>, area: Rect, state: &mut State, look: Look) {
     let title = if state.in_detail { Tint::Strong } else { Tint::Dim };
@@ -22,7 +22,7 @@ pub(super) fn draw(frame: &mut Frame<'_>, area: Rect, state: &mut State, look: L
     let [text, bar] = Layout::horizontal([Constraint::Fill(1), Constraint::Length(1)]).areas(block.inner(area));
     frame.render_widget(block, area);
     let Some(row) = state.attempts.selected() else { return };
-    let width = usize::from(text.width).clamp(*COLUMNS.start(), *COLUMNS.end());
+    let width = usize::from(text.width.saturating_sub(1)).clamp(*COLUMNS.start(), *COLUMNS.end());
     let words = Words { redactor: state.redactor, interfaces: &state.shown.interfaces, width };
     let lines = detail(&words, &row.attempt, &row.alerts, row.tunnel.as_deref());
     let page = usize::from(text.height);

@@ -27,7 +27,7 @@ pub(super) fn draw(frame: &mut Frame<'_>, area: Rect, look: Look) {
     ]));
     let height = u16::try_from(lines.len() + 2).unwrap_or(u16::MAX);
     let place = area.centered(
-        ratatui::layout::Constraint::Length(area.width.min(76)),
+        ratatui::layout::Constraint::Length(area.width.min(80)),
         ratatui::layout::Constraint::Length(height.min(area.height)),
     );
     let block = Block::bordered().title(" Keys ").padding(Padding::horizontal(1));

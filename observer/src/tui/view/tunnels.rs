@@ -63,11 +63,11 @@ pub(super) fn draw(frame: &mut Frame<'_>, area: Rect, state: &mut State, look: L
 
 /// Tunnel, client, age, bytes, frames, heartbeat, idle, gauge, timer.
 fn columns(width: u16) -> [u16; 9] {
-    const FIXED: [u16; 5] = [6, 11, 11, 6, 6];
+    const FIXED: [u16; 5] = [5, 11, 11, 5, 5];
     let [age, bytes, frames, beat, idle] = FIXED;
     let rest = width.saturating_sub(FIXED.iter().sum::<u16>() + 5 + 8);
     let client = if width >= 110 { 22 } else { 0 };
-    let gauge = (rest.saturating_sub(client) / 2).min(40);
+    let gauge = (rest.saturating_sub(client) * 6 / 10).min(40);
     [rest.saturating_sub(client + gauge), client, age, bytes, frames, beat, idle, gauge, 5]
 }
 
@@ -80,7 +80,7 @@ fn row(state: &State, tunnel: &OpenTunnel, now: Timestamp, columns: &[u16; 9]) -
     let beat = tunnel.last_heartbeat_at.map_or("none".to_owned(), |at| short(now.since(at)));
     let what = words.request(&tunnel.attempt);
     let what = what.split_once(' ').map_or(&*what, |(_, target)| target);
-    let timer = format!("{}{}", countdown.timer.as_secs(), if countdown.known { "s" } else { "s?" });
+    let timer = if countdown.known { short(countdown.timer) } else { format!("{}s?", countdown.timer.as_secs()) };
     Row::new([
         Line::from(cut(what, usize::from(name))),
         Line::from(cut(&endpoint(&tunnel.attempt.first().client), usize::from(client))),

@@ -35,7 +35,8 @@ pub(super) fn short(span: Duration) -> String {
         0 => format!("{}ms", span.subsec_millis()),
         1..100 => format!("{:.1}s", span.as_secs_f64()),
         100..6000 => format!("{}m{:02}s", seconds / 60, seconds % 60),
-        6000..360_000 => format!("{}h{:02}m", seconds / 3600, seconds / 60 % 60),
+        6000..36_000 => format!("{}h{:02}m", seconds / 3600, seconds / 60 % 60),
+        36_000..360_000 => format!("{}h", seconds / 3600),
         _ => format!("{}d{:02}h", seconds / 86_400, seconds / 3600 % 24),
     }
 }
@@ -65,7 +66,7 @@ mod tests {
             (754_567, "+12:34.5", "12m34s"),
             (3_723_000, "+1:02:03", "62m03s"),
             (7_620_000, "+2:07:00", "2h07m"),
-            (273_600_000, "+3d 04h", "76h00m"),
+            (273_600_000, "+3d 04h", "76h"),
             (446_400_000, "+5d 04h", "5d04h"),
         ] {
             let span = Duration::from_millis(millis);

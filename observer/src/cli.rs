@@ -71,7 +71,7 @@ pub struct Read {
     #[arg(long, value_enum, default_value_t = Format::Text)]
     pub format: Format,
 
-    /// Show everything on screens to walk through, while the captures are read and after.
+    /// Show screens to walk through instead of a report; they fill while the captures are read.
     #[cfg(feature = "tui")]
     #[arg(long, conflicts_with_all = ["format", "emit", "output", "progress"])]
     pub tui: bool,

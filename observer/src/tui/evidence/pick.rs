@@ -64,10 +64,10 @@ impl Picker {
             return;
         }
         let Parsed::Segment(segment) = self.packets.parse(frame) else { return };
-        let ends = |hop: &Watched| hop.from_client(&segment).is_some();
+        let ends = |hop: &Watched| hop.is_from_client(&segment).is_some();
         let Some(index) = self.hops.iter().position(ends) else { return };
         let hop = &mut self.hops[index];
-        let side = if hop.from_client(&segment) == Some(true) { "client" } else { "server" };
+        let side = if hop.is_from_client(&segment) == Some(true) { "client" } else { "server" };
         let head = hop.heads.iter().find(|(number, _)| *number == frame.number);
         let what = match head {
             Some((_, what)) => what.clone(),
@@ -100,7 +100,7 @@ impl Picker {
 
 impl Watched {
     /// Whether a segment of this hop comes from its client; `None` when it is of another connection.
-    fn from_client(&self, segment: &Segment<'_>) -> Option<bool> {
+    fn is_from_client(&self, segment: &Segment<'_>) -> Option<bool> {
         match (segment.source, segment.destination) {
             ends if ends == (self.client, self.server) => Some(true),
             ends if ends == (self.server, self.client) => Some(false),

@@ -1,5 +1,5 @@
 //! The panes as a person sees them on a terminal of 80 by 24, from events made by hand. `cargo test panes` with
-//! `BLESS=1` writes them anew; look at what changed.
+//! `OBSERVER_BLESS=1` writes them anew; look at what changed.
 
 use std::{fs, path::Path, sync::Arc, time::Duration};
 
@@ -31,7 +31,7 @@ fn open(id: u64, last: u32, timer: Option<u64>) -> OpenTunnel {
         attempt: Arc::new(sample::upgraded(id)),
         opened_at: sample::at(1024.1),
         last_at: sample::at(f64::from(last)),
-        last_heartbeat_at: (id % 2 == 0).then(|| sample::at(f64::from(last))),
+        last_heartbeat_at: id.is_multiple_of(2).then(|| sample::at(f64::from(last))),
         bytes: Traffic { to_server: 1204, to_client: 88_213 },
         frames: Traffic { to_server: 12, to_client: 140 },
         idle_timer: timer.map(Duration::from_secs),
@@ -50,7 +50,7 @@ fn shown(state: &mut State, width: u16, height: u16) -> String {
 
 fn check(name: &str, shown: &str) {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/tui/view/snapshots").join(format!("{name}.txt"));
-    if std::env::var_os("BLESS").is_some() {
+    if std::env::var_os("OBSERVER_BLESS").is_some() {
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(&path, shown).unwrap();
     }

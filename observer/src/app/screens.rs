@@ -15,7 +15,7 @@ use crate::{
     tui::{self, Evidence, Feed, Overflow, Setup},
 };
 
-/// How often the clock is looked at, in frames.
+/// How often the clock is looked at, in frames of a file; each frame of a pipe may be the last for long.
 const TICK: u32 = 1024;
 
 /// What is left to say when the screens are gone.
@@ -64,11 +64,13 @@ fn source(read: &Read, mut feed: Feed, stop: &Stop) -> anyhow::Result<Ended> {
     let all_failed = errors.len() == read.inputs.len();
     for error in errors {
         if all_failed {
-            return Err(error.into());
+            // The message tells its cause already.
+            anyhow::bail!("{error}");
         }
         note(&error, &feed, &mut ended);
     }
     let mut engine = Engine::new(read.engine.clone());
+    let tick = if read.inputs.iter().any(Input::is_pipe) { 1 } else { TICK };
     let mut until_tick = 1;
     while !feed.is_closed() && !stop.load(Ordering::Relaxed) {
         match tap.next_frame() {
@@ -79,7 +81,7 @@ fn source(read: &Read, mut feed: Feed, stop: &Stop) -> anyhow::Result<Ended> {
         feed.events(&mut engine);
         until_tick -= 1;
         if until_tick == 0 {
-            until_tick = TICK;
+            until_tick = tick;
             feed.refresh(&engine, &interfaces.borrow(), Some(tap.progress()));
         }
     }

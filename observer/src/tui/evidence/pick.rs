@@ -31,6 +31,8 @@ pub(super) struct Picker {
     picked: Vec<(Kept, String)>,
     /// The last frame with payload of each hop, until the hop ends.
     last: HashMap<usize, (Kept, String)>,
+    /// What the first end of a connection proves.
+    end: String,
 }
 
 /// One hop, and its frames by number.
@@ -55,6 +57,7 @@ impl Picker {
             packets: Packets::new(1 << 20),
             picked: Vec::new(),
             last: HashMap::new(),
+            end: said(&row.alerts, Proof::End),
         }
     }
 
@@ -87,6 +90,9 @@ impl Picker {
             comment.push_str(&format!(", {} after the last payload", span(frame.at.since(kept.at))));
             self.picked.push((kept, told));
         }
+        if self.hops[index].ended {
+            comment.push_str(&std::mem::take(&mut self.end));
+        }
         self.picked.push((Kept::of(frame), comment));
     }
 
@@ -117,11 +123,11 @@ fn watched(attempt: &Attempt, alerts: &[Alert]) -> Vec<Watched> {
         let number = index + 1;
         let mut heads = Vec::new();
         if let Some(request) = &hop.request {
-            let told = if number == last.max(1) { said(alerts, true) } else { String::new() };
+            let told = if number == last.max(1) { said(alerts, Proof::Request) } else { String::new() };
             heads.push((request.frame, format!("request, HTTP/{}{told}", request.version)));
         }
         if let Some(response) = &hop.response {
-            let told = if number == 1 { said(alerts, false) } else { String::new() };
+            let told = if number == 1 { said(alerts, Proof::Response) } else { String::new() };
             heads.push((response.frame, format!("response {}{told}", response.status)));
         }
         Some(Watched { name: format!("hop {number} of {all}"), client, server, heads, ended: false })
@@ -129,12 +135,31 @@ fn watched(attempt: &Attempt, alerts: &[Alert]) -> Vec<Watched> {
     attempt.hops.iter().enumerate().filter_map(hop).collect()
 }
 
-/// The alerts that the last request proves, or those that the first response does.
-fn said(alerts: &[Alert], by_request: bool) -> String {
-    let proves = |alert: &&Alert| {
-        let request =
-            matches!(alert.rule, RuleId::UpgradeHeadersDropped | RuleId::Http10Upstream | RuleId::UpgradeInjected);
-        request == by_request
-    };
-    alerts.iter().filter(proves).map(|alert| format!("\n{}: {}", alert.rule, alert.message)).collect()
+/// What of an attempt proves an alert.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Proof {
+    /// The last request.
+    Request,
+    /// The first response.
+    Response,
+    /// The first end.
+    End,
+}
+
+impl Proof {
+    const fn of(rule: RuleId) -> Self {
+        match rule {
+            RuleId::UpgradeHeadersDropped | RuleId::Http10Upstream | RuleId::UpgradeInjected => Self::Request,
+            RuleId::AcceptMismatch | RuleId::NegotiationAltered | RuleId::Missing101 | RuleId::PollingFallback => {
+                Self::Response
+            }
+            RuleId::IdleClose | RuleId::MassClose | RuleId::AbruptClose => Self::End,
+        }
+    }
+}
+
+/// The alerts that are proven so.
+fn said(alerts: &[Alert], proof: Proof) -> String {
+    let proven = alerts.iter().filter(|alert| Proof::of(alert.rule) == proof);
+    proven.map(|alert| format!("\n{}: {}", alert.rule, alert.message)).collect()
 }

@@ -47,6 +47,7 @@ fn phase(state: &State) -> (Tint, String) {
         _ if state.finished => (Tint::Dim, format!("all read, {}", count(state.shown.stats.frames, "frame"))),
         Some((read, Some(size))) if size > 0 => (Tint::Good, format!("reading {} %", read * 100 / size)),
         Some((read, _)) => (Tint::Good, format!("reading, {}B so far", compact(read))),
+        None if state.shown.stats.frames == 0 => (Tint::Dim, "waiting for the first frame".to_owned()),
         None => (Tint::Good, "live".to_owned()),
     }
 }

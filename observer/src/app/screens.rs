@@ -29,9 +29,8 @@ struct Ended {
 pub(super) fn read(read: &Read, config: &Config) -> anyhow::Result<u8> {
     anyhow::ensure!(output::is_terminal(), "--tui needs a terminal; without --tui there is a report");
     let stop = signals::listen().context("cannot listen for signals")?;
-    let labels: Vec<_> = read.inputs.iter().map(Input::label).collect();
     let setup = Setup {
-        source: labels.join(" "),
+        source: named(&read.inputs),
         color: output::color(config.color, None),
         show_secrets: read.show_secrets,
         relative: true,
@@ -47,6 +46,18 @@ pub(super) fn read(read: &Read, config: &Config) -> anyhow::Result<u8> {
         (false, true) => ALERTED,
         (false, false) => 0,
     })
+}
+
+/// The capture as it was named; of several, only the names of the files.
+fn named(inputs: &[Input]) -> String {
+    let labels: Vec<_> = inputs.iter().map(Input::label).collect();
+    match &labels[..] {
+        [one] => one.clone(),
+        several => {
+            let names: Vec<_> = several.iter().map(|label| label.rsplit('/').next().unwrap_or(label)).collect();
+            names.join(", ")
+        }
+    }
 }
 
 fn evidence(inputs: &[Input]) -> Evidence {

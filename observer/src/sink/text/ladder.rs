@@ -3,7 +3,7 @@
 
 use super::{
     compare::{Cell, Mark, Row, rows},
-    line::{Line, Tint, cut, width},
+    line::{Line, Tint, cut, width, wrap},
     stack::stacked,
     words::{Words, endpoint, silent, span},
 };
@@ -31,7 +31,8 @@ pub(super) fn ladder(words: &Words<'_>, attempt: &Attempt) -> Vec<Line> {
         None => stacked(words, &hops, &rows, start(&hops)),
     };
     lines.extend(aside(words, attempt));
-    lines.extend(words.sources(attempt).map(|sources| Line::of(Tint::Dim, format!("  {sources}"))));
+    let sources = words.sources(attempt).map(|sources| wrap(&sources, words.width - INDENT)).unwrap_or_default();
+    lines.extend(sources.into_iter().map(|text| Line::of(Tint::Dim, format!("  {text}"))));
     lines
 }
 

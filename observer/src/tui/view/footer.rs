@@ -41,6 +41,11 @@ fn filter(frame: &mut Frame<'_>, area: Rect, input: &Input, look: Look) {
     frame.set_cursor_position((area.x + 1 + u16::try_from(column).unwrap_or(0), area.y));
 }
 
+/// Columns of a key, its meaning and the blanks after it.
+fn taken((key, meaning): (&str, &str)) -> usize {
+    key.chars().count() + meaning.len() + 3
+}
+
 /// The keys that matter here, as many as fit.
 fn keys(state: &State, width: usize, look: Look) -> Line<'static> {
     let pause = if state.paused { "go on" } else { "pause" };
@@ -50,12 +55,16 @@ fn keys(state: &State, width: usize, look: Look) -> Line<'static> {
         (Pane::Alerts, _) => &[("Enter", "first example"), ("y", "copy"), ("e", "export")],
         (Pane::Tunnels, _) => &[("Enter", "attempt"), ("y", "copy")],
     };
-    let always = [("tab", "pane"), ("p", pause), ("?", "help"), ("q", "quit")];
+    let last = [("?", "help"), ("q", "quit")];
+    let needed = |keys: &[(&str, &str)]| keys.iter().map(|key| taken(*key)).sum::<usize>();
+    let room = width.saturating_sub(needed(&last));
+    let mut keys: Vec<_> = here.iter().copied().chain([("tab", "pane"), ("p", pause)]).collect();
+    // One blank less: nothing follows the last key.
+    while needed(&keys) > room + 2 {
+        keys.pop();
+    }
     let mut line = Line::default();
-    for (key, meaning) in here.iter().copied().chain(always) {
-        if line.width() + key.chars().count() + meaning.len() + 1 > width {
-            break;
-        }
+    for (key, meaning) in keys.into_iter().chain(last) {
         line.push_span(look.span(Tint::Strong, key));
         line.push_span(look.span(Tint::Dim, format!(" {meaning}  ")));
     }

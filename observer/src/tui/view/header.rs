@@ -32,8 +32,13 @@ pub(super) fn draw(frame: &mut Frame<'_>, area: Rect, state: &State, look: Look)
     let source = look.span(Tint::Plain, tail(&escape(&state.source), room));
     frame.render_widget(Paragraph::new(Line::from(vec![name, source])), first);
     frame.render_widget(Paragraph::new(phase).alignment(Alignment::Right), first);
-    frame.render_widget(Paragraph::new(Line::from(counters(state, look))), second);
-    frame.render_widget(Paragraph::new(trouble(state, look)).alignment(Alignment::Right), second);
+    let counters = Line::from(counters(state, look));
+    // Trouble goes before memory where there is no room for both.
+    let room = usize::from(second.width).saturating_sub(counters.width() + 2);
+    let trouble =
+        [true, false].map(|memory| trouble(state, memory, look)).into_iter().find(|line| line.width() <= room);
+    frame.render_widget(Paragraph::new(counters), second);
+    frame.render_widget(Paragraph::new(trouble.unwrap_or_default()).alignment(Alignment::Right), second);
 }
 
 /// What goes on, in few words.
@@ -62,7 +67,7 @@ fn counters(state: &State, look: Look) -> Vec<Span<'static>> {
         look.span(tinted(Tint::Doubt, unknown), format!("  ? {}", grouped(unknown))),
     ];
     let open = if state.finished { state.tunnels.len() as u64 } else { tunnels_open };
-    spans.push(look.span(Tint::Plain, format!("   {}", count(open, "open tunnel"))));
+    spans.push(look.span(Tint::Plain, format!("   {} open", grouped(open))));
     if !state.finished {
         spans.push(look.span(Tint::Plain, format!("   {:.0} frames/s", state.rate)));
     }
@@ -70,12 +75,12 @@ fn counters(state: &State, look: Look) -> Vec<Span<'static>> {
 }
 
 /// What stands in the way of seeing all, and the memory.
-fn trouble(state: &State, look: Look) -> Line<'static> {
+fn trouble(state: &State, with_memory: bool, look: Look) -> Line<'static> {
     let Stats { drops, gaps, evictions, memory, .. } = state.shown.stats;
     let mut spans = Vec::new();
     let mut tell = |number: u64, what: &str| {
         let tint = if number == 0 { Tint::Dim } else { Tint::Bad };
-        spans.push(look.span(tint, format!("{} {what}  ", grouped(number))));
+        spans.push(look.span(tint, format!("  {} {what}", grouped(number))));
     };
     tell(drops, "drops");
     tell(gaps, "gaps");
@@ -85,7 +90,9 @@ fn trouble(state: &State, look: Look) -> Line<'static> {
     if state.lost > 0 {
         tell(state.lost, "not shown");
     }
-    spans.push(look.span(Tint::Dim, format!("memory {}B", compact(memory))));
+    if with_memory {
+        spans.push(look.span(Tint::Dim, format!("  memory {}B", compact(memory))));
+    }
     Line::from(spans)
 }
 

@@ -64,8 +64,11 @@ pub(super) fn draw(frame: &mut Frame<'_>, area: Rect, state: &mut State, look: L
 /// Tunnel, client, age, bytes, frames, heartbeat, idle, gauge, timer.
 fn columns(width: u16) -> [u16; 9] {
     const FIXED: [u16; 5] = [5, 11, 11, 5, 5];
-    let [age, bytes, frames, beat, idle] = FIXED;
-    let rest = width.saturating_sub(FIXED.iter().sum::<u16>() + 5 + 8);
+    let [age, bytes, mut frames, beat, idle] = FIXED;
+    let mut rest = width.saturating_sub(FIXED.iter().sum::<u16>() + 5 + 8);
+    if width < 76 {
+        rest += std::mem::take(&mut frames);
+    }
     let client = if width >= 110 { 22 } else { 0 };
     let gauge = (rest.saturating_sub(client) * 6 / 10).min(40);
     [rest.saturating_sub(client + gauge), client, age, bytes, frames, beat, idle, gauge, 5]

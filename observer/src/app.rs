@@ -7,7 +7,6 @@ mod signals;
 use std::{
     io::{self, Write},
     process::ExitCode,
-    rc::Rc,
     sync::atomic::Ordering,
 };
 
@@ -146,7 +145,7 @@ fn open_sink(
         emit: read.emit,
         show_secrets: read.show_secrets,
         color: output::color(config.color, read.output.as_deref()),
-        interfaces: Rc::clone(interfaces),
+        interfaces: interfaces.clone(),
     };
     Ok(match read.format {
         Format::Text => sink::text(out, options),

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     engine::{frame::Frame, time::Timestamp},
-    tap::{InterfaceInfo, SharedInterfaces, TapError, error::Position, register},
+    tap::{InterfaceInfo, SharedInterfaces, TapError, error::Position},
 };
 
 /// A file that is being read.
@@ -117,7 +117,7 @@ fn recognise(window: &mut Window, label: &str, interfaces: &SharedInterfaces) ->
         return Err(Fault::Cut);
     }
     let Some(header) = window.bytes().first_chunk() else { return Err(Fault::Cut) };
-    let pcap = Pcap::new(header, || register(interfaces, InterfaceInfo { name: None, source: label.to_owned() }))?;
+    let pcap = Pcap::new(header, || interfaces.register(InterfaceInfo { name: None, source: label.to_owned() }))?;
     window.consume(pcap::HEADER);
     Ok(Some(Format::Pcap(pcap)))
 }

@@ -5,6 +5,7 @@ mod adopt;
 mod connect;
 mod join;
 mod listen;
+mod loss;
 mod opaque;
 mod polling;
 mod proxy;
@@ -27,6 +28,7 @@ use hashbrown::HashMap;
 use self::{
     connect::{Connects, Failed},
     join::Tree,
+    loss::Losses,
     opaque::Opaque,
     polling::Polling,
     proxy::Proxies,
@@ -140,6 +142,7 @@ pub struct Attempts {
     proxies: Proxies,
     polling: Polling,
     opaque: Opaque,
+    losses: Losses,
     timers: BinaryHeap<Reverse<(Timestamp, Timer)>>,
     /// Open tunnels by the id of their first hop's handshake, oldest first.
     tunnels: BTreeMap<HandshakeId, OpenTunnel>,
@@ -165,6 +168,7 @@ impl Attempts {
             proxies: Proxies::default(),
             polling: Polling::default(),
             opaque: Opaque::default(),
+            losses: Losses::default(),
             timers: BinaryHeap::new(),
             tunnels: BTreeMap::new(),
             hops: HashMap::default(),
@@ -282,6 +286,16 @@ impl Attempts {
         true
     }
 
+    /// Frames were lost between two times.
+    pub fn lose(&mut self, since: Timestamp, at: Timestamp) {
+        self.losses.add(since, at);
+    }
+
+    /// Whether frames were lost then, so that what was not seen may have happened.
+    fn lossy(&self, from: Timestamp, to: Timestamp) -> bool {
+        self.losses.touch(from.before(self.settle), to + self.settle)
+    }
+
     fn at(&mut self, at: Timestamp, timer: Timer) {
         self.timers.push(Reverse((at, timer)));
     }
@@ -307,7 +321,10 @@ impl Attempts {
         let mut tree = join::tree(&self.store, root, self.settle);
         let ids: Vec<_> = tree.nodes.iter().map(|node| node.id).collect();
         let parents = tree.nodes.iter().map(|node| node.parent);
-        let handshakes: Vec<_> = ids.iter().filter_map(|id| self.store.remove(*id)).zip(parents).collect();
+        let mut handshakes: Vec<_> = ids.iter().filter_map(|id| self.store.remove(*id)).zip(parents).collect();
+        if self.lossy(window.0, window.1) {
+            handshakes.iter_mut().for_each(|(handshake, _)| loss::doubt_silence(handshake));
+        }
         if handshakes.is_empty() {
             return;
         }
@@ -341,17 +358,22 @@ impl Attempts {
         (now, timed_out): (Timestamp, bool),
     ) -> Decided {
         let client = &placed[0].handshake;
+        let lossy = self.lossy(window.0, window.1);
         let answered = placed.iter().any(|placed| placed.role == Role::Upstream && placed.handshake.response.is_some());
         let failed = if answered || client.is_upgraded() {
             Vec::new()
         } else {
             let mut failed = self.connects.failed(client.link.server, window.0, window.1);
             failed.retain(|failed| !placed.iter().any(|placed| placed.handshake.link.id == failed.link.id));
+            if lossy {
+                failed.retain(|failed| failed.silence == Silence::Refused);
+            }
             failed.truncate(8);
             failed
         };
         let unreachable = failed.last().map(|failed: &Failed| (failed.silence, failed.link.server));
-        let upstream_seen = placed.len() > 1 || unreachable.is_some() || self.is_upstream_seen(client.link.server);
+        let known = unreachable.is_some() || (!lossy && self.is_upstream_seen(client.link.server));
+        let upstream_seen = placed.len() > 1 || known;
         let decided_at = client.ended_at.unwrap_or(now);
         let attempt = report::attempt(placed, &failed, tree.join, decided_at, timed_out, &self.proxies);
         let alone = placed.len() == 1;
@@ -360,7 +382,7 @@ impl Attempts {
             attempt: Arc::new(attempt),
             by_client: client.request.has_upgrade() || client.request.key().is_some(),
             upstream_seen,
-            own_page: product::of_error_page(&client.body),
+            own_page: product::of_error_page(&client.body).filter(|_| !lossy),
             denied,
             maybe_side,
             uniform: tree.uniform,
@@ -441,6 +463,10 @@ impl Attempts {
             self.hops.remove(&hop.id);
         }
         let mut ended = tunnel.end(now);
+        let silent_since = ended.tunnel.ended_at.before(ended.tunnel.idle);
+        if self.lossy(silent_since, ended.tunnel.ended_at) {
+            ended.doubt();
+        }
         if tunnel.client_unseen()
             && ended.tunnel.closed_by == ClosedBy::Unknown
             && !ended.tunnel.still_open

@@ -32,6 +32,9 @@ pub enum Command {
     /// Read captures and tell what happened to every upgrade attempt.
     #[command(after_help = READ_NOTES)]
     Read(Box<Read>),
+    /// Watch the traffic of this host and tell what happens to every upgrade attempt.
+    #[command(after_help = LIVE_NOTES)]
+    Live(Box<Live>),
     /// Explain a rule: what it means, its evidence, and fixes for the usual proxies. Without RULE: list the rules.
     Explain {
         /// The rule's id, as in alerts.
@@ -60,6 +63,17 @@ Exit codes:
   2  wrong usage
   3  a capture could not be read, or not to its end, or the output could not be written";
 
+const LIVE_NOTES: &str = "\
+Run it on the proxy's host, where both sides of the proxy are seen. `observer doctor` tells whether it may capture.
+  sudo observer live
+  sudo observer live -i lo -i eth0 --filter 'port 80 or port 3000' --format json
+
+Exit codes:
+  0  ended by SIGINT, SIGTERM or a reader that went away
+  1  alerts reached the level of --fail-on
+  2  wrong usage, or a filter that does not compile
+  3  the interface could not be watched, or the output could not be written";
+
 /// The arguments of `read`.
 #[derive(Args, Clone, Debug)]
 pub struct Read {
@@ -67,9 +81,21 @@ pub struct Read {
     #[arg(required = true, value_name = "FILE")]
     pub files: Vec<PathBuf>,
 
-    /// How to print.
-    #[arg(long, value_enum, default_value_t = Format::Text)]
-    pub format: Format,
+    /// What to judge and how to print it.
+    #[command(flatten)]
+    pub report: Report,
+
+    /// When to show a progress bar on standard error.
+    #[arg(long, value_enum, value_name = "WHEN", default_value_t = Progress::Auto)]
+    pub progress: Progress,
+}
+
+/// What `read` and `live` have in common.
+#[derive(Args, Clone, Debug)]
+pub struct Report {
+    /// How to print [default: text; of `live`: text on a terminal, else json].
+    #[arg(long, value_enum)]
+    pub format: Option<Format>,
 
     /// What to print, comma-separated.
     #[arg(
@@ -105,10 +131,40 @@ pub struct Read {
     /// Write to FILE instead of standard output.
     #[arg(long, value_name = "FILE")]
     pub output: Option<PathBuf>,
+}
 
-    /// When to show a progress bar on standard error.
-    #[arg(long, value_enum, value_name = "WHEN", default_value_t = Progress::Auto)]
-    pub progress: Progress,
+/// The arguments of `live`.
+#[derive(Args, Clone, Debug)]
+pub struct Live {
+    /// The interface to watch; may be given several times. Without it: every interface, also those that appear later.
+    #[arg(short, long = "interface", value_name = "IFACE")]
+    pub interfaces: Vec<String>,
+
+    /// How to capture.
+    #[arg(long, value_enum, default_value_t = Tap::Auto)]
+    pub tap: Tap,
+
+    /// Watch only what matches EXPR, in the language of pcap-filter(7); only TCP is watched in any case. Both sides of
+    /// the proxy should match.
+    #[arg(long, value_name = "EXPR")]
+    pub filter: Option<String>,
+
+    /// Room for frames between kernel and observer, for each interface named.
+    #[arg(long, value_name = "SIZE", default_value = "64MiB", value_parser = size)]
+    pub buffer: usize,
+
+    /// What to judge and how to print it.
+    #[command(flatten)]
+    pub report: Report,
+}
+
+/// How to capture.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+pub enum Tap {
+    /// The best that works here.
+    Auto,
+    /// libpcap.
+    Pcap,
 }
 
 /// How to print.

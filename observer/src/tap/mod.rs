@@ -2,10 +2,12 @@
 
 mod error;
 pub mod file;
+#[cfg(feature = "pcap")]
+pub mod live;
 
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 
-pub use self::error::TapError;
+pub use self::error::{TapError, permission};
 use crate::engine::frame::InterfaceId;
 
 /// Where frames of one [`InterfaceId`] were captured.

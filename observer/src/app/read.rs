@@ -1,0 +1,62 @@
+//! `observer read`: captures, from files and pipes.
+
+use anyhow::Context;
+
+use super::{
+    outlet::Printer,
+    output::{self, Output},
+    progress::Bar,
+    session::Session,
+    signals::{self, Stop},
+};
+use crate::{
+    cli::Format,
+    config::{Config, Read},
+    engine::Engine,
+    tap::{
+        SharedInterfaces,
+        file::{FileTap, Input},
+    },
+};
+
+/// How often the bar is looked at, in frames.
+const TICK: u32 = 4096;
+
+pub(super) fn run(read: &Read, config: &Config, output: &Output) -> anyhow::Result<u8> {
+    let stop = Stop::new(|| {});
+    signals::listen(&stop).context("cannot listen for signals")?;
+    let interfaces = SharedInterfaces::default();
+    let prompt = read.inputs.iter().any(Input::is_pipe);
+    let sink = output.sink(&read.report, config.color, &interfaces, prompt)?;
+    let (tap, errors) = FileTap::open(&read.inputs, &interfaces, stop.flag());
+    let on_terminal = read.report.format == Format::Text && read.report.output.is_none() && output::is_terminal();
+    let bar = Bar::new(read.progress, tap.progress().1);
+    let engine = Engine::new(read.engine.clone());
+    let mut session = Session::new(engine, Box::new(Printer(sink)), on_terminal, bar);
+    errors.into_iter().for_each(|error| session.note(&error));
+    frames(&mut session, tap, prompt, &stop)?;
+    if stop.is_set() {
+        session.warn("stopped by a signal; this is what was read until then".to_owned());
+    }
+    session.finish()?;
+    Ok(session.code(read.report.fail_on))
+}
+
+/// Frames carry the time: the engine needs no timeouts while they come, and `finish` judges what is left.
+fn frames(session: &mut Session, mut tap: FileTap, prompt: bool, stop: &Stop) -> anyhow::Result<()> {
+    let mut until_tick = TICK;
+    while !stop.is_set() {
+        match tap.next_frame() {
+            Ok(Some(frame)) => session.frame(&frame),
+            Ok(None) => break,
+            Err(error) => session.note(&error),
+        }
+        session.emit(prompt)?;
+        until_tick -= 1;
+        if until_tick == 0 {
+            until_tick = TICK;
+            session.bar.tick(tap.progress().0);
+        }
+    }
+    Ok(())
+}

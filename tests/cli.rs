@@ -89,7 +89,6 @@ fn usage_errors_are_code_2() {
         &["read", capture, "--idle-min", "-1"],
         &["read", capture, "--output", capture],
         &["explain", "no-such-rule"],
-
     ];
     for arguments in cases {
         let output = observer(arguments).output().unwrap();

@@ -1,6 +1,8 @@
 //! Runs what was asked for: joins tap, engine and sinks, and turns the result into an exit code.
 
 #[cfg(feature = "pcap")]
+mod fence;
+#[cfg(feature = "pcap")]
 mod live;
 mod outlet;
 mod output;

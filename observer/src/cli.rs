@@ -153,9 +153,28 @@ pub struct Live {
     #[arg(long, value_name = "SIZE", default_value = "64MiB", value_parser = size)]
     pub buffer: usize,
 
+    /// Whether to give up privileges, files, ports and system calls before the first frame is read.
+    #[arg(long, value_enum, value_name = "WHEN", default_value_t = Fence::Auto)]
+    pub fence: Fence,
+
+    /// Whom root becomes behind the fence [default: who called sudo, else nobody].
+    #[arg(long, value_name = "NAME")]
+    pub user: Option<String>,
+
     /// What to judge and how to print it.
     #[command(flatten)]
     pub report: Report,
+}
+
+/// Whether to raise the fence.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+pub enum Fence {
+    /// As far as this system can; what it lacks is told.
+    Auto,
+    /// No. An interface that was named with -i and vanished can then be opened again.
+    Off,
+    /// All of it, or do not start.
+    Require,
 }
 
 /// How to capture.

@@ -84,10 +84,22 @@ pub struct Report {
 pub struct Live {
     /// What to capture.
     pub tap: tap::live::Options,
+    /// What to give up before.
+    pub fence: Fence,
     /// What to print, how and where.
     pub report: Report,
     /// The engine's part.
     pub engine: engine::Config,
+}
+
+/// What to give up before the first frame is read.
+#[cfg(feature = "pcap")]
+#[derive(Clone, Debug)]
+pub struct Fence {
+    /// Whether.
+    pub raise: cli::Fence,
+    /// Whom root becomes.
+    pub user: Option<String>,
 }
 
 /// Why what was typed makes no sense.
@@ -147,10 +159,11 @@ impl TryFrom<cli::Read> for Read {
 impl From<cli::Live> for Live {
     fn from(typed: cli::Live) -> Self {
         // There is one tap to choose from.
-        let cli::Live { interfaces, tap: cli::Tap::Auto | cli::Tap::Pcap, filter, buffer, report } = typed;
+        let cli::Live { interfaces, tap: cli::Tap::Auto | cli::Tap::Pcap, filter, buffer, fence, user, report } = typed;
         let default = if std::io::stdout().is_terminal() { Format::Text } else { Format::Json };
         let (report, engine) = judged(report, default, engine::Config::default().settle);
-        Self { tap: tap::live::Options { interfaces, filter, buffer }, report, engine }
+        let fence = Fence { raise: fence, user };
+        Self { tap: tap::live::Options { interfaces, filter, buffer }, fence, report, engine }
     }
 }
 

@@ -6,6 +6,8 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use anyhow::Context;
 
 use super::{
+    complain,
+    fence::{self, Gates},
     outlet::{Outlet, Printer},
     output::{self, Output},
     progress::Bar,
@@ -36,7 +38,12 @@ const STATS: Duration = Duration::from_secs(60);
 pub(super) fn run(live: &Live, config: &Config, output: &Output) -> anyhow::Result<u8> {
     let interfaces = SharedInterfaces::default();
     let tap = LiveTap::open(&live.tap, &interfaces)?;
-    let outlet = open_outlet(live, config, output, &interfaces)?;
+    let mut outlet = open_outlet(live, config, output, &interfaces)?;
+    let gates = Gates { outputs: live.report.output.clone().into_iter().collect() };
+    for gap in fence::raise(&live.fence, &gates)? {
+        complain(&format!("warning: fence: {gap}"));
+    }
+    outlet.start()?;
     let waker = tap.waker();
     let stop = Stop::new(move || drop(waker.wake()));
     signals::listen(&stop).context("cannot listen for signals")?;
@@ -161,6 +168,10 @@ impl Loop {
 
     fn tell(&mut self, change: Change) {
         match change {
+            Change::Lost(TapError::NotPermitted { name }) => self.session.say(&format!(
+                "warning: {name} is there again, but cannot be opened without the privileges that were given up at the \
+                 start: start again, or watch every interface (without -i)"
+            )),
             Change::Lost(error) => self.session.say(&format!("warning: {error}")),
             Change::Back(name) => self.session.say(&format!("{name} is back")),
         }

@@ -7,6 +7,11 @@ use crate::{
 
 /// Takes what the engine decided, in that order, on the engine's thread: whoever may be slow puts a queue behind it.
 pub(super) trait Outlet {
+    /// The fence is up: threads may start now, not before.
+    fn start(&mut self) -> anyhow::Result<()> {
+        Ok(())
+    }
+
     /// One event.
     fn event(&mut self, event: Event) -> anyhow::Result<()>;
 

@@ -1,6 +1,8 @@
 //! Runs what was asked for: joins tap, engine and sinks, and turns the result into an exit code.
 
 #[cfg(feature = "pcap")]
+mod doctor;
+#[cfg(feature = "pcap")]
 mod fence;
 #[cfg(feature = "pcap")]
 mod live;
@@ -75,6 +77,12 @@ fn run(config: &Config, output: &Output) -> anyhow::Result<u8> {
         Task::Read(read) => return read::run(read, config, output),
         #[cfg(feature = "pcap")]
         Task::Live(live) => return live::run(live, config, output),
+        #[cfg(feature = "pcap")]
+        Task::Doctor => {
+            let code = doctor::run(&mut out)?;
+            out.flush()?;
+            return Ok(code);
+        }
         Task::Explain(rule) => advice::explain(*rule, &mut out, output::color(config.color, None))?,
         Task::Schema => out.write_all(sink::schema::text().as_bytes())?,
         Task::Completions(shell) => {

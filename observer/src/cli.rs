@@ -41,6 +41,8 @@ pub enum Command {
         #[arg(value_parser = rule_parser())]
         rule: Option<RuleId>,
     },
+    /// Tell whether this user may capture on this host, and what to do if not. Exit code 0 if so, else 3.
+    Doctor,
     /// Print the JSON schema of the output of `--format json`.
     Schema,
     /// Print a completion script for a shell.

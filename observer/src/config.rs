@@ -2,7 +2,6 @@
 
 use std::{
     fs,
-    io::IsTerminal,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -17,7 +16,7 @@ use crate::{
         alert::{Level, RuleId},
     },
     sink::Emit,
-    tap::{self, file::Input},
+    tap::file::Input,
 };
 
 /// How long files are given to bring late frames: captures of two hosts are rarely in step.
@@ -40,6 +39,9 @@ pub enum Task {
     /// Watch this host.
     #[cfg(feature = "pcap")]
     Live(Box<Live>),
+    /// Look whether this host can be watched.
+    #[cfg(feature = "pcap")]
+    Doctor,
     /// Explain a rule, or list them.
     Explain(Option<RuleId>),
     /// Print the schema.
@@ -83,7 +85,7 @@ pub struct Report {
 #[derive(Clone, Debug)]
 pub struct Live {
     /// What to capture.
-    pub tap: tap::live::Options,
+    pub tap: crate::tap::live::Options,
     /// What to give up before.
     pub fence: Fence,
     /// What to print, how and where.
@@ -126,7 +128,9 @@ impl TryFrom<Cli> for Config {
             #[cfg(feature = "pcap")]
             Command::Live(live) => Task::Live(Box::new(Live::from(*live))),
             #[cfg(not(feature = "pcap"))]
-            Command::Live(_) => return Err(ConfigError::NoLive),
+            Command::Live(_) | Command::Doctor => return Err(ConfigError::NoLive),
+            #[cfg(feature = "pcap")]
+            Command::Doctor => Task::Doctor,
             Command::Explain { rule } => Task::Explain(rule),
             Command::Schema => Task::Schema,
             Command::Completions { shell } => Task::Completions(shell),
@@ -160,10 +164,10 @@ impl From<cli::Live> for Live {
     fn from(typed: cli::Live) -> Self {
         // There is one tap to choose from.
         let cli::Live { interfaces, tap: cli::Tap::Auto | cli::Tap::Pcap, filter, buffer, fence, user, report } = typed;
-        let default = if std::io::stdout().is_terminal() { Format::Text } else { Format::Json };
+        let default = if std::io::IsTerminal::is_terminal(&std::io::stdout()) { Format::Text } else { Format::Json };
         let (report, engine) = judged(report, default, engine::Config::default().settle);
         let fence = Fence { raise: fence, user };
-        Self { tap: tap::live::Options { interfaces, filter, buffer }, fence, report, engine }
+        Self { tap: crate::tap::live::Options { interfaces, filter, buffer }, fence, report, engine }
     }
 }
 

@@ -55,6 +55,12 @@ pub(super) fn raise(fence: &Fence, gates: &Gates) -> anyhow::Result<Vec<String>>
     Ok(gaps)
 }
 
+/// Whether this kernel has Landlock, and it is enabled.
+pub(super) fn has_landlock() -> bool {
+    let rules = Ruleset::default().set_compatibility(CompatLevel::HardRequirement);
+    rules.handle_access(AccessFs::from_all(ABI::V1)).and_then(Ruleset::create).is_ok()
+}
+
 /// Files and ports.
 fn files(gates: &Gates) -> anyhow::Result<()> {
     let abi = ABI::V6;

@@ -6,6 +6,7 @@ use crate::{
 };
 
 /// Takes what the engine decided, in that order, on the engine's thread: whoever may be slow puts a queue behind it.
+#[cfg_attr(not(feature = "pcap"), expect(dead_code, reason = "only live runs use all of it"))]
 pub(super) trait Outlet {
     /// The fence is up: threads may start now, not before.
     fn start(&mut self) -> anyhow::Result<()> {

@@ -62,6 +62,7 @@ impl Session {
         bar.aside(|| outlet.event(event))
     }
 
+    #[cfg(feature = "pcap")]
     /// A chance for the outlet to look at the engine.
     pub(super) fn look(&mut self) {
         self.outlet.look(&self.engine);

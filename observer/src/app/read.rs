@@ -1,5 +1,7 @@
 //! `observer read`: captures, from files and pipes.
 
+use std::time::Instant;
+
 use anyhow::Context;
 
 use super::{
@@ -12,10 +14,10 @@ use super::{
 use crate::{
     cli::Format,
     config::{Config, Read},
-    engine::Engine,
+    engine::{Engine, time::Timestamp},
     tap::{
         SharedInterfaces,
-        file::{FileTap, Input},
+        file::{FileTap, Input, Turn},
     },
 };
 
@@ -42,13 +44,24 @@ pub(super) fn run(read: &Read, config: &Config, output: &Output) -> anyhow::Resu
     Ok(session.code(read.report.fail_on))
 }
 
-/// Frames carry the time: the engine needs no timeouts while they come, and `finish` judges what is left.
+/// Frames carry the time: the engine needs no timeouts while they come, and `finish` judges what is left. While a pipe
+/// is silent, time goes on from its last frame.
 fn frames(session: &mut Session, mut tap: FileTap, prompt: bool, stop: &Stop) -> anyhow::Result<()> {
     let mut until_tick = TICK;
+    let mut last = Timestamp::MIN;
+    let mut silent_since = None;
     while !stop.is_set() {
-        match tap.next_frame() {
-            Ok(Some(frame)) => session.frame(&frame),
-            Ok(None) => break,
+        match tap.next_turn() {
+            Ok(Turn::Frame(frame)) => {
+                last = last.max(frame.at);
+                silent_since = None;
+                session.frame(&frame);
+            }
+            Ok(Turn::Quiet) => {
+                let now = instant();
+                session.engine.handle_timeout(last + now.duration_since(*silent_since.get_or_insert(now)));
+            }
+            Ok(Turn::End) => break,
             Err(error) => session.note(&error),
         }
         session.emit(prompt)?;
@@ -59,4 +72,9 @@ fn frames(session: &mut Session, mut tap: FileTap, prompt: bool, stop: &Stop) ->
         }
     }
     Ok(())
+}
+
+#[expect(clippy::disallowed_methods, reason = "how long a pipe is silent is not in it")]
+fn instant() -> Instant {
+    Instant::now()
 }

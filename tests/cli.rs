@@ -214,8 +214,8 @@ fn help_is_as_reviewed() {
 #[test]
 fn a_quiet_pipe_is_judged() {
     let capture = concat!(env!("CARGO_MANIFEST_DIR"), "/../captures/nginx-bare/");
-    let name = fs::read_dir(capture).unwrap().map(|entry| entry.unwrap().path());
-    let path = name.filter(|path| path.extension().is_some_and(|end| end == "pcap" || end == "pcapng")).next().unwrap();
+    let mut names = fs::read_dir(capture).unwrap().map(|entry| entry.unwrap().path());
+    let path = names.find(|path| path.extension().is_some_and(|end| end == "pcap" || end == "pcapng")).unwrap();
     let mut child =
         observer(&["read", "--format", "json", "--emit", "alert", "-"]).stdin(Stdio::piped()).spawn().unwrap();
     let mut stdin = child.stdin.take().unwrap();

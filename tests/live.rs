@@ -200,6 +200,7 @@ fn interfaces_may_come_and_go() {
     up();
     let every = scene.observer("every", &["--format", "json"]);
     let kept = scene.observer("kept", &["-i", "lo", "-i", "away0", "--format", "json"]);
+    let deaf = scene.observer("deaf", &["-i", "away0", "--format", "json"]);
     let again = scene.observer("again", &["-i", "away0", "--format", "json", "--fence", "off"]);
     run(scene.command("ip").args(["link", "del", "away0"]));
     for name in ["kept.err", "again.err"] {
@@ -209,6 +210,10 @@ fn interfaces_may_come_and_go() {
     up();
     wait_for("the return", || scene.told("again.err").contains("away0 is back"));
     wait_for("the reason", || scene.told("kept.err").contains("without the privileges"));
+    let (code, lines) = (end(deaf, "-0").0, scene.told("deaf.err"));
+    assert_eq!(code, Some(3));
+    assert!(lines.lines().last().unwrap().contains("every interface is lost"), "{lines}");
+    assert!(scene.told("deaf.out").contains("observer.stats"), "what there is is told");
     for observer in [every, kept, again] {
         assert_eq!(end(observer, "-TERM").0, Some(0));
     }

@@ -186,7 +186,8 @@ fn fenced(pid: u32) -> bool {
 /// Signals a child and waits for its end. Says its exit code, and how long that took.
 pub(crate) fn end(mut child: Child, signal: &str) -> (Option<i32>, Duration) {
     let start = Instant::now();
-    run(Command::new("kill").args([signal, &child.id().to_string()]));
+    // It may be gone already.
+    let _ = Command::new("kill").args([signal, &child.id().to_string()]).stderr(Stdio::null()).status();
     wait_for("the end", || child.try_wait().unwrap().is_some());
     (child.wait().unwrap().code(), start.elapsed())
 }

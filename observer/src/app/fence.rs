@@ -28,6 +28,8 @@ const READABLE: [&str; 3] = ["/etc/localtime", "/usr/share/zoneinfo", "/etc/term
 pub(super) struct Gates {
     /// Files that are written, and may be opened again under the same name.
     pub(super) outputs: Vec<PathBuf>,
+    /// Whether a screen is drawn, so that the terminal may be opened.
+    pub(super) screen: bool,
 }
 
 /// Raises the fence. Gives one line for each part of it that this system lacks.
@@ -51,7 +53,7 @@ pub(super) fn raise(fence: &Fence, gates: &Gates) -> anyhow::Result<Vec<String>>
     user::change(fence.user.as_deref())?;
     part("no new privileges", nix::sys::prctl::set_no_new_privs().map_err(anyhow::Error::from))?;
     part("Landlock", files(gates))?;
-    part("seccomp", syscalls::deny(!gates.outputs.is_empty()))?;
+    part("seccomp", syscalls::deny(gates.screen || !gates.outputs.is_empty()))?;
     Ok(gaps)
 }
 
@@ -65,6 +67,7 @@ pub(super) fn has_landlock() -> bool {
 fn files(gates: &Gates) -> anyhow::Result<()> {
     let abi = ABI::V6;
     let outputs: Vec<PathBuf> = gates.outputs.iter().map(|path| reach(path)).collect();
+    let terminal = gates.screen.then_some("/dev/tty");
     let write = AccessFs::WriteFile | AccessFs::MakeReg | AccessFs::Truncate;
     let status = Ruleset::default()
         .set_compatibility(CompatLevel::BestEffort)
@@ -73,7 +76,7 @@ fn files(gates: &Gates) -> anyhow::Result<()> {
         .scope(Scope::from_all(abi))?
         .create()?
         .add_rules(path_beneath_rules(READABLE, AccessFs::ReadFile | AccessFs::ReadDir))?
-        .add_rules(path_beneath_rules(["/dev/tty"], AccessFs::ReadFile | AccessFs::WriteFile))?
+        .add_rules(path_beneath_rules(terminal, AccessFs::ReadFile | AccessFs::WriteFile))?
         .add_rules(path_beneath_rules(outputs, write))?
         .restrict_self()?;
     match status.ruleset {
@@ -89,5 +92,68 @@ fn reach(output: &Path) -> PathBuf {
         Some(parent) if regular && parent.as_os_str().is_empty() => PathBuf::from("."),
         Some(parent) if regular => parent.to_owned(),
         _ => output.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        fs::File,
+        io,
+        net::{TcpListener, TcpStream, UdpSocket},
+        process::Command,
+        thread,
+    };
+
+    use super::*;
+
+    fn denied<T>(result: io::Result<T>) -> bool {
+        result.is_err_and(|error| error.kind() == io::ErrorKind::PermissionDenied)
+    }
+
+    /// All but the user, which is the whole process's: the rest is one thread's and those it starts.
+    fn behind(gates: &Gates, check: impl FnOnce() + Send + 'static) {
+        let gates = gates.clone();
+        let checked = thread::spawn(move || {
+            nix::sys::prctl::set_no_new_privs().unwrap();
+            if has_landlock() {
+                files(&gates).unwrap();
+            }
+            syscalls::deny(gates.screen || !gates.outputs.is_empty()).unwrap();
+            // What holds for a thread holds for its children.
+            thread::spawn(check).join().unwrap();
+        });
+        checked.join().unwrap();
+    }
+
+    #[test]
+    fn what_a_parser_never_does_is_refused() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        behind(&Gates::default(), move || {
+            assert!(denied(Command::new("true").status()), "a program");
+            assert!(denied(TcpStream::connect(address)), "a connection");
+            assert!(denied(UdpSocket::bind("127.0.0.1:0")), "a socket");
+            assert!(denied(File::create("/tmp/behind-the-fence")), "a file to write");
+            assert!(!has_landlock() || denied(File::open("/etc/passwd")), "a file to read");
+            assert!(!has_landlock() || denied(fs::read_dir("/proc")), "a directory");
+            let memory = vec![1_u8; 64 << 20];
+            assert_eq!(memory.iter().map(|byte| usize::from(*byte)).sum::<usize>(), 64 << 20, "memory");
+        });
+    }
+
+    #[test]
+    fn an_output_can_be_rotated() {
+        let dir = std::env::temp_dir().join(format!("observer-fence-{}", std::process::id()));
+        fs::create_dir_all(&dir).unwrap();
+        let output = dir.join("out.json");
+        File::create(&output).unwrap();
+        let gates = Gates { outputs: vec![output.clone()], screen: false };
+        behind(&gates, move || {
+            assert!(File::options().append(true).create(true).open(&output).is_ok());
+            assert!(File::options().append(true).create(true).open(output.with_extension("new")).is_ok());
+            assert!(!has_landlock() || denied(File::create("/tmp/behind-the-fence")));
+        });
+        fs::remove_dir_all(dir).unwrap();
     }
 }

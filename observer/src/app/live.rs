@@ -39,7 +39,7 @@ pub(super) fn run(live: &Live, config: &Config, output: &Output) -> anyhow::Resu
     let interfaces = SharedInterfaces::default();
     let tap = LiveTap::open(&live.tap, &interfaces)?;
     let mut outlet = open_outlet(live, config, output, &interfaces)?;
-    let gates = Gates { outputs: live.report.output.clone().into_iter().collect() };
+    let gates = Gates { outputs: live.report.output.clone().into_iter().collect(), screen: false };
     for gap in fence::raise(&live.fence, &gates)? {
         complain(&format!("warning: fence: {gap}"));
     }
@@ -51,8 +51,10 @@ pub(super) fn run(live: &Live, config: &Config, output: &Output) -> anyhow::Resu
     let engine = Engine::new(live.engine.clone());
     let session = Session::new(engine, outlet, on_terminal, Bar::new(Progress::Never, None));
     let mut watch = Loop { session, tap, clocks: Clocks::new(), stop };
-    watch.run()?;
-    watch.session.finish()?;
+    let ended = watch.run();
+    // Whatever ended it: what was judged, and what can be, is told first.
+    let finished = watch.session.finish();
+    ended.and(finished)?;
     Ok(watch.session.code(live.report.fail_on))
 }
 
@@ -103,6 +105,7 @@ impl Loop {
             }
         }
         // What the kernel has already is part of what happened before the signal.
+        std::thread::sleep(LAG);
         let end = instant() + Duration::from_millis(200);
         while !self.turn()? && instant() < end {}
         Ok(())

@@ -25,7 +25,6 @@ pub struct SharedInterfaces(Arc<RwLock<Vec<InterfaceInfo>>>);
 
 impl SharedInterfaces {
     /// The table as it stands. A tap that discovers an interface waits as long as this is held.
-    #[must_use]
     pub fn borrow(&self) -> RwLockReadGuard<'_, Vec<InterfaceInfo>> {
         // A panic elsewhere leaves the table whole: it is only ever pushed to.
         self.0.read().unwrap_or_else(PoisonError::into_inner)

@@ -26,8 +26,6 @@ use crate::{
 
 /// Frames of one handle between two looks at events, signals and the other handles.
 const BATCH: usize = 512;
-/// How often drops are asked for while frames come: a loss must be known before what it hides is judged.
-const LOSS: Duration = Duration::from_millis(10);
 /// How often the outlet may look at the engine.
 const LOOK: Duration = Duration::from_millis(250);
 /// How often lost interfaces are tried again.
@@ -72,7 +70,6 @@ fn open_outlet(
 struct Clocks {
     /// Since when drops were not asked for, in capture time.
     losses_since: Timestamp,
-    losses: Instant,
     look: Instant,
     retry: Instant,
     stats: Instant,
@@ -81,7 +78,7 @@ struct Clocks {
 impl Clocks {
     fn new() -> Self {
         let now = instant();
-        Self { losses_since: wall_clock(), losses: now, look: now, retry: now + RETRY, stats: now + STATS }
+        Self { losses_since: wall_clock(), look: now, retry: now + RETRY, stats: now + STATS }
     }
 }
 
@@ -113,22 +110,21 @@ impl Loop {
 
     /// Takes a batch of frames. True when that were all, so that capture time has come to the wall clock's.
     fn turn(&mut self) -> anyhow::Result<bool> {
+        self.losses();
         let before = wall_clock();
         let (drained, changes) = self.tap.drain(BATCH, |frame| self.session.frame(frame));
         changes.into_iter().for_each(|change| self.tell(change));
-        self.losses(drained);
         if drained {
+            self.losses();
             self.session.engine.handle_timeout(before.before(LAG));
         }
         self.session.emit(true)?;
         Ok(drained)
     }
 
-    fn losses(&mut self, now: bool) {
-        if !now && instant() < self.clocks.losses {
-            return;
-        }
-        self.clocks.losses = instant() + LOSS;
+    /// Asked for before each batch and before time moves on: a loss must be known before what it hides is judged. The
+    /// frames of one batch were in the ring together, so none of them comes after a hole made meanwhile.
+    fn losses(&mut self) {
         let (since, at) = (self.clocks.losses_since, wall_clock());
         self.clocks.losses_since = at;
         let count = self.tap.drops();

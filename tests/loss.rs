@@ -1,7 +1,13 @@
 //! Losses that the tap knows of: what would be judged from something absent is unknown, what was seen stays as it is.
 #![allow(clippy::unwrap_used, reason = "a test ends where something unexpected happens")]
 
-use std::{collections::BTreeMap, fs, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use observer::{
     engine::{
@@ -26,9 +32,9 @@ fn captures() -> Vec<PathBuf> {
 }
 
 /// What a capture comes to, with or without a loss that lasts all the time.
-fn judge(path: &PathBuf, lossy: bool) -> (Vec<Alert>, Stats) {
+fn judge(path: &Path, lossy: bool) -> (Vec<Alert>, Stats) {
     let mut engine = Engine::new(Config { settle: Duration::from_secs(1), ..Config::default() });
-    let inputs = [Input::Path(path.clone())];
+    let inputs = [Input::Path(path.to_owned())];
     let (mut tap, errors) = FileTap::open(&inputs, &SharedInterfaces::default(), Arc::default());
     assert!(errors.is_empty());
     if lossy {

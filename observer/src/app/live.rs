@@ -36,14 +36,14 @@ const STATS: Duration = Duration::from_secs(60);
 pub(super) fn run(live: &Live, config: &Config, output: &Output) -> anyhow::Result<u8> {
     let interfaces = SharedInterfaces::default();
     let tap = LiveTap::open(&live.tap, &interfaces)?;
+    let waker = tap.waker();
+    let stop = Stop::new(move || drop(waker.wake()));
     let mut outlet = open_outlet(live, config, output, &interfaces)?;
     let gates = Gates { outputs: live.report.output.clone().into_iter().collect(), screen: false };
     for gap in fence::raise(&live.fence, &gates)? {
         complain(&format!("warning: fence: {gap}"));
     }
-    outlet.start()?;
-    let waker = tap.waker();
-    let stop = Stop::new(move || drop(waker.wake()));
+    outlet.start(&stop)?;
     signals::listen(&stop).context("cannot listen for signals")?;
     let on_terminal = live.report.format == Format::Text && live.report.output.is_none() && output::is_terminal();
     let engine = Engine::new(live.engine.clone());

@@ -1,5 +1,6 @@
 //! Where events go: the one seam between the thread that captures and judges, and whatever shows what it found.
 
+use super::signals::Stop;
 use crate::{
     engine::{Engine, event::Event, frame::Frame},
     sink::{Ending, Sink},
@@ -8,8 +9,8 @@ use crate::{
 /// Takes what the engine decided, in that order, on the engine's thread: whoever may be slow puts a queue behind it.
 #[cfg_attr(not(feature = "pcap"), expect(dead_code, reason = "only live runs use all of it"))]
 pub(super) trait Outlet {
-    /// The fence is up: threads may start now, not before.
-    fn start(&mut self) -> anyhow::Result<()> {
+    /// The fence is up: threads may start now, not before. Any of them may end the run.
+    fn start(&mut self, _stop: &Stop) -> anyhow::Result<()> {
         Ok(())
     }
 

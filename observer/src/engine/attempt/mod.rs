@@ -13,6 +13,7 @@ mod recent;
 mod report;
 mod store;
 mod tunnel;
+mod unread;
 
 use std::{
     cmp::Reverse,
@@ -34,8 +35,9 @@ use self::{
     proxy::Proxies,
     recent::Recent,
     report::Placed,
-    store::{HandshakeId, Store},
+    store::{HandshakeId, Name, Store},
     tunnel::{LATEST_END, MOMENT, OpenHop, OpenTunnel},
+    unread::Unread,
 };
 pub use self::{
     polling::Fallback,
@@ -44,14 +46,19 @@ pub use self::{
 use super::{
     Config,
     anomaly::Anomaly,
-    event::{self, Attempt, ClosedBy, Outcome, ProductName, Role, Silence},
-    handshake::{field::UpgradeRequest, product},
+    event::{self, Attempt, ClosedBy, JoinMethod, Outcome, ProductName, Role, Silence},
+    handshake::{Handshake, field::UpgradeRequest, product},
     http::{self, Ticket},
+    tcp::Link,
     time::Timestamp,
 };
 
 /// Idle times this close to each other are one timer's.
 pub const SAME_IDLE: Duration = Duration::from_millis(500);
+/// How far apart the requests are that a proxy sends for one attempt: side requests, and tries with several origins.
+const SIBLINGS: Duration = Duration::from_secs(1);
+/// Hops remembered by their keys.
+const MAX_LATELY: usize = 256;
 /// Tunnels of one group, and the time it spans, at most.
 const MAX_GROUP: usize = 4096;
 const MAX_GROUP_SPAN: Duration = Duration::from_millis(500);
@@ -86,6 +93,8 @@ pub struct Decided {
     pub denied: bool,
     /// Whether the only hop may be a side request of a proxy.
     pub maybe_side: bool,
+    /// Whether the same host sent another request with the same key elsewhere: a later try, which may have come through.
+    pub superseded: bool,
     /// Whether an ambiguous join leaves no doubt about what the proxy does.
     pub uniform: bool,
     /// How long the client waited.
@@ -143,6 +152,9 @@ pub struct Attempts {
     polling: Polling,
     opaque: Opaque,
     losses: Losses,
+    unread: Unread,
+    /// Keys of hops decided lately.
+    lately: VecDeque<(Name, Timestamp, Link)>,
     timers: BinaryHeap<Reverse<(Timestamp, Timer)>>,
     /// Open tunnels by the id of their first hop's handshake, oldest first.
     tunnels: BTreeMap<HandshakeId, OpenTunnel>,
@@ -169,6 +181,8 @@ impl Attempts {
             polling: Polling::default(),
             opaque: Opaque::default(),
             losses: Losses::default(),
+            unread: Unread::default(),
+            lately: VecDeque::new(),
             timers: BinaryHeap::new(),
             tunnels: BTreeMap::new(),
             hops: HashMap::default(),
@@ -222,13 +236,9 @@ impl Attempts {
     /// Bytes of state, by estimate.
     #[must_use]
     pub fn memory(&self) -> usize {
-        let tables = self.timers.len() * 40 + self.hops.len() * 40;
-        let fixed = self.opaque.memory()
-            + self.recent.memory()
-            + self.connects.memory()
-            + self.proxies.memory()
-            + self.polling.memory();
-        self.store.memory() + self.tunnels.len() * OPEN_TUNNEL + tables + fixed
+        let tables = self.timers.len() * 40 + self.hops.len() * 40 + self.tunnels.len() * OPEN_TUNNEL;
+        let rings = self.recent.memory() + self.polling.memory() + self.opaque.memory() + self.unread.memory();
+        self.store.memory() + tables + rings + self.connects.memory() + self.proxies.memory()
     }
 
     /// When [`Self::advance`] has something to do next.
@@ -358,41 +368,67 @@ impl Attempts {
         (now, timed_out): (Timestamp, bool),
     ) -> Decided {
         let client = &placed[0].handshake;
-        let lossy = self.lossy(window.0, window.1);
+        let (from, to) = (window.0.before(self.settle), window.1 + self.settle);
+        let lost = self.losses.touch(from, to);
+        let lossy = lost || self.unread.is_missing(client.link.id, from, to);
         let answered = placed.iter().any(|placed| placed.role == Role::Upstream && placed.handshake.response.is_some());
         let failed = if answered || client.is_upgraded() {
             Vec::new()
         } else {
-            let mut failed = self.connects.failed(client.link.server, window.0, window.1);
+            let mut failed = self.connects.failed(client.link.server, &self.proxies.hosts(client.link.server), window);
             failed.retain(|failed| !placed.iter().any(|placed| placed.handshake.link.id == failed.link.id));
-            if lossy {
-                failed.retain(|failed| failed.silence == Silence::Refused);
-            }
+            failed.retain(|failed| failed.silence == Silence::Refused || !lossy);
             failed.truncate(8);
             failed
         };
         let unreachable = failed.last().map(|failed: &Failed| (failed.silence, failed.link.server));
-        let known = unreachable.is_some() || (!lossy && self.is_upstream_seen(client.link.server));
-        let upstream_seen = placed.len() > 1 || known;
+        let seen = unreachable.is_some() || (!lossy && self.is_upstream_seen(client.link.server));
+        let upstream_seen = placed.len() > 1 || seen;
         let decided_at = client.ended_at.unwrap_or(now);
         let attempt = report::attempt(placed, &failed, tree.join, decided_at, timed_out, &self.proxies);
         let alone = placed.len() == 1;
-        let maybe_side = alone && (report::names_original(client) || matches!(client.status(), Some(401 | 403 | 204)));
+        let siblings = alone && self.has_sibling(client);
+        let maybe_side =
+            alone && (siblings || report::names_original(client) || matches!(client.status(), Some(401 | 403 | 204)));
         Decided {
             attempt: Arc::new(attempt),
             by_client: client.request.has_upgrade() || client.request.key().is_some(),
             upstream_seen,
-            own_page: product::of_error_page(&client.body).filter(|_| !lossy),
+            own_page: product::of_error_page(&client.body).filter(|_| !lost),
             denied,
             maybe_side,
+            superseded: siblings,
             uniform: tree.uniform,
             waited: window.1.since(window.0),
             unreachable,
         }
     }
 
+    /// Whether the host that sent a lone request sent another one with its key to another server.
+    fn has_sibling(&self, lone: &Handshake) -> bool {
+        let Some((_, name)) = store::names(lone).into_iter().find(|(method, _)| *method == JoinMethod::WebSocketKey)
+        else {
+            return false;
+        };
+        let (from, to) = (lone.request.at.before(SIBLINGS), lone.ended_at.unwrap_or(lone.request.at) + SIBLINGS);
+        let waiting = self.store.named(name, from, to, 16).map(|(_, other)| &other.link);
+        let decided =
+            self.lately.iter().filter(|(key, at, _)| *key == name && (from..=to).contains(at)).map(|(.., link)| link);
+        let mut others = waiting.chain(decided);
+        others.any(|other| other.client.ip() == lone.link.client.ip() && other.server != lone.link.server)
+    }
+
     /// Remembers what the hops tell of their proxies.
     fn learn(&mut self, placed: &[Placed]) {
+        for hop in placed {
+            let key = store::names(&hop.handshake).into_iter().find(|(method, _)| *method == JoinMethod::WebSocketKey);
+            if let Some((_, name)) = key {
+                if self.lately.len() == MAX_LATELY {
+                    self.lately.pop_front();
+                }
+                self.lately.push_back((name, hop.handshake.request.at, hop.handshake.link));
+            }
+        }
         for (at, hop) in placed.iter().enumerate() {
             let on_path = |child: &&Placed| child.parent == Some(at) && !matches!(child.role, Role::Side | Role::Retry);
             let up = placed.iter().find(on_path).or_else(|| placed.iter().find(|child| child.parent == Some(at)));
@@ -413,10 +449,13 @@ impl Attempts {
 
     /// Handshakes that had waited for this attempt, and were not taken by it, decide for themselves.
     fn wake_others(&mut self, placed: &[Placed], (from, to): (Timestamp, Timestamp), now: Timestamp) {
+        let (client, skew) = (&placed[0].handshake, self.settle);
         let mut waiting = Vec::new();
-        for (_, name) in store::names(&placed[0].handshake) {
-            let others = self.store.named(name, from.before(self.settle), to + self.settle, 512);
-            waiting.extend(others.filter(|(_, other)| other.ended_at.is_some()).map(|(id, _)| id));
+        for (method, name) in store::names(client) {
+            let others = self.store.named(name, from.before(skew), to + skew, join::SEARCHED);
+            let waited =
+                others.filter(|(_, other)| other.ended_at.is_some() && join::may_be_next(method, client, other, skew));
+            waiting.extend(waited.map(|(id, _)| id));
         }
         for id in waiting {
             self.at(now, Timer::Decide(id));
@@ -534,7 +573,7 @@ impl Attempts {
         if self.proxies.get(proxy).is_some_and(|proxy| proxy.upstream_seen) {
             return true;
         }
-        let seen = self.recent.shows_upstream_of(proxy);
+        let seen = self.recent.shows_upstream_of(proxy, &self.proxies.hosts(proxy));
         if seen {
             self.proxies.entry(proxy).upstream_seen = true;
         }

@@ -56,6 +56,8 @@ fn live_gives_the_alerts_of_read() {
         assert_eq!(code, Some(0));
         assert!(took < Duration::from_secs(1), "it took {took:?}");
     }
+    // tcpdump sees its ring once a second, and not at its end.
+    thread::sleep(Duration::from_millis(1500));
     end(dump, "-INT");
     let read = Command::new(env!("CARGO_BIN_EXE_observer"));
     let output = { read }.args(["read", "--format", "json", &capture]).output().unwrap();

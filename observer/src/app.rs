@@ -9,6 +9,8 @@ mod live;
 mod outlet;
 mod output;
 mod progress;
+#[cfg(feature = "pcap")]
+mod queue;
 mod read;
 #[cfg(feature = "tui")]
 mod screens;

@@ -135,7 +135,7 @@ pub struct Report {
     #[arg(long)]
     pub show_secrets: bool,
 
-    /// Write to FILE instead of standard output.
+    /// Write to FILE instead of standard output. `live` appends to it, and opens it again on SIGHUP.
     #[arg(long, value_name = "FILE")]
     pub output: Option<PathBuf>,
 }

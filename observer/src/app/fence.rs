@@ -17,11 +17,34 @@ use landlock::{
     ABI, Access, AccessFs, AccessNet, CompatLevel, Compatible, Ruleset, RulesetAttr, RulesetCreatedAttr, RulesetStatus,
     Scope, path_beneath_rules,
 };
+use nix::unistd::{User, geteuid};
 
 use crate::{cli::Fence as Raise, config::Fence};
 
 /// What may still be read: the time zone, and what a panic's backtrace and the C library look at.
 const READABLE: [&str; 3] = ["/etc/localtime", "/usr/share/zoneinfo", "/etc/terminfo"];
+
+/// Who writes behind the fence.
+#[derive(Clone, Debug)]
+pub(super) struct Becomes {
+    /// Whom root becomes; nothing for who stays what he is.
+    pub(super) ids: Option<(u32, u32)>,
+    /// His name, or number.
+    pub(super) name: String,
+}
+
+/// Asked before the fence is raised: behind it there are no names any more.
+///
+/// # Errors
+/// When there is no such user.
+pub(super) fn becomes(fence: &Fence) -> anyhow::Result<Becomes> {
+    let root = geteuid().is_root() && fence.raise != Raise::Off;
+    let ids = if root { Some(user::target(fence.user.as_deref())?) } else { None };
+    let uid = ids.map_or_else(geteuid, |(uid, _)| uid);
+    let user = User::from_uid(uid).ok().flatten();
+    let name = user.map_or_else(|| uid.to_string(), |user| user.name);
+    Ok(Becomes { ids: ids.map(|(uid, gid)| (uid.as_raw(), gid.as_raw())), name })
+}
 
 /// What stays open.
 #[derive(Clone, Debug, Default)]

@@ -8,11 +8,11 @@ use anyhow::Context;
 use super::{
     complain,
     fence::{self, Gates},
-    outlet::{Outlet, Printer},
+    outlet::Outlet,
     output::{self, Output},
     progress::Bar,
     session::Session,
-    signals::{self, Stop},
+    signals::{self, Hangup, Stop},
 };
 use crate::{
     cli::{Format, Progress},
@@ -41,13 +41,17 @@ pub(super) fn run(live: &Live, config: &Config, output: &Output) -> anyhow::Resu
     #[cfg(feature = "tui")]
     if live.report.tui {
         raise_fence(live, true)?;
-        signals::listen(&stop).context("cannot listen for signals")?;
+        signals::listen(&stop, Hangup::Usual).context("cannot listen for signals")?;
         return super::screens::live(live, config, interfaces, &stop, tap);
     }
-    let mut outlet = Box::new(Printer(output.sink(&live.report, config.color, &interfaces, true)?));
+    let mut outlet = Box::new(output.queue(live, config.color, &interfaces)?);
     raise_fence(live, false)?;
     outlet.start(&stop)?;
-    signals::listen(&stop).context("cannot listen for signals")?;
+    let hangup = match &live.report.output {
+        Some(_) => Hangup::Run(Box::new(outlet.reopener())),
+        None => Hangup::End,
+    };
+    signals::listen(&stop, hangup).context("cannot listen for signals")?;
     let on_terminal = live.report.format == Format::Text && live.report.output.is_none() && output::is_terminal();
     watch(live, tap, outlet, on_terminal, stop)
 }

@@ -14,6 +14,11 @@ use anstream::AutoStream;
 use anyhow::Context;
 use clap::ColorChoice;
 
+#[cfg(feature = "pcap")]
+use super::{
+    fence,
+    queue::{Lines, Queue},
+};
 use crate::{
     cli::Format,
     config::Report,
@@ -40,16 +45,27 @@ impl Output {
             Some(path) => self.file(path, prompt)?,
             None => self.stdout(prompt),
         };
-        let options = Options {
-            emit: report.emit,
-            show_secrets: report.show_secrets,
-            color: color(colors, report.output.as_deref()),
-            interfaces: interfaces.clone(),
-        };
+        let options = options(report, colors, interfaces);
         Ok(match report.format {
             Format::Text => sink::text(out, options),
             Format::Json => sink::json(out, options),
         })
+    }
+
+    /// A queue before the output that was asked for: its reader is never waited for.
+    #[cfg(feature = "pcap")]
+    pub(super) fn queue(
+        &self,
+        live: &crate::config::Live,
+        colors: ColorChoice,
+        interfaces: &SharedInterfaces,
+    ) -> anyhow::Result<Queue> {
+        let (report, broken) = (&live.report, Arc::clone(&self.broken));
+        let lines = match &report.output {
+            Some(path) => Lines::append(path, &fence::becomes(&live.fence)?, broken)?,
+            None => Lines::stdout(broken)?,
+        };
+        Ok(Queue::new(lines, report.format, options(report, colors, interfaces)))
     }
 
     /// Standard output; with `prompt`, or on a terminal, each line is written at once.
@@ -77,6 +93,15 @@ impl Output {
     /// Whether the reader of an output went away.
     pub(super) fn is_broken(&self) -> bool {
         self.broken.load(Ordering::Relaxed)
+    }
+}
+
+fn options(report: &Report, colors: ColorChoice, interfaces: &SharedInterfaces) -> Options {
+    Options {
+        emit: report.emit,
+        show_secrets: report.show_secrets,
+        color: color(colors, report.output.as_deref()),
+        interfaces: interfaces.clone(),
     }
 }
 

@@ -9,7 +9,7 @@ use super::{
     output::{self, Output},
     progress::Bar,
     session::Session,
-    signals::{self, Stop},
+    signals::{self, Hangup, Stop},
 };
 use crate::{
     cli::Format,
@@ -26,7 +26,7 @@ const TICK: u32 = 4096;
 
 pub(super) fn run(read: &Read, config: &Config, output: &Output) -> anyhow::Result<u8> {
     let stop = Stop::new(|| {});
-    signals::listen(&stop).context("cannot listen for signals")?;
+    signals::listen(&stop, Hangup::Usual).context("cannot listen for signals")?;
     let interfaces = SharedInterfaces::default();
     let prompt = read.inputs.iter().any(Input::is_pipe);
     let sink = output.sink(&read.report, config.color, &interfaces, prompt)?;

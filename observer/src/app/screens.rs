@@ -10,7 +10,7 @@ use super::outlet::Outlet;
 use super::{
     ALERTED, FAILED, complain, output,
     read::Quiet,
-    signals::{self, Stop},
+    signals::{self, Hangup, Stop},
 };
 #[cfg(feature = "pcap")]
 use crate::{
@@ -44,7 +44,7 @@ struct Ended {
 pub(super) fn read(read: &Read, config: &Config) -> anyhow::Result<u8> {
     anyhow::ensure!(output::is_terminal(), "--tui needs a terminal; without --tui there is a report");
     let stop = Stop::new(|| {});
-    signals::listen(&stop).context("cannot listen for signals")?;
+    signals::listen(&stop, Hangup::Usual).context("cannot listen for signals")?;
     let setup = Setup {
         source: named(&read.inputs),
         color: output::color(config.color, None),

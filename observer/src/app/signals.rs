@@ -1,4 +1,4 @@
-//! SIGINT and SIGTERM: the first ends a run well, the second at once.
+//! SIGINT and SIGTERM: the first ends a run well, the second at once. SIGHUP opens a log again.
 
 use std::{
     io,
@@ -11,7 +11,7 @@ use std::{
 
 use tokio::{
     runtime::Builder,
-    signal::unix::{SignalKind, signal},
+    signal::unix::{Signal, SignalKind, signal},
 };
 
 /// Whether the run shall end, and the way to say so from any thread.
@@ -46,12 +46,28 @@ impl Stop {
     }
 }
 
+/// What SIGHUP means to a run.
+pub(super) enum Hangup {
+    /// What it means to any program.
+    Usual,
+    /// The terminal is gone: the run ends well.
+    #[cfg_attr(not(feature = "pcap"), expect(dead_code, reason = "only live runs last so long"))]
+    End,
+    /// To do this.
+    #[cfg_attr(not(feature = "pcap"), expect(dead_code, reason = "only live runs last so long"))]
+    Run(Box<dyn Fn() + Send>),
+}
+
 /// Listens from now on, on a thread of its own.
-pub(super) fn listen(stop: &Stop) -> io::Result<()> {
+pub(super) fn listen(stop: &Stop, on_hangup: Hangup) -> io::Result<()> {
     let runtime = Builder::new_current_thread().enable_all().build()?;
     let entered = runtime.enter();
     let mut interrupt = signal(SignalKind::interrupt())?;
     let mut terminate = signal(SignalKind::terminate())?;
+    let mut hangup = match on_hangup {
+        Hangup::Usual => None,
+        Hangup::End | Hangup::Run(_) => Some(signal(SignalKind::hangup())?),
+    };
     drop(entered);
     let stop = stop.clone();
     thread::Builder::new().name("signals".to_owned()).spawn(move || {
@@ -60,6 +76,13 @@ pub(super) fn listen(stop: &Stop) -> io::Result<()> {
                 let number = tokio::select! {
                     _ = interrupt.recv() => SignalKind::interrupt().as_raw_value(),
                     _ = terminate.recv() => SignalKind::terminate().as_raw_value(),
+                    _ = received(&mut hangup) => match &on_hangup {
+                        Hangup::Run(run) => {
+                            run();
+                            continue;
+                        }
+                        Hangup::End | Hangup::Usual => SignalKind::hangup().as_raw_value(),
+                    },
                 };
                 if stop.set() {
                     std::process::exit(128 + number);
@@ -68,4 +91,12 @@ pub(super) fn listen(stop: &Stop) -> io::Result<()> {
         });
     })?;
     Ok(())
+}
+
+/// The next one; where nobody listens, never.
+async fn received(signal: &mut Option<Signal>) {
+    match signal {
+        Some(signal) => drop(signal.recv().await),
+        None => std::future::pending().await,
+    }
 }

@@ -15,7 +15,7 @@ pub(crate) mod sample;
 use std::io::{self, Write};
 
 use crate::{
-    engine::event::Event,
+    engine::{alert::Alert, event::Event, time::Timestamp},
     tap::{InterfaceInfo, SharedInterfaces},
 };
 
@@ -90,6 +90,17 @@ pub struct Ending {
     pub warnings: Vec<String>,
 }
 
+/// Alerts that were folded into one line: all like the first, which was told when it came.
+#[derive(Clone, Debug)]
+pub struct Repeats {
+    /// The one that was told.
+    pub first: Box<Alert>,
+    /// How many came after it.
+    pub count: u64,
+    /// When the last of them was proven.
+    pub last_at: Timestamp,
+}
+
 /// One kind of output.
 pub trait Sink {
     /// Takes one event, in the order in which the engine decided them.
@@ -98,6 +109,18 @@ pub trait Sink {
     ///
     /// When the output cannot be written.
     fn event(&mut self, event: &Event) -> Result<(), SinkError>;
+
+    /// Takes what a storm of the same alert was folded into.
+    ///
+    /// # Errors
+    ///
+    /// When the output cannot be written.
+    fn repeats(&mut self, _repeats: &Repeats) -> Result<(), SinkError> {
+        Ok(())
+    }
+
+    /// Learns how many records were dropped so far on their way here, to tell it with the next counters.
+    fn dropped(&mut self, _records: u64) {}
 
     /// Nothing more comes for now: prints what was held back to be told with what might follow. Live, call it when
     /// the engine has no more events to give.

@@ -25,7 +25,7 @@ pub(super) fn change(name: Option<&str>) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn target(name: Option<&str>) -> anyhow::Result<(Uid, Gid)> {
+pub(super) fn target(name: Option<&str>) -> anyhow::Result<(Uid, Gid)> {
     if let Some(name) = name {
         let user = User::from_name(name).ok().flatten();
         let user = user.with_context(|| format!("there is no user {name:?} to become (--user)"))?;

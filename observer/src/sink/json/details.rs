@@ -148,6 +148,14 @@ pub(super) struct StatsDetails {
     anomalies: u64,
     evictions: u64,
     memory: u64,
+    /// Live only, once there are some.
+    #[serde(skip_serializing_if = "is_zero")]
+    records_dropped: u64,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
+const fn is_zero(count: &u64) -> bool {
+    *count == 0
 }
 
 #[derive(Serialize)]
@@ -322,7 +330,7 @@ pub(super) const fn anomaly_kind(kind: &AnomalyKind) -> &'static str {
 }
 
 /// All counters.
-pub(super) fn of_stats(stats: &Stats) -> Details {
+pub(super) fn of_stats(stats: &Stats, records_dropped: u64) -> Details {
     let count = |(rule, level, count): &(alert::RuleId, alert::Level, u64)| AlertCount {
         rule: rule.as_str(),
         level: level.as_str(),
@@ -352,6 +360,7 @@ pub(super) fn of_stats(stats: &Stats) -> Details {
         anomalies: stats.anomalies,
         evictions: stats.evictions,
         memory: stats.memory,
+        records_dropped,
     }))
 }
 

@@ -9,11 +9,11 @@ mod record;
 use std::io::Write;
 
 use self::{
-    build::{Context, outcome, split_target, time},
+    build::{Context, nanos, outcome, split_target, time},
     clip::{LINE, Limits},
-    record::{Ecs, EventInfo, Fix, Log, Record, Rule},
+    record::{Ecs, EventInfo, Fix, Log, Record, Repeated, Rule},
 };
-use super::{Emit, Ending, Options, Sink, SinkError, redact::Redactor};
+use super::{Emit, Ending, Options, Repeats, Sink, SinkError, redact::Redactor};
 use crate::{
     advice,
     engine::{
@@ -34,11 +34,13 @@ pub(super) struct JsonSink {
     sequence: u64,
     /// The time of the last event, for what has none of its own.
     last: Timestamp,
+    /// Records that were dropped before they came here.
+    dropped: u64,
 }
 
 impl JsonSink {
     pub(super) fn new(out: Box<dyn Write>, options: Options) -> Self {
-        Self { out, options, sequence: 0, last: Timestamp::default() }
+        Self { out, options, sequence: 0, last: Timestamp::default(), dropped: 0 }
     }
 
     /// Writes the line that `record` makes, with as much in it as fits.
@@ -72,15 +74,25 @@ impl Sink for JsonSink {
         if !self.options.emit.wants(event) {
             return Ok(());
         }
+        let dropped = self.dropped;
         self.write(|context| match event {
             Event::Alert(alert) => of_alert(context, alert),
             Event::Attempt(attempt) => of_attempt(context, attempt),
             Event::Tunnel(tunnel) => of_tunnel(context, tunnel),
             Event::Anomaly(anomaly) => of_anomaly(context, anomaly),
-            Event::Stats(stats) => of_stats(context, stats),
+            Event::Stats(stats) => of_stats(context, stats, dropped),
         })?;
         // Whoever waits for alerts gets them at once.
         if matches!(event, Event::Alert(_) | Event::Stats(_)) { self.flush() } else { Ok(()) }
+    }
+
+    fn repeats(&mut self, repeats: &Repeats) -> Result<(), SinkError> {
+        self.write(|context| of_repeats(context, repeats))?;
+        self.flush()
+    }
+
+    fn dropped(&mut self, records: u64) {
+        self.dropped = records;
     }
 
     fn flush(&mut self) -> Result<(), SinkError> {
@@ -121,6 +133,7 @@ fn line(context: &Context<'_>, at: Timestamp, event: EventInfo, message: &str) -
         observer: context.observer(None),
         attempt: None,
         details: None,
+        repeated: None,
         fix: None,
         truncated: false,
     }
@@ -171,6 +184,26 @@ fn of_alert(context: &Context<'_>, alert: &Alert) -> Record {
             snippet: fix.snippet,
         }),
         ..line(context, alert.at, event, &alert.message)
+    }
+}
+
+/// The first of them, and how many came after it.
+fn of_repeats(context: &Context<'_>, repeats: &Repeats) -> Record {
+    let Repeats { first, count, last_at } = repeats;
+    let span = last_at.since(first.at);
+    let record = of_alert(context, first);
+    let message = format!("{count} more within {:.1} s: {}", span.as_secs_f64(), first.message);
+    Record {
+        timestamp: time(*last_at),
+        event: EventInfo {
+            start: Some(time(first.at)),
+            end: Some(time(*last_at)),
+            duration: Some(nanos(span)),
+            ..record.event
+        },
+        message: context.sentence(&message),
+        repeated: Some(Repeated { count: *count }),
+        ..record
     }
 }
 
@@ -266,12 +299,12 @@ fn of_warning(context: &Context<'_>, at: Timestamp, warning: &str) -> Record {
     }
 }
 
-fn of_stats(context: &Context<'_>, stats: &Stats) -> Record {
+fn of_stats(context: &Context<'_>, stats: &Stats, dropped: u64) -> Record {
     let event = sorted("metric", "observer.stats", "stats", &["network"], &["info"]);
     let attempts = stats.upgraded + stats.refused + stats.failed + stats.unknown;
     let message = format!(
         "{} frames, {} connections, {} requests, {attempts} attempts, {} tunnels",
         stats.frames, stats.connections, stats.requests, stats.tunnels
     );
-    Record { details: Some(details::of_stats(stats)), ..line(context, stats.at, event, &message) }
+    Record { details: Some(details::of_stats(stats, dropped)), ..line(context, stats.at, event, &message) }
 }

@@ -25,6 +25,8 @@ pub(super) struct Record {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) details: Option<Details>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) repeated: Option<Repeated>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) fix: Option<Fix>,
     /// True where something was cut to keep the line short.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
@@ -244,6 +246,12 @@ pub(super) struct FieldLines {
 pub(super) struct FieldLine {
     pub(super) name: String,
     pub(super) value: String,
+}
+
+/// ECS has no name for a number of like events.
+#[derive(Serialize)]
+pub(super) struct Repeated {
+    pub(super) count: u64,
 }
 
 #[derive(Serialize)]

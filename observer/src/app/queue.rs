@@ -1,0 +1,212 @@
+//! The feed: a bounded queue between the thread that captures and the one that writes, so that no reader, however slow,
+//! holds up capture. What does not fit is dropped, the least important first, counted and told.
+
+mod backlog;
+mod lines;
+mod writer;
+
+use std::{
+    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
+    thread,
+    time::Duration,
+};
+
+use anyhow::Context;
+
+pub(super) use self::lines::Lines;
+use self::{
+    backlog::{Backlog, Item},
+    writer::Setup,
+};
+use super::{complain, outlet::Outlet, signals::Stop};
+use crate::{
+    cli::Format,
+    engine::event::Event,
+    sink::{Emit, Ending, Options, SinkError},
+};
+
+/// How long the reader has at the end to take what waits. With what capture needs for its end that makes one second.
+const DRAIN: Duration = Duration::from_millis(600);
+/// Events that are handed over together, at most.
+const BATCH: usize = 512;
+
+/// An outlet that never waits.
+pub(super) struct Queue {
+    shared: Arc<Shared>,
+    /// What the writer is made of, until it starts.
+    setup: Option<Setup>,
+    /// What is worth a place in the queue.
+    wanted: Emit,
+    /// What belongs together comes out together: a text report tells the alerts of one attempt as one story.
+    batch: Vec<Item>,
+}
+
+impl Queue {
+    pub(super) fn new(lines: Lines, format: Format, options: Options) -> Self {
+        let wanted = match format {
+            Format::Json => options.emit,
+            // The report counts what it does not print.
+            Format::Text => options.emit.with(Emit::default()),
+        };
+        let setup = Some(Setup { lines, format, options });
+        Self { shared: Arc::default(), setup, wanted, batch: Vec::new() }
+    }
+
+    /// What opens the output again, from any thread.
+    pub(super) fn reopener(&self) -> impl Fn() + Send + 'static {
+        let shared = Arc::clone(&self.shared);
+        move || shared.change(|state| state.reopen = true)
+    }
+
+    fn hand_over(&mut self) {
+        let Self { shared, batch, .. } = self;
+        shared.change(|state| {
+            for item in batch.drain(..) {
+                if !state.gone {
+                    state.dropped += state.backlog.push(item);
+                }
+            }
+            state.flush = true;
+        });
+    }
+}
+
+impl Outlet for Queue {
+    fn start(&mut self, stop: &Stop) -> anyhow::Result<()> {
+        let Some(setup) = self.setup.take() else { return Ok(()) };
+        if let Err(error) = setup.lines.reopen() {
+            complain(&format!("warning: on SIGHUP, as things stand: {error:#}"));
+        }
+        let (shared, stop) = (Arc::clone(&self.shared), stop.clone());
+        let run = move || writer::run(setup, &shared, stop);
+        thread::Builder::new().name("writer".to_owned()).spawn(run).context("cannot start the writer")?;
+        Ok(())
+    }
+
+    fn event(&mut self, event: Event) -> anyhow::Result<()> {
+        if self.wanted.wants(&event) {
+            self.batch.push(Item::Event(event));
+            if self.batch.len() >= BATCH {
+                self.hand_over();
+            }
+        }
+        Ok(())
+    }
+
+    fn flush(&mut self) -> anyhow::Result<()> {
+        self.hand_over();
+        Ok(())
+    }
+
+    fn finish(&mut self, ending: &Ending) -> anyhow::Result<()> {
+        self.hand_over();
+        self.shared.change(|state| state.ending = Some(ending.clone()));
+        let (ended, dropped) = self.shared.wait(DRAIN);
+        if let Some(Err(SinkError::BrokenPipe)) = ended {
+            return Ok(ended.unwrap_or(Ok(()))?);
+        }
+        if dropped > 0 {
+            complain(&format!(
+                "warning: {dropped} records were dropped: the reader of the output was too slow, or it could not be \
+                 written"
+            ));
+        }
+        Ok(ended.unwrap_or(Ok(()))?)
+    }
+}
+
+/// What both threads see.
+#[derive(Default)]
+struct Shared {
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+#[derive(Default)]
+struct State {
+    backlog: Backlog,
+    /// Records that no reader will see.
+    dropped: u64,
+    /// A record is with the writer.
+    writing: bool,
+    flush: bool,
+    reopen: bool,
+    ending: Option<Ending>,
+    /// How writing ended.
+    ended: Option<Result<(), SinkError>>,
+    /// There is no writer any more.
+    gone: bool,
+}
+
+/// What the writer is to do next.
+enum Work {
+    Reopen,
+    Write(Item),
+    Flush,
+    Finish(Ending),
+}
+
+impl State {
+    fn next(&mut self) -> Option<Work> {
+        self.writing = false;
+        if std::mem::take(&mut self.reopen) {
+            return Some(Work::Reopen);
+        }
+        if let Some(item) = self.backlog.pop() {
+            self.writing = true;
+            return Some(Work::Write(item));
+        }
+        if std::mem::take(&mut self.flush) {
+            return Some(Work::Flush);
+        }
+        self.ending.take().map(Work::Finish)
+    }
+}
+
+impl Shared {
+    fn state(&self) -> MutexGuard<'_, State> {
+        // No step under the lock leaves it half done.
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn change(&self, change: impl FnOnce(&mut State)) {
+        change(&mut self.state());
+        self.changed.notify_all();
+    }
+
+    /// Waits for work.
+    fn next(&self) -> Work {
+        let mut state = self.state();
+        loop {
+            if let Some(work) = state.next() {
+                return work;
+            }
+            state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    fn dropped(&self) -> u64 {
+        self.state().dropped
+    }
+
+    fn lose(&self, records: u64) {
+        self.state().dropped += records;
+    }
+
+    fn ended(&self, ended: Result<(), SinkError>) {
+        self.change(|state| state.ended = Some(ended));
+    }
+
+    fn gone(&self) {
+        self.change(|state| state.gone = true);
+    }
+
+    /// Waits until the writer is gone, though not for long. Says how it ended, and what was dropped.
+    fn wait(&self, most: Duration) -> (Option<Result<(), SinkError>>, u64) {
+        let waited = self.changed.wait_timeout_while(self.state(), most, |state| !state.gone);
+        let (mut state, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        // Who is stuck now stays so: the process ends under it.
+        let left = state.backlog.len() as u64 + u64::from(state.writing);
+        (state.ended.take(), state.dropped + left)
+    }
+}

@@ -1,0 +1,163 @@
+//! What waits to be written, in order and bounded. When it is full the least important goes first: counters, then facts,
+//! and alerts last.
+
+use std::collections::VecDeque;
+
+use crate::{
+    engine::event::{Attempt, Event, Field, Fields},
+    sink::Repeats,
+};
+
+/// Records that may wait.
+pub(super) const RECORDS: usize = 8192;
+/// Bytes of what they hold, roughly: heads may be long.
+const BYTES: usize = 64 << 20;
+/// What a record costs beside its heads.
+const RECORD: usize = 512;
+
+/// One thing to write.
+#[derive(Debug)]
+pub(super) enum Item {
+    Event(Event),
+    Repeats(Box<Repeats>),
+}
+
+impl Item {
+    /// The lane: higher is kept longer.
+    const fn lane(&self) -> usize {
+        match self {
+            Self::Event(Event::Stats(_)) => 0,
+            Self::Event(Event::Attempt(_) | Event::Tunnel(_) | Event::Anomaly(_)) => 1,
+            Self::Event(Event::Alert(_)) | Self::Repeats(_) => 2,
+        }
+    }
+
+    /// An attempt that several records share is counted with each of them.
+    fn bytes(&self) -> usize {
+        RECORD
+            + match self {
+                Self::Event(Event::Attempt(attempt)) => bytes(attempt),
+                Self::Event(Event::Tunnel(tunnel)) => bytes(&tunnel.attempt),
+                Self::Event(Event::Alert(alert)) => bytes(&alert.attempt),
+                Self::Repeats(repeats) => bytes(&repeats.first.attempt),
+                Self::Event(Event::Anomaly(_) | Event::Stats(_)) => 0,
+            }
+    }
+}
+
+fn bytes(attempt: &Attempt) -> usize {
+    let of = |lines: &[Field]| lines.iter().map(|line| line.name.len() + line.value.len() + RECORD / 8).sum::<usize>();
+    let hop = |hop: &crate::engine::event::Hop| {
+        let request = hop.request.as_ref().map_or(0, |request| request.target.len() + of(request.lines()));
+        RECORD + request + hop.response.as_ref().map_or(0, |response| of(response.lines()))
+    };
+    attempt.hops.iter().map(hop).sum()
+}
+
+struct Waiting {
+    order: u64,
+    bytes: usize,
+    item: Item,
+}
+
+/// The queue itself.
+#[derive(Default)]
+pub(super) struct Backlog {
+    lanes: [VecDeque<Waiting>; 3],
+    pushed: u64,
+    bytes: usize,
+}
+
+impl Backlog {
+    /// Adds an item; says how many had to be dropped for it, itself perhaps among them.
+    pub(super) fn push(&mut self, item: Item) -> u64 {
+        let (lane, bytes) = (item.lane(), item.bytes());
+        self.lanes[lane].push_back(Waiting { order: self.pushed, bytes, item });
+        self.pushed += 1;
+        self.bytes += bytes;
+        let mut dropped = 0;
+        while self.len() > RECORDS || (self.bytes > BYTES && self.len() > 1) {
+            let least = self.lanes.iter().position(|lane| !lane.is_empty());
+            least.and_then(|lane| self.take(lane));
+            dropped += 1;
+        }
+        dropped
+    }
+
+    /// The oldest item of all.
+    pub(super) fn pop(&mut self) -> Option<Item> {
+        let lanes = self.lanes.iter().enumerate();
+        let fronts = lanes.filter_map(|(lane, waiting)| Some((waiting.front()?.order, lane)));
+        let (_, lane) = fronts.min()?;
+        self.take(lane)
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.lanes.iter().map(VecDeque::len).sum()
+    }
+
+    fn take(&mut self, lane: usize) -> Option<Item> {
+        let waiting = self.lanes[lane].pop_front()?;
+        self.bytes -= waiting.bytes;
+        Some(waiting.item)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::sink::sample;
+
+    fn stats() -> Item {
+        Item::Event(Event::Stats(Box::default()))
+    }
+
+    fn attempt(target: &str) -> Item {
+        Item::Event(Event::Attempt(Arc::new(sample::bare(1, 1, target, "10.0.0.7:53012"))))
+    }
+
+    fn alert() -> Item {
+        let attempt = Arc::new(sample::bare(1, 1, "/ws", "10.0.0.7:53012"));
+        Item::Event(sample::bare_alerts(&attempt).remove(0))
+    }
+
+    fn kinds(backlog: &mut Backlog) -> Vec<usize> {
+        std::iter::from_fn(|| backlog.pop()).map(|item| item.lane()).collect()
+    }
+
+    #[test]
+    fn order_is_kept_over_kinds() {
+        let mut backlog = Backlog::default();
+        for item in [alert(), stats(), attempt("/"), alert(), stats()] {
+            assert_eq!(backlog.push(item), 0);
+        }
+        assert_eq!(kinds(&mut backlog), [2, 0, 1, 2, 0]);
+        assert_eq!((backlog.len(), backlog.bytes), (0, 0));
+    }
+
+    #[test]
+    fn the_least_goes_first_and_alerts_last() {
+        let mut backlog = Backlog::default();
+        backlog.push(stats());
+        backlog.push(attempt("/"));
+        (2..RECORDS).for_each(|_| assert_eq!(backlog.push(alert()), 0));
+        assert_eq!(backlog.push(alert()), 1);
+        assert!(backlog.lanes[0].is_empty() && backlog.lanes[1].len() == 1, "counters first");
+        assert_eq!(backlog.push(alert()), 1);
+        assert!(backlog.lanes[1].is_empty(), "then facts");
+        assert_eq!((backlog.push(stats()), backlog.lanes[0].len()), (1, 0), "what is worth less than all, itself");
+        assert_eq!(backlog.push(alert()), 1);
+        assert_eq!(backlog.lanes[2].front().unwrap().order, 3, "then the oldest alert");
+        assert_eq!(backlog.len(), RECORDS);
+    }
+
+    #[test]
+    fn long_heads_count() {
+        let mut backlog = Backlog::default();
+        let long = "x".repeat(60 << 10);
+        let dropped: u64 = (0..2000).map(|_| backlog.push(attempt(&long))).sum();
+        assert!(dropped > 0 && backlog.bytes <= BYTES, "{dropped} {}", backlog.bytes);
+    }
+}

@@ -1,0 +1,150 @@
+//! Where lines go, one write each: a line is whole or absent, also when the disk is full. A file can be opened again under
+//! its name, which is how logs are rotated.
+
+use std::{
+    fs::{File, OpenOptions},
+    io::{self, Seek, SeekFrom, Write},
+    os::{
+        fd::AsFd,
+        unix::fs::{OpenOptionsExt, fchown},
+    },
+    path::{Path, PathBuf},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread,
+    time::Duration,
+};
+
+use anyhow::Context;
+
+use crate::app::fence::Becomes;
+
+/// Who may read a log: its owner and its group.
+const MODE: u32 = 0o640;
+/// How long to wait for a reader whose end was made not to block.
+const AGAIN: Duration = Duration::from_millis(10);
+
+/// An output for whole lines. Clones are the same output.
+#[derive(Clone)]
+pub(in crate::app) struct Lines(Arc<Mutex<Place>>);
+
+struct Place {
+    file: File,
+    /// Nothing for standard output.
+    path: Option<PathBuf>,
+    /// Who writes, behind the fence.
+    user: String,
+    /// A line was begun, could not be ended, and could not be taken back.
+    torn: bool,
+    broken: Arc<AtomicBool>,
+}
+
+impl Lines {
+    /// Standard output.
+    pub(in crate::app) fn stdout(broken: Arc<AtomicBool>) -> anyhow::Result<Self> {
+        let file = io::stdout().as_fd().try_clone_to_owned().context("cannot write to standard output")?;
+        Ok(Self::new(File::from(file), None, String::new(), broken))
+    }
+
+    /// The end of a file, which is made where there is none. It is to be opened again by whom the fence makes of us.
+    pub(in crate::app) fn append(path: &Path, becomes: &Becomes, broken: Arc<AtomicBool>) -> anyhow::Result<Self> {
+        let failed = || format!("cannot create --output {}", path.display());
+        let file = match OpenOptions::new().append(true).create_new(true).mode(MODE).open(path) {
+            Ok(file) => {
+                if let Some((uid, gid)) = becomes.ids {
+                    fchown(&file, Some(uid), Some(gid)).with_context(failed)?;
+                }
+                file
+            }
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => open(path).with_context(failed)?,
+            Err(error) => return Err(error).with_context(failed),
+        };
+        Ok(Self::new(file, Some(path.to_owned()), becomes.name.clone(), broken))
+    }
+
+    fn new(file: File, path: Option<PathBuf>, user: String, broken: Arc<AtomicBool>) -> Self {
+        Self(Arc::new(Mutex::new(Place { file, path, user, torn: false, broken })))
+    }
+
+    /// Opens the file under its name again. Where that fails the old one goes on.
+    ///
+    /// # Errors
+    /// With what to do.
+    pub(super) fn reopen(&self) -> anyhow::Result<()> {
+        let place = &mut *self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(path) = &place.path else { return Ok(()) };
+        let advice = || {
+            let (path, user) = (path.display(), &place.user);
+            format!(
+                "cannot open --output {path} again as {user}; lines go to the file that was open before. Let logrotate \
+                 make it for that user (`create 0640 {user}`), give {user} the directory, or name its owner with --user"
+            )
+        };
+        place.file = open(path).with_context(advice)?;
+        place.torn = false;
+        Ok(())
+    }
+}
+
+fn open(path: &Path) -> io::Result<File> {
+    OpenOptions::new().append(true).create(true).mode(MODE).open(path)
+}
+
+impl Write for Lines {
+    /// All of it, or an error and nothing.
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).whole(bytes)?;
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Place {
+    fn whole(&mut self, bytes: &[u8]) -> io::Result<()> {
+        if self.torn {
+            // What stands there is no line; at least the next one begins on its own.
+            self.put(b"\n").map_err(|(_, error)| error)?;
+            self.torn = false;
+        }
+        self.put(bytes).map_err(|(written, error)| {
+            if written > 0 && self.take_back(written).is_err() {
+                self.torn = true;
+            }
+            if error.kind() == io::ErrorKind::BrokenPipe {
+                self.broken.store(true, Ordering::Relaxed);
+            }
+            error
+        })
+    }
+
+    /// Writes; where that fails, says how far it came.
+    fn put(&self, bytes: &[u8]) -> Result<(), (u64, io::Error)> {
+        let mut rest = bytes;
+        while !rest.is_empty() {
+            match (&self.file).write(rest) {
+                Ok(0) => return Err(((bytes.len() - rest.len()) as u64, io::ErrorKind::WriteZero.into())),
+                Ok(written) => rest = &rest[written..],
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => thread::sleep(AGAIN),
+                Err(error) => return Err(((bytes.len() - rest.len()) as u64, error)),
+            }
+        }
+        Ok(())
+    }
+
+    /// Cuts off what was written of a line that has no room.
+    fn take_back(&self, written: u64) -> io::Result<()> {
+        let metadata = self.file.metadata()?;
+        if !metadata.is_file() {
+            return Err(io::ErrorKind::NotSeekable.into());
+        }
+        let length = metadata.len().saturating_sub(written);
+        self.file.set_len(length)?;
+        (&self.file).seek(SeekFrom::Start(length)).map(drop)
+    }
+}

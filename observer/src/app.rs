@@ -6,6 +6,8 @@ mod doctor;
 mod fence;
 #[cfg(feature = "pcap")]
 mod live;
+#[cfg(feature = "pcap")]
+mod metrics;
 mod outlet;
 mod output;
 mod progress;

@@ -1,6 +1,6 @@
 //! What may be typed. Meaning is given to it in [`crate::config`].
 
-use std::{path::PathBuf, time::Duration};
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use clap::{
     Args, ColorChoice, Parser, Subcommand, ValueEnum,
@@ -167,6 +167,15 @@ pub struct Live {
     /// Whom root becomes behind the fence [default: who called sudo, else nobody].
     #[arg(long, value_name = "NAME")]
     pub user: Option<String>,
+
+    /// Fold alerts that follow one of the same rule, proxy, origin and path within SECONDS into one line with their
+    /// number; for --format json.
+    #[arg(long, value_name = "SECONDS", value_parser = seconds)]
+    pub aggregate: Option<Duration>,
+
+    /// Tell counters to Prometheus at http://ADDR/metrics, such as 127.0.0.1:9464.
+    #[arg(long, value_name = "ADDR")]
+    pub metrics: Option<SocketAddr>,
 
     /// What to judge and how to print it.
     #[command(flatten)]

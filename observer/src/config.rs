@@ -91,6 +91,10 @@ pub struct Live {
     pub tap: crate::tap::live::Options,
     /// What to give up before.
     pub fence: Fence,
+    /// The window in which like alerts are folded.
+    pub aggregate: Option<Duration>,
+    /// Where counters are told to Prometheus.
+    pub metrics: Option<std::net::SocketAddr>,
     /// What to print, how and where.
     pub report: Report,
     /// The engine's part.
@@ -116,6 +120,12 @@ pub enum ConfigError {
     /// The output would destroy a capture.
     #[error("--output {0} is one of the captures to read; name another file")]
     OutputIsInput(String),
+    /// Only lines are folded.
+    #[error("--aggregate is for --format json; the text and the screens tell what is alike once by themselves")]
+    AggregateText,
+    /// Screens are no feed.
+    #[error("--metrics is for --format json or text, not for the screens")]
+    MetricsScreens,
     /// This program was built without live capture.
     #[error("this observer was built without live capture; build it with the feature `pcap`, or use `observer read`")]
     NoLive,
@@ -129,7 +139,7 @@ impl TryFrom<Cli> for Config {
         let task = match command {
             Command::Read(read) => Task::Read(Box::new(Read::try_from(*read)?)),
             #[cfg(feature = "pcap")]
-            Command::Live(live) => Task::Live(Box::new(Live::from(*live))),
+            Command::Live(live) => Task::Live(Box::new(Live::try_from(*live)?)),
             #[cfg(not(feature = "pcap"))]
             Command::Live(_) | Command::Doctor => return Err(ConfigError::NoLive),
             #[cfg(feature = "pcap")]
@@ -163,10 +173,13 @@ impl TryFrom<cli::Read> for Read {
 }
 
 #[cfg(feature = "pcap")]
-impl From<cli::Live> for Live {
-    fn from(typed: cli::Live) -> Self {
-        // There is one tap to choose from.
-        let cli::Live { interfaces, tap: cli::Tap::Auto | cli::Tap::Pcap, filter, buffer, fence, user, report } = typed;
+impl TryFrom<cli::Live> for Live {
+    type Error = ConfigError;
+
+    fn try_from(typed: cli::Live) -> Result<Self, ConfigError> {
+        let cli::Live { interfaces, tap, filter, buffer, fence, user, aggregate, metrics, report } = typed;
+        // There is one to choose from.
+        let (cli::Tap::Auto | cli::Tap::Pcap) = tap;
         let on_terminal = std::io::IsTerminal::is_terminal(&std::io::stdout());
         #[cfg(feature = "tui")]
         let screens = report.tui || (on_terminal && report.format.is_none() && report.output.is_none());
@@ -176,9 +189,16 @@ impl From<cli::Live> for Live {
         #[cfg(feature = "tui")]
         {
             report.tui = screens;
+            if screens && metrics.is_some() {
+                return Err(ConfigError::MetricsScreens);
+            }
+        }
+        if aggregate.is_some() && report.format != Format::Json {
+            return Err(ConfigError::AggregateText);
         }
         let fence = Fence { raise: fence, user };
-        Self { tap: crate::tap::live::Options { interfaces, filter, buffer }, fence, report, engine }
+        let tap = crate::tap::live::Options { interfaces, filter, buffer };
+        Ok(Self { tap, fence, aggregate, metrics, report, engine })
     }
 }
 

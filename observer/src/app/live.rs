@@ -8,6 +8,7 @@ use anyhow::Context;
 use super::{
     complain,
     fence::{self, Gates},
+    metrics::Endpoint,
     outlet::Outlet,
     output::{self, Output},
     progress::Bar,
@@ -45,10 +46,17 @@ pub(super) fn run(live: &Live, config: &Config, output: &Output) -> anyhow::Resu
         return super::screens::live(live, config, interfaces, &stop, tap);
     }
     let mut outlet = Box::new(output.queue(live, config.color, &interfaces)?);
+    let metrics = live.metrics.map(Endpoint::bind).transpose()?;
+    let nohup = signals::hangup_is_ignored();
     raise_fence(live, false)?;
     outlet.start(&stop)?;
+    if let Some(metrics) = metrics {
+        outlet.show(metrics.board());
+        metrics.start()?;
+    }
     let hangup = match &live.report.output {
         Some(_) => Hangup::Run(Box::new(outlet.reopener())),
+        None if nohup => Hangup::Usual,
         None => Hangup::End,
     };
     signals::listen(&stop, hangup).context("cannot listen for signals")?;

@@ -65,7 +65,7 @@ impl Output {
             Some(path) => Lines::append(path, &fence::becomes(&live.fence)?, broken)?,
             None => Lines::stdout(broken)?,
         };
-        Ok(Queue::new(lines, report.format, options(report, colors, interfaces)))
+        Ok(Queue::new(lines, live, options(report, colors, interfaces)))
     }
 
     /// Standard output; with `prompt`, or on a terminal, each line is written at once.

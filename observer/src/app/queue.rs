@@ -3,6 +3,7 @@
 
 mod backlog;
 mod lines;
+mod storm;
 mod writer;
 
 use std::{
@@ -16,13 +17,15 @@ use anyhow::Context;
 pub(super) use self::lines::Lines;
 use self::{
     backlog::{Backlog, Item},
+    storm::Storm,
     writer::Setup,
 };
-use super::{complain, outlet::Outlet, signals::Stop};
+use super::{complain, metrics::Board, outlet::Outlet, signals::Stop};
 use crate::{
     cli::Format,
-    engine::event::Event,
-    sink::{Emit, Ending, Options, SinkError},
+    config::Live,
+    engine::{Engine, event::Event, time::Timestamp},
+    sink::{Emit, Ending, Options, Repeats, SinkError},
 };
 
 /// How long the reader has at the end to take what waits. With what capture needs for its end that makes one second.
@@ -39,23 +42,64 @@ pub(super) struct Queue {
     wanted: Emit,
     /// What belongs together comes out together: a text report tells the alerts of one attempt as one story.
     batch: Vec<Item>,
+    /// Where like alerts are folded, if they are.
+    storm: Option<Storm>,
+    /// Where a scraper looks, if one does.
+    board: Option<Arc<Board>>,
 }
 
 impl Queue {
-    pub(super) fn new(lines: Lines, format: Format, options: Options) -> Self {
+    pub(super) fn new(lines: Lines, live: &Live, options: Options) -> Self {
+        let format = live.report.format;
         let wanted = match format {
             Format::Json => options.emit,
             // The report counts what it does not print.
             Format::Text => options.emit.with(Emit::default()),
         };
         let setup = Some(Setup { lines, format, options });
-        Self { shared: Arc::default(), setup, wanted, batch: Vec::new() }
+        Self { shared: Arc::default(), setup, wanted, batch: Vec::new(), storm: live.aggregate.map(Storm::new), board: None }
+    }
+
+    /// Where to put counters for a scraper.
+    pub(super) fn show(&mut self, board: Arc<Board>) {
+        self.board = Some(board);
     }
 
     /// What opens the output again, from any thread.
     pub(super) fn reopener(&self) -> impl Fn() + Send + 'static {
         let shared = Arc::clone(&self.shared);
         move || shared.change(|state| state.reopen = true)
+    }
+
+    fn push(&mut self, item: Item) {
+        self.batch.push(item);
+        if self.batch.len() >= BATCH {
+            self.hand_over();
+        }
+    }
+
+    /// What is left of an event when like ones are folded.
+    fn fold(&mut self, event: Event) -> Option<Event> {
+        let Some(storm) = &mut self.storm else { return Some(event) };
+        let Event::Alert(alert) = event else { return Some(event) };
+        let due = storm.due(alert.at);
+        let told = storm.take(alert).map(Event::Alert);
+        self.repeats(due);
+        told
+    }
+
+    fn repeats(&mut self, due: Vec<Repeats>) {
+        due.into_iter().for_each(|repeats| self.push(Item::Repeats(Box::new(repeats))));
+    }
+
+    fn windows(&mut self, now: Timestamp) {
+        if let Some(storm) = &mut self.storm {
+            let due = storm.due(now);
+            if !due.is_empty() {
+                self.repeats(due);
+                self.hand_over();
+            }
+        }
     }
 
     fn hand_over(&mut self) {
@@ -84,11 +128,10 @@ impl Outlet for Queue {
     }
 
     fn event(&mut self, event: Event) -> anyhow::Result<()> {
-        if self.wanted.wants(&event) {
-            self.batch.push(Item::Event(event));
-            if self.batch.len() >= BATCH {
-                self.hand_over();
-            }
+        if self.wanted.wants(&event)
+            && let Some(event) = self.fold(event)
+        {
+            self.push(Item::Event(event));
         }
         Ok(())
     }
@@ -98,7 +141,20 @@ impl Outlet for Queue {
         Ok(())
     }
 
+    fn look(&mut self, engine: &Engine) {
+        if self.storm.is_none() && self.board.is_none() {
+            return;
+        }
+        let stats = engine.stats();
+        self.windows(stats.at);
+        if let Some(board) = &self.board {
+            board.put(stats, self.shared.dropped());
+        }
+    }
+
     fn finish(&mut self, ending: &Ending) -> anyhow::Result<()> {
+        let rest = self.storm.as_mut().map(Storm::rest).unwrap_or_default();
+        self.repeats(rest);
         self.hand_over();
         self.shared.change(|state| state.ending = Some(ending.clone()));
         let (ended, dropped) = self.shared.wait(DRAIN);

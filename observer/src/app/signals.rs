@@ -58,6 +58,16 @@ pub(super) enum Hangup {
     Run(Box<dyn Fn() + Send>),
 }
 
+/// Whether who started us, `nohup` for one, wants us to outlive the terminal. Asked before the fence is raised.
+#[cfg(feature = "pcap")]
+pub(super) fn hangup_is_ignored() -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+    let hangup = 1 << (SignalKind::hangup().as_raw_value() - 1);
+    mask.is_some_and(|mask| mask & hangup != 0)
+}
+
 /// Listens from now on, on a thread of its own.
 pub(super) fn listen(stop: &Stop, on_hangup: Hangup) -> io::Result<()> {
     let runtime = Builder::new_current_thread().enable_all().build()?;

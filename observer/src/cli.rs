@@ -101,7 +101,7 @@ pub struct Report {
 
     /// Show screens to walk through instead of a report; they fill while the captures are read.
     #[cfg(feature = "tui")]
-    #[arg(long, conflicts_with_all = ["format", "emit", "output", "progress"])]
+    #[arg(long, conflicts_with_all = ["format", "emit", "output"])]
     pub tui: bool,
 
     /// What to print, comma-separated.

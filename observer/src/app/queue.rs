@@ -57,7 +57,14 @@ impl Queue {
             Format::Text => options.emit.with(Emit::default()),
         };
         let setup = Some(Setup { lines, format, options });
-        Self { shared: Arc::default(), setup, wanted, batch: Vec::new(), storm: live.aggregate.map(Storm::new), board: None }
+        Self {
+            shared: Arc::default(),
+            setup,
+            wanted,
+            batch: Vec::new(),
+            storm: live.aggregate.map(Storm::new),
+            board: None,
+        }
     }
 
     /// Where to put counters for a scraper.

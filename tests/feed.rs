@@ -17,6 +17,8 @@ use scene::{Scene, end, possible, run, status, wait_for};
 use serde_json::Value;
 
 const BARE: [&str; 3] = ["upgrade:/bare", "response", "fin"];
+/// Clients while a log is rotated.
+const CLIENTS: usize = 12;
 const METRICS: &str = "127.0.0.1:9464";
 
 /// All lines, each of them whole and as the schema says.
@@ -118,13 +120,13 @@ fn a_log_can_be_rotated() {
     let observer = scene.observer("out", &["-i", "lo", "--format", "json", "--output", &log]);
     let metadata = fs::metadata(&log).unwrap();
     assert_eq!((metadata.permissions().mode() & 0o777, metadata.uid()), (0o640, 65_534));
-    let clients = thread::scope(|scope| {
-        let clients = scope.spawn(|| (0..12).map(|_| scene.client(&BARE)).count());
+    thread::scope(|scope| {
+        let clients = scope.spawn(|| (0..CLIENTS).for_each(|_| drop(scene.client(&BARE))));
         thread::sleep(Duration::from_millis(400));
         fs::rename(&log, &old).unwrap();
         run(Command::new("kill").args(["-HUP", &observer.id().to_string()]));
         wait_for("the new file", || fs::exists(&log).unwrap());
-        clients.join().unwrap()
+        clients.join().unwrap();
     });
     thread::sleep(Duration::from_millis(300));
     assert_eq!(end(observer, "-TERM").0, Some(0));
@@ -132,7 +134,7 @@ fn a_log_can_be_rotated() {
     let (before, after) = (lines(&fs::read_to_string(&old).unwrap()), lines(&fs::read_to_string(&log).unwrap()));
     assert!(!before.is_empty() && after.len() > 1, "{} and {}", before.len(), after.len());
     let all = [before, after].concat();
-    assert_eq!((count(&all, "observer.attempt"), count(&all, "observer.alert")), (clients, 3 * clients));
+    assert_eq!((count(&all, "observer.attempt"), count(&all, "observer.alert")), (CLIENTS, 3 * CLIENTS));
     let sequence: Vec<_> = all.iter().map(|line| line["event"]["sequence"].as_u64().unwrap()).collect();
     assert_eq!(sequence, (1..=all.len() as u64).collect::<Vec<_>>());
 }

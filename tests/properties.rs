@@ -1,0 +1,174 @@
+//! Properties of the engine over every real capture: however the same traffic was cut, merged, reordered, repeated or
+//! addressed, the verdicts are the same; whatever of it is missing, nobody is accused falsely.
+#![allow(clippy::unwrap_used, reason = "a test ends where something unexpected happens")]
+#![allow(missing_docs, unreachable_pub, reason = "nobody else uses a test")]
+
+#[path = "properties/capture.rs"]
+mod capture;
+#[path = "properties/damage.rs"]
+mod damage;
+#[path = "properties/mutate.rs"]
+mod mutate;
+#[path = "properties/observe.rs"]
+mod observe;
+#[path = "properties/random.rs"]
+mod random;
+#[path = "properties/wire.rs"]
+mod wire;
+
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
+
+use self::{
+    capture::Capture,
+    observe::{Detail, Seen, accusations, alert_line, false_accusation, false_outcome, observe},
+    random::Random,
+    wire::Owned,
+};
+
+type Mutation = fn(&[Owned], &mut Random) -> Vec<Owned>;
+
+/// Runs `check` on every capture, on two threads, and fails with all that it says.
+fn on_all(check: impl Fn(&Capture) -> Vec<String> + Sync) {
+    let captures = capture::all();
+    let (next, failures) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
+    std::thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                while let Some(capture) = captures.get(next.fetch_add(1, Ordering::Relaxed)) {
+                    failures.lock().unwrap().extend(check(capture));
+                }
+            });
+        }
+    });
+    let failures = failures.into_inner().unwrap();
+    assert!(failures.is_empty(), "{} failures:\n{}", failures.len(), failures.join("\n"));
+}
+
+/// Lines of one run that the other lacks.
+fn difference(before: &[String], after: &[String]) -> String {
+    let lack = |one: &[String], other: &[String], mark: &str| -> Vec<String> {
+        one.iter().filter(|line| !other.contains(line)).map(|line| format!("    {mark} {line}")).collect()
+    };
+    let mut lines = lack(before, after, "-");
+    lines.extend(lack(after, before, "+"));
+    if lines.is_empty() {
+        lines.push(format!("    {} lines became {}", before.len(), after.len()));
+    }
+    lines.join("\n")
+}
+
+/// A mutation after which everything is as before.
+fn check_same(name: &'static str, seeds: u64, detail: Detail, mutation: Mutation) {
+    on_all(|capture| {
+        let frames = capture.frames();
+        let before = observe(&frames).lines(detail);
+        let run = |seed| {
+            let mut random = Random::new(&format!("{name} {}", capture.name), seed);
+            let after = observe(&mutation(&frames, &mut random)).lines(detail);
+            (before != after).then(|| format!("{} {name} seed {seed}\n{}", capture.name, difference(&before, &after)))
+        };
+        (0..seeds).filter_map(run).collect()
+    });
+}
+
+#[test]
+fn rebuilt_frames_say_the_same() {
+    check_same("rebuild", 1, Detail::Exact, |frames, _| {
+        frames.iter().map(|frame| wire::Segment::read(frame).map_or(frame.clone(), |s| s.write(frame))).collect()
+    });
+}
+
+#[test]
+fn smaller_segments_say_the_same() {
+    check_same("recut", 3, Detail::Exact, mutate::recut);
+}
+
+#[test]
+fn merged_segments_say_the_same() {
+    check_same("coalesce", 3, Detail::Facts, mutate::coalesce);
+}
+
+#[test]
+fn swapped_frames_say_the_same() {
+    check_same("swap", 6, Detail::Facts, mutate::swap);
+}
+
+#[test]
+fn shuffled_frames_say_the_same() {
+    check_same("shuffle", 6, Detail::Facts, mutate::shuffle);
+}
+
+#[test]
+fn repeated_frames_say_the_same() {
+    check_same("duplicate", 5, Detail::Facts, mutate::duplicate);
+}
+
+#[test]
+fn wrapping_sequence_numbers_say_the_same() {
+    check_same("wrap", 4, Detail::Facts, mutate::wrap);
+}
+
+#[test]
+fn other_link_layers_say_the_same() {
+    check_same("relink", 3, Detail::Exact, mutate::relink);
+}
+
+/// What one damaged run says falsely.
+fn lies(label: &str, whole: &Seen, damaged: &Seen) -> Vec<String> {
+    let mut lies: Vec<_> = damaged
+        .alerts
+        .iter()
+        .filter_map(|alert| Some((alert, false_accusation(alert, whole)?)))
+        .map(|(alert, why)| format!("{label}: {why}\n    {}", alert_line(alert, Detail::Facts)))
+        .collect();
+    let outcomes = damaged.attempts.iter().filter(|attempt| false_outcome(attempt, whole));
+    lies.extend(outcomes.map(|attempt| {
+        let first = attempt.first();
+        format!("{label}: false outcome {:?} {} > {}", attempt.outcome, first.client, first.server)
+    }));
+    lies
+}
+
+#[test]
+fn damage_accuses_nobody() {
+    let survived = Mutex::new(BTreeMap::<&str, (usize, usize)>::new());
+    on_all(|capture| {
+        let frames = capture.frames();
+        let whole = observe(&frames);
+        let mut failures = Vec::new();
+        for (name, seeds, damage) in damage::KINDS {
+            for seed in 0..seeds {
+                let mut random = Random::new(&format!("{name} {}", capture.name), seed);
+                let damaged = observe(&damage(&frames, &mut random));
+                failures.extend(lies(&format!("{} {name} seed {seed}", capture.name), &whole, &damaged));
+                let mut survived = survived.lock().unwrap();
+                let (left, all) = survived.entry(name).or_default();
+                *left += accusations(&damaged).count();
+                *all += accusations(&whole).count();
+            }
+        }
+        failures
+    });
+    println!("{:?}", survived.into_inner().unwrap());
+}
+
+#[test]
+fn a_capture_that_starts_late_or_stops_early_accuses_nobody() {
+    on_all(|capture| {
+        let frames = capture.frames();
+        let whole = observe(&frames);
+        let step = 5.max(frames.len() / 40);
+        let mut failures = Vec::new();
+        for at in (0..frames.len()).step_by(step) {
+            failures.extend(lies(&format!("{} starts at {at}", capture.name), &whole, &observe(&frames[at..])));
+            failures.extend(lies(&format!("{} stops at {at}", capture.name), &whole, &observe(&frames[..at])));
+        }
+        failures
+    });
+}

@@ -148,8 +148,7 @@ pub fn wrap(frames: &[Owned], random: &mut Random) -> Vec<Owned> {
         segment.sequence = segment.sequence.wrapping_add(shift((source, destination), segment.sequence));
         if segment.has(crate::wire::ACK) {
             let first = segment.acknowledgment.wrapping_sub(1);
-            segment.acknowledgment =
-                segment.acknowledgment.wrapping_add(shift((destination, source), first));
+            segment.acknowledgment = segment.acknowledgment.wrapping_add(shift((destination, source), first));
         }
         out.push(segment.write(frame));
     }

@@ -4,7 +4,7 @@ use std::{fmt::Write, time::Duration};
 
 use observer::engine::{
     Config, Engine,
-    alert::{Alert, Details, Level, RuleId},
+    alert::{Alert, Cause, Details, Level, RuleId},
     event::{Attempt, Event, Outcome, Stats},
 };
 
@@ -114,10 +114,7 @@ pub fn false_accusation(alert: &Alert, whole: &Seen) -> Option<&'static str> {
         return None;
     }
     let about = |other: &&Alert| {
-        let hop = alert.attempt.first();
-        let member = |attempt: &Attempt| {
-            attempt.hops.iter().any(|known| (&known.client, &known.server) == (&hop.client, &hop.server))
-        };
+        let member = |attempt: &Attempt| about_same(&alert.attempt, attempt);
         let also = match &other.details {
             Details::MassClose { tunnels, .. } => tunnels.iter().any(|attempt| member(attempt)),
             _ => false,
@@ -128,15 +125,26 @@ pub fn false_accusation(alert: &Alert, whole: &Seen) -> Option<&'static str> {
     if known.is_empty() {
         return Some("no such alert");
     }
-    if known.iter().all(|other| other.level < alert.level) {
+    // How sure an idle timer is depends on the other tunnels that were seen.
+    if alert.rule != RuleId::IdleClose && known.iter().all(|other| other.level < alert.level) {
         return Some("a higher level");
     }
-    known.iter().filter_map(|other| differs(&alert.details, &other.details)).next()
+    // HTTP/1.0 upstream is reason enough where nothing more is left of the request.
+    let old = |other: &Alert| other.rule == RuleId::Http10Upstream && about_same(&alert.attempt, &other.attempt);
+    let http10 = matches!(alert.details, Details::Missing101 { cause: Cause::Http10, .. });
+    if http10 && whole.alerts.iter().any(old) {
+        return None;
+    }
+    known.iter().find_map(|other| differs(&alert.details, &other.details))
+}
+
+/// Whether what is left of an attempt belongs to a whole one: its first hop is any hop of that.
+fn about_same(damaged: &Attempt, whole: &Attempt) -> bool {
+    whole.hops.iter().any(|hop| hop.client == damaged.first().client)
 }
 
 /// What two alerts of one rule about one attempt must not contradict each other in.
 fn differs(damaged: &Details, whole: &Details) -> Option<&'static str> {
-    use observer::engine::alert::Cause;
     match (damaged, whole) {
         (Details::Missing101 { cause, .. }, Details::Missing101 { cause: known, .. }) => {
             (*cause != Cause::Unknown && cause != known).then_some("another cause")

@@ -162,9 +162,7 @@ impl Segment {
         let v6 = self.source.is_ipv6();
         let ether = if v6 { [0x86, 0xdd] } else { [8, 0] };
         self.link_header = match link {
-            LinkType::Ethernet if vlan => {
-                [&[2; 12][..], &[0x88, 0xa8, 0, 7, 0x81, 0, 0, 9], &ether].concat()
-            }
+            LinkType::Ethernet if vlan => [&[2; 12][..], &[0x88, 0xa8, 0, 7, 0x81, 0, 0, 9], &ether].concat(),
             LinkType::Ethernet => [&[2; 12][..], &ether].concat(),
             LinkType::LinuxSll => [&[0, 0, 0, 1, 0, 6, 2, 2, 2, 2, 2, 2, 0, 0][..], &ether].concat(),
             LinkType::LinuxSll2 => [&ether[..], &[0; 18]].concat(),

@@ -33,6 +33,17 @@ pub enum Endpoint {
     Path(Arc<str>),
 }
 
+impl Endpoint {
+    /// Address and port, where it has them.
+    #[must_use]
+    pub fn address(&self) -> Option<SocketAddr> {
+        match self {
+            Self::Ip(address) => Some(*address),
+            Self::Path(_) => None,
+        }
+    }
+}
+
 impl fmt::Display for Endpoint {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -369,6 +380,25 @@ pub struct Tunnel {
     pub idle: Duration,
     /// Whether bytes are missing, so that counts are lower bounds and a Close frame may have been missed.
     pub incomplete: bool,
+}
+
+/// A tunnel that is open now.
+#[derive(Clone, PartialEq, Debug)]
+pub struct OpenTunnel {
+    /// The attempt that opened it.
+    pub attempt: Arc<Attempt>,
+    /// When the 101 nearest to the client was seen.
+    pub opened_at: Timestamp,
+    /// When the last payload byte in either direction on any hop was seen.
+    pub last_at: Timestamp,
+    /// When the last ping or pong was seen.
+    pub last_heartbeat_at: Option<Timestamp>,
+    /// Bytes after the handshake on the hop nearest to the client.
+    pub bytes: Traffic,
+    /// WebSocket frames on that hop.
+    pub frames: Traffic,
+    /// The silence after which its proxy closed a tunnel before, where it did.
+    pub idle_timer: Option<Duration>,
 }
 
 /// A count for each direction.

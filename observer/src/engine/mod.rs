@@ -16,11 +16,13 @@ pub mod time;
 
 use std::{collections::VecDeque, time::Duration};
 
+use hashbrown::HashMap;
+
 use self::{
     alert::Alert,
     anomaly::Anomaly,
     attempt::{Attempts, Case},
-    event::{Event, Stats},
+    event::{Event, OpenTunnel, Stats},
     frame::Frame,
     http::Dialogue,
     packet::{Packets, Parsed},
@@ -81,7 +83,7 @@ impl Engine {
         Self {
             packets: Packets::new(config.memory_limit / 16),
             connections: tcp::Table::new(config.settle, config.memory_limit),
-            attempts: Attempts::new(config.settle, config.answer_timeout, config.memory_limit),
+            attempts: Attempts::new(&config),
             events: VecDeque::new(),
             stats: Stats::default(),
             now: Timestamp::MIN,
@@ -180,6 +182,13 @@ impl Engine {
             memory: self.memory() as u64,
             ..self.stats.clone()
         }
+    }
+
+    /// Tunnels that are open now, oldest first.
+    #[must_use]
+    pub fn tunnels(&self) -> Vec<OpenTunnel> {
+        let states: HashMap<_, _> = self.connections.readers().filter_map(Dialogue::tunnel).collect();
+        self.attempts.tunnels(&states)
     }
 
     fn memory(&self) -> usize {

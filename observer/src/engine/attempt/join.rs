@@ -3,15 +3,12 @@
 //! Keys repeat (load tools, copied `curl` lines), so a shared name alone ties nothing when several clients use it at one
 //! moment: then the hop whose request, status and forwarded-for fit best is taken, and the join says that it is not sure.
 
-use std::time::Duration;
+use std::{cmp::Reverse, time::Duration};
 
 use super::{
     super::{
-        event::{Confidence, Fields, Join, JoinMethod},
-        handshake::{
-            Handshake,
-            field::{self, UpgradeRequest},
-        },
+        event::{Confidence, Join, JoinMethod},
+        handshake::{Handshake, field::UpgradeRequest},
         time::Timestamp,
     },
     store::{HandshakeId, Name, Store, may_follow, names},
@@ -79,6 +76,9 @@ fn under(store: &Store, root: HandshakeId, method: JoinMethod, name: Name, skew:
     let (from, to) = (client.request.at.before(skew), client.ended_at.unwrap_or(Timestamp::MAX) + skew);
     let before = client.request.at.before(LOOK_BACK);
     let all: Vec<_> = store.named(name, before, to, 2 * SEARCHED).filter(|(id, _)| *id != root).collect();
+    if !all.iter().any(|(_, up)| may_follow(client, up, skew) && agree(method, client, up)) {
+        return tree;
+    }
     let crowded = all.iter().any(|(_, other)| is_rival(client, other));
     let mut confidence = if method == JoinMethod::Fingerprint { Confidence::Probable } else { Confidence::Certain };
     if crowded {
@@ -95,7 +95,7 @@ fn under(store: &Store, root: HandshakeId, method: JoinMethod, name: Name, skew:
 }
 
 /// Goes from hop to hop where several clients share the name: takes what fits no other client better and, of those that
-/// fit several alike, the one that was answered just before this hop was.
+/// fit several alike, the earliest.
 fn descend(
     tree: &mut Tree,
     client: &Handshake,
@@ -104,6 +104,7 @@ fn descend(
     skew: Duration,
 ) -> Confidence {
     let (mut down, mut parent, mut confidence) = (client, 0, Confidence::Certain);
+    let mut passed = vec![client.link.server];
     for _ in 0..MAX_CHAIN {
         let rivals: Vec<_> = all.iter().map(|(_, rival)| *rival).filter(|rival| is_rival(down, rival)).collect();
         let best = |up: &Handshake| {
@@ -111,15 +112,14 @@ fn descend(
         };
         let fitting: Vec<_> = all
             .iter()
-            .filter(|(_, up)| up.link.id != down.link.id && may_follow(down, up, skew) && agree(method, down, up))
+            .filter(|(_, up)| !passed.contains(&up.link.server))
+            .filter(|(_, up)| may_follow(down, up, skew) && agree(method, down, up) && may_have_passed_on(down, up))
             .map(|(id, up)| (*id, *up, affinity(down, up), best(up).unwrap_or(i32::MIN)))
             .filter(|(_, _, own, best)| own >= best)
             .collect();
-        let wait = |up: &Handshake| down.ended_at.zip(up.ended_at).map(|(down, up)| down.distance(up));
-        let nearest = fitting.iter().max_by_key(|(id, up, own, _)| {
-            (*own, std::cmp::Reverse(wait(up).unwrap_or(Duration::MAX)), std::cmp::Reverse(*id))
-        });
-        let Some(&(id, up, own, rival)) = nearest else { break };
+        // The earliest of those alike: a later one may be the only one left for a client that came later.
+        let chosen = fitting.iter().max_by_key(|(id, up, own, _)| (*own, Reverse(up.request.at), Reverse(*id)));
+        let Some(&(id, up, own, rival)) = chosen else { break };
         if own == rival {
             confidence = Confidence::Ambiguous;
             let alike = fitting.iter().filter(|(_, _, other, _)| *other == own);
@@ -132,8 +132,15 @@ fn descend(
         tree.nodes.push(Node { id, parent: Some(parent) });
         parent = tree.nodes.len() - 1;
         down = up;
+        passed.push(up.link.server);
     }
     confidence
+}
+
+/// Whether `down` may have been answered with the answer of `up`, and `up` be what was made of it.
+fn may_have_passed_on(down: &Handshake, up: &Handshake) -> bool {
+    let late = down.status().is_some() && up.status().is_some() && up.ended_at > down.ended_at;
+    !late && (down.traits.upgrade || !up.traits.upgrade)
 }
 
 /// Whether two requests would be judged alike.
@@ -152,7 +159,7 @@ fn is_rival(client: &Handshake, rival: &Handshake) -> bool {
     rival.link.server == client.link.server && overlaps
 }
 
-/// The node whose proxy most likely sent `up`: on the host it came from, answered alike and later, and the nearest.
+/// The node whose proxy most likely sent `up`: on the host it came from, answered alike and later, and the chosen.
 fn parent_among(store: &Store, nodes: &[Node], up: &Handshake, method: JoinMethod, skew: Duration) -> Option<usize> {
     let nodes = nodes.iter().enumerate().filter_map(|(at, node)| Some((at, store.get(node.id)?)));
     nodes
@@ -166,7 +173,7 @@ fn parent_among(store: &Store, nodes: &[Node], up: &Handshake, method: JoinMetho
                 (None, None) => true,
             };
             // What a proxy has taken away does not come back further on.
-            let plausible = down.request.is_upgrade() || !up.request.is_upgrade();
+            let plausible = down.traits.upgrade || !up.traits.upgrade;
             // Next to the one that passed its answer on, or else to the client.
             let near = if relayed { isize::try_from(*at) } else { isize::try_from(*at).map(|at| -at) };
             (host, relayed, plausible, near.unwrap_or(0))
@@ -179,46 +186,43 @@ fn agree(method: JoinMethod, down: &Handshake, up: &Handshake) -> bool {
     if method != JoinMethod::Fingerprint {
         return true;
     }
-    if down.link.server.ip() != up.link.client.ip() {
-        return false;
-    }
-    let equal = |name: &str| match (down.request.field(name), up.request.field(name)) {
-        (Some(one), Some(two)) => one == two,
-        _ => true,
-    };
-    let known = |request: &dyn Fn() -> bool| request();
-    let kind = known(&|| down.request.is_websocket() == up.request.is_websocket());
+    let (one, two) = (&down.traits, &up.traits);
     // Two requests with different keys are two attempts unless a proxy speaks for itself, which it shows.
-    let keys = down.request.key() == up.request.key() || up.request.is_forwarded() || !up.request.complete;
-    kind && keys && equal("user-agent") && equal("origin") && forwarded_for(down, up) != Some(false)
+    let keys = one.key == two.key || two.forwarded || !up.request.complete;
+    down.link.server.ip() == up.link.client.ip()
+        && one.websocket == two.websocket
+        && keys
+        && !differ(one.agent, two.agent)
+        && !differ(one.origin, two.origin)
+        && forwarded_for(down, up) != Some(false)
+}
+
+/// Whether two values are there and not the same.
+fn differ(one: Option<u64>, two: Option<u64>) -> bool {
+    one.zip(two).is_some_and(|(one, two)| one != two)
 }
 
 /// Whether the forwarded-for of `up` names the client of `down`; `None` where it names nobody.
 fn forwarded_for(down: &Handshake, up: &Handshake) -> Option<bool> {
-    let client = down.forwarded_for.unwrap_or(down.link.client).ip().to_string();
-    let line = up.request.joined("x-forwarded-for").or_else(|| up.request.joined("x-real-ip"))?;
-    Some(line.split(',').any(|member| member.trim() == client))
+    up.traits.names_client(down.forwarded_for.unwrap_or(down.link.client).ip())
 }
 
 /// How well `up` fits as what a proxy made of `down`.
 fn affinity(down: &Handshake, up: &Handshake) -> i32 {
-    let request = |handshake: &Handshake, name| handshake.request.field(name).map(str::to_owned);
-    let mut score = 0;
-    let mut weigh = |fits: Option<bool>, yes: i32, no: i32| {
-        score += match fits {
-            Some(true) => yes,
-            Some(false) => -no,
-            None => 0,
-        };
+    let (one, two) = (&down.traits, &up.traits);
+    let same = |one: Option<u64>, two: Option<u64>| one.zip(two).map(|(one, two)| one == two);
+    let weigh = |fits: Option<bool>, yes: i32, no: i32| match fits {
+        Some(true) => yes,
+        Some(false) => -no,
+        None => 0,
     };
-    weigh(Some(down.link.server.ip() == up.link.client.ip()), 8, 8);
-    weigh(Some(field::tail(&down.request.target) == field::tail(&up.request.target)), 4, 4);
-    weigh(Some(down.request.target == up.request.target), 2, 0);
-    weigh(down.status().zip(up.status()).map(|(one, two)| one == two), 6, 6);
-    weigh(down.ended_at.zip(up.ended_at).map(|(down, up)| up <= down), 4, 4);
-    weigh(request(down, "user-agent").zip(request(up, "user-agent")).map(|(one, two)| one == two), 2, 6);
-    weigh(request(down, "origin").zip(request(up, "origin")).map(|(one, two)| one == two), 2, 6);
-    weigh(request(down, "host").zip(request(up, "host")).map(|(one, two)| one == two), 1, 0);
-    weigh(forwarded_for(down, up), 2, 8);
-    score
+    weigh(Some(down.link.server.ip() == up.link.client.ip()), 8, 8)
+        + weigh(Some(one.tail == two.tail), 4, 4)
+        + weigh(Some(one.target == two.target), 2, 0)
+        + weigh(down.status().zip(up.status()).map(|(one, two)| one == two), 6, 6)
+        + weigh(down.ended_at.zip(up.ended_at).map(|(down, up)| up <= down), 4, 4)
+        + weigh(same(one.agent, two.agent), 2, 6)
+        + weigh(same(one.origin, two.origin), 2, 6)
+        + weigh(same(one.host, two.host), 1, 0)
+        + weigh(forwarded_for(down, up), 2, 8)
 }

@@ -88,6 +88,10 @@ impl Listener for Attempts {
         }
     }
 
+    fn unread(&mut self, link: &Link, at: Timestamp) {
+        self.unread.note(link, at);
+    }
+
     fn tls_ended(&mut self, link: &Link, connection: &TlsConnection) {
         self.opaque.ended(link, connection);
     }

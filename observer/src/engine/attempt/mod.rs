@@ -12,6 +12,7 @@ mod recent;
 mod report;
 mod store;
 mod tunnel;
+mod unread;
 
 use std::{
     cmp::Reverse,
@@ -32,22 +33,30 @@ use self::{
     proxy::Proxies,
     recent::Recent,
     report::Placed,
-    store::{HandshakeId, Store},
+    store::{HandshakeId, Name, Store},
     tunnel::{LATEST_END, MOMENT, OpenHop, OpenTunnel},
+    unread::Unread,
 };
 pub use self::{
     polling::Fallback,
     tunnel::{Ended, Group},
 };
 use super::{
+    Config,
     anomaly::Anomaly,
-    event::{Attempt, ClosedBy, Endpoint, Outcome, ProductName, Role, Silence},
-    handshake::{field::UpgradeRequest, product},
+    event::{self, Attempt, ClosedBy, JoinMethod, Outcome, ProductName, Role, Silence},
+    handshake::{Handshake, field::UpgradeRequest, product},
+    http::{self, Ticket},
+    tcp::Link,
     time::Timestamp,
 };
 
 /// Idle times this close to each other are one timer's.
 pub const SAME_IDLE: Duration = Duration::from_millis(500);
+/// How far apart the requests are that a proxy sends for one attempt: side requests, and tries with several origins.
+const SIBLINGS: Duration = Duration::from_secs(1);
+/// Hops remembered by their keys.
+const MAX_LATELY: usize = 256;
 /// Tunnels of one group, and the time it spans, at most.
 const MAX_GROUP: usize = 4096;
 const MAX_GROUP_SPAN: Duration = Duration::from_millis(500);
@@ -82,6 +91,8 @@ pub struct Decided {
     pub denied: bool,
     /// Whether the only hop may be a side request of a proxy.
     pub maybe_side: bool,
+    /// Whether the same host sent another request with the same key elsewhere: a later try, which may have come through.
+    pub superseded: bool,
     /// Whether an ambiguous join leaves no doubt about what the proxy does.
     pub uniform: bool,
     /// How long the client waited.
@@ -130,6 +141,7 @@ enum Timer {
 pub struct Attempts {
     settle: Duration,
     answer_timeout: Duration,
+    idle_min: Duration,
     next_id: HandshakeId,
     store: Store,
     recent: Recent,
@@ -137,6 +149,9 @@ pub struct Attempts {
     proxies: Proxies,
     polling: Polling,
     opaque: Opaque,
+    unread: Unread,
+    /// Keys of hops decided lately.
+    lately: VecDeque<(Name, Timestamp, Link)>,
     timers: BinaryHeap<Reverse<(Timestamp, Timer)>>,
     /// Open tunnels by the id of their first hop's handshake, oldest first.
     tunnels: BTreeMap<HandshakeId, OpenTunnel>,
@@ -148,19 +163,22 @@ pub struct Attempts {
 }
 
 impl Attempts {
-    /// Nothing seen yet. `settle` and `answer_timeout` as in [`super::Config`].
+    /// Nothing seen yet.
     #[must_use]
-    pub fn new(settle: Duration, answer_timeout: Duration, memory_limit: usize) -> Self {
+    pub fn new(config: &Config) -> Self {
         Self {
-            settle,
-            answer_timeout,
+            settle: config.settle,
+            answer_timeout: config.answer_timeout,
+            idle_min: config.idle_min,
             next_id: 0,
             store: Store::default(),
-            recent: Recent::new((memory_limit / 64).min(4 << 20)),
+            recent: Recent::new((config.memory_limit / 64).min(4 << 20)),
             connects: Connects::default(),
             proxies: Proxies::default(),
             polling: Polling::default(),
             opaque: Opaque::default(),
+            unread: Unread::default(),
+            lately: VecDeque::new(),
             timers: BinaryHeap::new(),
             tunnels: BTreeMap::new(),
             hops: HashMap::default(),
@@ -181,6 +199,30 @@ impl Attempts {
         self.counts
     }
 
+    /// Tunnels open now, oldest first. `states` are their hops' by ticket.
+    #[must_use]
+    pub fn tunnels(&self, states: &HashMap<Ticket, &http::Tunnel>) -> Vec<event::OpenTunnel> {
+        let state = |hop: &OpenHop| states.get(&adopt::of_handshake(hop.id)).copied();
+        self.tunnels
+            .values()
+            .filter(|tunnel| tunnel.first_end().is_none())
+            .filter_map(|tunnel| {
+                let nearest = tunnel.hops.iter().find_map(state)?;
+                let hops = || tunnel.hops.iter().filter_map(state);
+                let proxies = tunnel.attempt.path().filter_map(|hop| hop.server.address());
+                Some(event::OpenTunnel {
+                    attempt: Arc::clone(&tunnel.attempt),
+                    opened_at: tunnel.opened_at,
+                    last_at: hops().map(|hop| hop.last_at).max()?,
+                    last_heartbeat_at: hops().filter_map(|hop| hop.last_heartbeat_at).max(),
+                    bytes: nearest.bytes,
+                    frames: nearest.frames,
+                    idle_timer: proxies.filter_map(|proxy| self.proxies.get(proxy)?.idle_timer()).min(),
+                })
+            })
+            .collect()
+    }
+
     /// Tunnels open now.
     #[must_use]
     pub fn open_tunnels(&self) -> usize {
@@ -190,13 +232,9 @@ impl Attempts {
     /// Bytes of state, by estimate.
     #[must_use]
     pub fn memory(&self) -> usize {
-        let tables = self.timers.len() * 40 + self.hops.len() * 40;
-        let fixed = self.opaque.memory()
-            + self.recent.memory()
-            + self.connects.memory()
-            + self.proxies.memory()
-            + self.polling.memory();
-        self.store.memory() + self.tunnels.len() * OPEN_TUNNEL + tables + fixed
+        let tables = self.timers.len() * 40 + self.hops.len() * 40 + self.tunnels.len() * OPEN_TUNNEL;
+        let rings = self.recent.memory() + self.polling.memory() + self.opaque.memory() + self.unread.memory();
+        self.store.memory() + tables + rings + self.connects.memory() + self.proxies.memory()
     }
 
     /// When [`Self::advance`] has something to do next.
@@ -313,21 +351,26 @@ impl Attempts {
         (now, timed_out): (Timestamp, bool),
     ) -> Decided {
         let client = &placed[0].handshake;
+        let lossy = self.unread.is_missing(client.link.id, window.0.before(self.settle), window.1 + self.settle);
         let answered = placed.iter().any(|placed| placed.role == Role::Upstream && placed.handshake.response.is_some());
         let failed = if answered || client.is_upgraded() {
             Vec::new()
         } else {
-            let mut failed = self.connects.failed(client.link.server, window.0, window.1);
+            let mut failed = self.connects.failed(client.link.server, &self.proxies.hosts(client.link.server), window);
             failed.retain(|failed| !placed.iter().any(|placed| placed.handshake.link.id == failed.link.id));
+            failed.retain(|failed| failed.silence == Silence::Refused || !lossy);
             failed.truncate(8);
             failed
         };
         let unreachable = failed.last().map(|failed: &Failed| (failed.silence, failed.link.server));
-        let upstream_seen = placed.len() > 1 || unreachable.is_some() || self.is_upstream_seen(client.link.server);
+        let seen = unreachable.is_some() || (!lossy && self.is_upstream_seen(client.link.server));
+        let upstream_seen = placed.len() > 1 || seen;
         let decided_at = client.ended_at.unwrap_or(now);
         let attempt = report::attempt(placed, &failed, tree.join, decided_at, timed_out, &self.proxies);
         let alone = placed.len() == 1;
-        let maybe_side = alone && (report::names_original(client) || matches!(client.status(), Some(401 | 403 | 204)));
+        let siblings = alone && self.has_sibling(client);
+        let maybe_side =
+            alone && (siblings || report::names_original(client) || matches!(client.status(), Some(401 | 403 | 204)));
         Decided {
             attempt: Arc::new(attempt),
             by_client: client.request.has_upgrade() || client.request.key().is_some(),
@@ -335,14 +378,38 @@ impl Attempts {
             own_page: product::of_error_page(&client.body),
             denied,
             maybe_side,
+            superseded: siblings,
             uniform: tree.uniform,
             waited: window.1.since(window.0),
             unreachable,
         }
     }
 
+    /// Whether the host that sent a lone request sent another one with its key to another server.
+    fn has_sibling(&self, lone: &Handshake) -> bool {
+        let Some((_, name)) = store::names(lone).into_iter().find(|(method, _)| *method == JoinMethod::WebSocketKey)
+        else {
+            return false;
+        };
+        let (from, to) = (lone.request.at.before(SIBLINGS), lone.ended_at.unwrap_or(lone.request.at) + SIBLINGS);
+        let waiting = self.store.named(name, from, to, 16).map(|(_, other)| &other.link);
+        let decided =
+            self.lately.iter().filter(|(key, at, _)| *key == name && (from..=to).contains(at)).map(|(.., link)| link);
+        let mut others = waiting.chain(decided);
+        others.any(|other| other.client.ip() == lone.link.client.ip() && other.server != lone.link.server)
+    }
+
     /// Remembers what the hops tell of their proxies.
     fn learn(&mut self, placed: &[Placed]) {
+        for hop in placed {
+            let key = store::names(&hop.handshake).into_iter().find(|(method, _)| *method == JoinMethod::WebSocketKey);
+            if let Some((_, name)) = key {
+                if self.lately.len() == MAX_LATELY {
+                    self.lately.pop_front();
+                }
+                self.lately.push_back((name, hop.handshake.request.at, hop.handshake.link));
+            }
+        }
         for (at, hop) in placed.iter().enumerate() {
             let on_path = |child: &&Placed| child.parent == Some(at) && !matches!(child.role, Role::Side | Role::Retry);
             let up = placed.iter().find(on_path).or_else(|| placed.iter().find(|child| child.parent == Some(at)));
@@ -429,9 +496,9 @@ impl Attempts {
 
     /// Where the proxy listens that ended a tunnel by itself, though its client's side is TLS.
     fn tls_closer(&self, tunnel: &OpenTunnel, end: Timestamp) -> Option<SocketAddr> {
-        let hop = tunnel.attempt.first();
-        let Endpoint::Ip(proxy) = hop.client else { return None };
-        self.opaque.closed_by_proxy(proxy, hop.request.as_ref()?.at, end)
+        let asked = tunnel.attempt.first().request.as_ref()?.at;
+        let last = tunnel.hops.first()?.state.as_ref()?.last_from_client_at.unwrap_or(asked);
+        self.opaque.closed_by_proxy(asked, last, end)
     }
 
     fn join_group(&mut self, by: SocketAddr, ended: Ended) {
@@ -463,10 +530,14 @@ impl Attempts {
         for member in &mut group.members {
             member.repeated = proxy.closed_at(member.tunnel.idle, SAME_IDLE);
         }
-        for member in &group.members {
-            if !member.had_close && !proxy.closed_at(member.tunnel.idle, SAME_IDLE) {
-                proxy.remember(member.tunnel.idle);
-            }
+        // Tunnels that end together after different silences were not ended by a timer.
+        if let Some(first) = group.members.first()
+            && group.members.iter().all(|member| member.tunnel.idle.abs_diff(first.tunnel.idle) <= SAME_IDLE)
+            && !first.had_close
+            && first.tunnel.idle >= self.idle_min
+            && !first.repeated
+        {
+            proxy.remember(first.tunnel.idle);
         }
         self.cases.push_back(Case::Closed(Box::new(group)));
     }
@@ -476,7 +547,7 @@ impl Attempts {
         if self.proxies.get(proxy).is_some_and(|proxy| proxy.upstream_seen) {
             return true;
         }
-        let seen = self.recent.shows_upstream_of(proxy);
+        let seen = self.recent.shows_upstream_of(proxy, &self.proxies.hosts(proxy));
         if seen {
             self.proxies.entry(proxy).upstream_seen = true;
         }

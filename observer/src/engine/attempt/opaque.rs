@@ -8,8 +8,8 @@ use super::super::{http::TlsConnection, tcp::Link, time::Timestamp};
 const MAX_KEPT: usize = 4096;
 /// How far the two sides of one proxy may end apart: Envoy needs a second.
 const APART: Duration = Duration::from_millis(1500);
-/// Silence of the client before the end that rules out that it asked for the end.
-const SILENT: Duration = Duration::from_secs(1);
+/// How far apart the client's last words are seen on both sides of the proxy.
+const RELAYED_WITHIN: Duration = Duration::from_millis(100);
 
 /// TLS connections that ended lately.
 #[derive(Default, Debug)]
@@ -34,24 +34,20 @@ impl Opaque {
         self.ended.push_back((*link, *connection));
     }
 
-    /// Where a proxy listens for TLS, if it ended a tunnel by itself at `end`: some client's connection to its host, open
-    /// since before `asked`, ended with it, and of all that did none had said anything just before.
-    pub(super) fn closed_by_proxy(&self, proxy: SocketAddr, asked: Timestamp, end: Timestamp) -> Option<SocketAddr> {
+    /// Where a proxy listens for TLS, if it ended a tunnel by itself at `end`: a client's connection, open since before
+    /// `asked`, ended with it, and its client had said nothing since what the tunnel heard of it at `last`.
+    pub(super) fn closed_by_proxy(&self, asked: Timestamp, last: Timestamp, end: Timestamp) -> Option<SocketAddr> {
         let near = |at: Option<Timestamp>| at.is_some_and(|at| at.distance(end) <= APART);
         let mut fitting = self
             .ended
             .iter()
-            .filter(|(link, _)| link.server.ip() == proxy.ip())
-            .filter(|(_, tls)| tls.opened_at <= asked && (near(tls.server_ended) || near(tls.client_ended)))
+            .filter(|(_, tls)| tls.opened_at <= asked && tls.last_client_at.distance(last) <= RELAYED_WITHIN)
+            .filter(|(_, tls)| near(tls.server_ended) || near(tls.client_ended))
             .peekable();
         let listens = fitting.peek()?.0.server;
-        fitting
-            .all(|(link, tls)| {
-                let silent = end.since(tls.last_client_at) >= SILENT;
-                let proxy_first =
-                    tls.server_ended.is_some_and(|server| tls.client_ended.is_none_or(|client| server <= client));
-                link.server == listens && silent && proxy_first
-            })
-            .then_some(listens)
+        let by_proxy = |tls: &TlsConnection| {
+            tls.server_ended.is_some_and(|server| tls.client_ended.is_none_or(|client| server <= client))
+        };
+        fitting.all(|(link, tls)| link.server == listens && by_proxy(tls)).then_some(listens)
     }
 }

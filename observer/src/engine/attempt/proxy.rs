@@ -1,10 +1,15 @@
 //! What is known of each proxy, by the endpoint it listens on: its product, whether its upstream side is captured, and
 //! at which idle times it closed tunnels.
 
-use std::{collections::VecDeque, net::SocketAddr, time::Duration};
+use std::{
+    collections::VecDeque,
+    net::{IpAddr, SocketAddr},
+    time::Duration,
+};
 
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
+use smallvec::SmallVec;
 
 use super::super::{
     event::{Fields, Product, ProductName},
@@ -13,6 +18,8 @@ use super::super::{
 
 /// Proxies remembered.
 const MAX_PROXIES: usize = 4096;
+/// Addresses remembered of each.
+const MAX_HOSTS: usize = 8;
 /// Idle closes remembered of each.
 const MAX_IDLE_TIMES: usize = 16;
 
@@ -23,6 +30,8 @@ pub(super) struct Proxy {
     pub(super) product: Option<Product>,
     /// Whether any request of it upstream was seen: then one that is absent was not sent.
     pub(super) upstream_seen: bool,
+    /// Other addresses that it was seen to send from.
+    hosts: SmallVec<[IpAddr; 2]>,
     /// Idle times at which it closed tunnels.
     idle_times: VecDeque<Duration>,
 }
@@ -31,6 +40,11 @@ impl Proxy {
     /// Whether it closed a tunnel at about this idle time before.
     pub(super) fn closed_at(&self, idle: Duration, tolerance: Duration) -> bool {
         self.idle_times.iter().any(|time| time.abs_diff(idle) <= tolerance)
+    }
+
+    /// The idle time at which it closed a tunnel last.
+    pub(super) fn idle_timer(&self) -> Option<Duration> {
+        self.idle_times.back().copied()
     }
 
     /// Remembers an idle close.
@@ -53,6 +67,12 @@ impl Proxies {
     /// What is known of one.
     pub(super) fn get(&self, endpoint: SocketAddr) -> Option<&Proxy> {
         self.by_endpoint.get(&endpoint)
+    }
+
+    /// The addresses that a proxy sends from, as far as is known: the one it listens on, and others seen.
+    pub(super) fn hosts(&self, endpoint: SocketAddr) -> SmallVec<[IpAddr; 4]> {
+        let seen = self.get(endpoint).map(|proxy| proxy.hosts.iter().copied());
+        std::iter::once(endpoint.ip()).chain(seen.into_iter().flatten()).collect()
     }
 
     /// The entry of one.
@@ -78,6 +98,13 @@ impl Proxies {
         let found = identify(hop, upstream);
         let proxy = self.entry(hop.link.server);
         proxy.upstream_seen |= upstream.is_some();
+        if let Some(host) = upstream.map(|upstream| upstream.link.client.ip())
+            && host != hop.link.server.ip()
+            && !proxy.hosts.contains(&host)
+            && proxy.hosts.len() < MAX_HOSTS
+        {
+            proxy.hosts.push(host);
+        }
         if let Some(found) = found {
             let better = proxy.product.as_ref().is_none_or(|known| known.name != found.name || found.version.is_some());
             if better {

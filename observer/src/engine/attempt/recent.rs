@@ -1,7 +1,12 @@
 //! Recent requests that are no upgrades, kept for a while as raw heads: any of them may turn out to be what a proxy made
 //! of an upgrade that has no key, or the ordinary request that a proxy turned into an upgrade.
 
-use std::{collections::VecDeque, hash::BuildHasher, net::SocketAddr, ops::Range};
+use std::{
+    collections::VecDeque,
+    hash::BuildHasher,
+    net::{IpAddr, SocketAddr},
+    ops::Range,
+};
 
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
@@ -16,6 +21,8 @@ use super::super::{
 
 /// Entries with one tail that a search looks at.
 const SEARCHED: usize = 64;
+/// Bytes that a kept refusal costs; few requests are refused.
+const RESPONSE: usize = 512;
 /// Newest entries among which a proxy's upstream side is looked for.
 const LOOKED_AT: usize = 1024;
 
@@ -54,13 +61,14 @@ impl Recent {
     }
 
     pub(super) fn memory(&self) -> usize {
-        self.heads.len() + self.entries.len() * size_of::<Entry>() + self.newest.len() * 24
+        self.heads.len() + self.entries.len() * (size_of::<Entry>() + RESPONSE / 4) + self.newest.len() * 24
     }
 
     /// Keeps a request; returns its number.
     pub(super) fn push(&mut self, link: &Link, head: &RequestHead<'_>) -> Option<u64> {
         let length = head.raw.len();
-        if length > self.heads.len() / 8 {
+        // Of a head that was cut, an absent field would prove nothing.
+        if length > self.heads.len() / 8 || !head.complete {
             return None;
         }
         if self.end + length > self.heads.len() {
@@ -119,10 +127,10 @@ impl Recent {
         self.chain(self.newest.get(&hash(field::tail(target))).copied())
     }
 
-    /// Whether any recent request is what the proxy that listens at `proxy` made of another: the same tail, sent by its
-    /// host while the other was open.
-    pub(super) fn shows_upstream_of(&self, proxy: SocketAddr) -> bool {
-        let sent = self.entries.iter().rev().take(LOOKED_AT).filter(|up| up.link.client.ip() == proxy.ip());
+    /// Whether any recent request is what the proxy that listens at `proxy` made of another: the same tail, sent by one of
+    /// its `hosts` while the other was open.
+    pub(super) fn shows_upstream_of(&self, proxy: SocketAddr, hosts: &[IpAddr]) -> bool {
+        let sent = self.entries.iter().rev().take(LOOKED_AT).filter(|up| hosts.contains(&up.link.client.ip()));
         sent.filter(|up| up.link.server != proxy).any(|up| {
             self.chain(up.before).any(|down| {
                 let open = down.stamp.at <= up.stamp.at && down.ended_at.is_none_or(|end| end >= up.stamp.at);

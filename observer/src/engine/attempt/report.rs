@@ -68,7 +68,8 @@ fn main_child(placed: &[Placed], at: usize, children: &[usize], denied: &mut boo
     let down = &placed[at].handshake;
     let (side, own): (Vec<_>, Vec<_>) =
         children.iter().copied().partition(|&child| is_side_request(down, &placed[child].handshake));
-    *denied |= own.is_empty() && side.iter().any(|&child| placed[child].handshake.status() == down.status());
+    let unsure = |side: &Handshake| side.status().is_none() || side.status() == down.status();
+    *denied |= own.is_empty() && side.iter().any(|&child| unsure(&placed[child].handshake));
     own.into_iter().max_by_key(|&child| {
         let up = &placed[child].handshake;
         let relayed = up.status().is_some() && up.status() == down.status();
@@ -89,7 +90,9 @@ pub(super) fn is_side_request(down: &Handshake, up: &Handshake) -> bool {
     }
     let denies = matches!(up.status(), Some(401 | 403));
     let allows = matches!(up.status(), Some(200..=299)) && up.status() != down.status();
-    names_original(up) || denies || allows
+    // Its answer is missing: it may have been either.
+    let unread = up.status().is_none() && matches!(up.silence, None | Some(Silence::NotCaptured));
+    names_original(up) || denies || allows || unread
 }
 
 /// Whether a request tells which target it was made for.

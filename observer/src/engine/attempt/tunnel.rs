@@ -5,7 +5,7 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use super::{
     super::{
-        event::{Attempt, Close, ClosedBy, Endpoint, Role, Traffic, Tunnel},
+        event::{Attempt, Close, ClosedBy, Confidence, Endpoint, Role, Traffic, Tunnel},
         http::Tunnel as Hop,
         tcp::Closed,
         time::Timestamp,
@@ -123,7 +123,10 @@ impl OpenTunnel {
         let path: Vec<_> = self.attempt.path().collect();
         let one_clock = path.first().zip(path.last()).is_some_and(|(first, last)| first.interface == last.interface);
         let skew = if one_clock { Duration::ZERO } else { CLOCKS_APART };
-        let close_by_proxy = !only && is_made_by_proxy(first, last, skew);
+        // Neither where bytes are missing nor where another client's hops would fit as well is the proxy accused.
+        let sure = self.states().all(|hop| !hop.incomplete)
+            && self.attempt.join.is_none_or(|join| join.confidence != Confidence::Ambiguous);
+        let close_by_proxy = !only && sure && is_made_by_proxy(first, last, skew);
         if close_by_proxy {
             return (ClosedBy::Proxy, self.proxy_at_fault());
         }
@@ -144,6 +147,9 @@ impl OpenTunnel {
             (Some(client), Some(origin)) if origin < client => (ClosedBy::Origin, None),
             (Some(_), _) => (ClosedBy::Client, None),
             (None, Some(_)) => (ClosedBy::Origin, None),
+            (None, None) if first.server_ended.is_none() || last.client_ended.is_none() || !sure => {
+                (ClosedBy::Unknown, None)
+            }
             (None, None) => (ClosedBy::Proxy, self.proxy_at_fault()),
         }
     }
@@ -160,7 +166,7 @@ impl OpenTunnel {
             let (Some(down), Some(up)) = (&self.hops[at].state, &self.hops[at + 1].state) else { return false };
             ended_first(down.server_ended, down.client_ended) && ended_first(up.client_ended, up.server_ended)
         });
-        match path.get(at.or((self.hops.len() == 2).then_some(0))?)?.server {
+        match path.get(at?)?.server {
             Endpoint::Ip(address) => Some(address),
             Endpoint::Path(_) => None,
         }

@@ -2,9 +2,11 @@
 
 pub mod field;
 pub mod product;
+pub mod traits;
 
 use std::{net::SocketAddr, time::Duration};
 
+use self::traits::Traits;
 use super::{
     event::{Fields, Request, Response, Silence},
     frame::InterfaceId,
@@ -27,6 +29,8 @@ pub struct Handshake {
     pub sequence: u32,
     /// The request.
     pub request: Request,
+    /// What it is compared by.
+    pub traits: Traits,
     /// The final response, once it has come.
     pub response: Option<Response>,
     /// Why there will be none.
@@ -49,6 +53,7 @@ impl Handshake {
             link,
             interface,
             sequence,
+            traits: Traits::of(&request),
             request,
             response: None,
             silence: None,

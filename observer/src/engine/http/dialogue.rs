@@ -126,6 +126,7 @@ impl<L: Listener> Reader for Dialogue<L> {
     }
 
     fn gap(&mut self, to: &mut L, link: &Link, way: Direction, length: u64, stamp: Stamp) {
+        to.unread(link, stamp.at);
         if length > 0 {
             to.anomaly(link, AnomalyKind::Gap { bytes: length }, stamp);
         }
@@ -240,6 +241,13 @@ impl<L: Listener> Reader for Dialogue<L> {
 }
 
 impl<L: Listener> Dialogue<L> {
+    /// The tunnel that this connection has become, with its exchange's ticket.
+    #[must_use]
+    pub fn tunnel(&self) -> Option<(Ticket, &Tunnel)> {
+        let tunnel = self.tunnel.as_deref()?;
+        Some((tunnel.0?, &tunnel.1))
+    }
+
     fn state(&mut self, way: Direction) -> &mut State {
         match way {
             Direction::ToServer => &mut self.client,
@@ -540,6 +548,9 @@ impl<L: Listener> Dialogue<L> {
         }
         if self.missed || !matches!(self.client, State::Waiting) {
             tunnel.gap(Direction::ToServer, 0);
+        }
+        if let Some(at) = self.client_ended {
+            tunnel.end(Direction::ToServer, at);
         }
         self.silence_all(to, Silence::NotCaptured, head.stamp.at);
         self.client = State::Tunnel;

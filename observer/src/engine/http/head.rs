@@ -262,6 +262,7 @@ fn content_length(fields: &[Header<'_>]) -> Result<Option<u64>, ()> {
 mod tests {
     use super::*;
 
+    #[expect(clippy::redundant_closure_for_method_calls, reason = "the methods' paths are not general over lifetimes")]
     fn check_framing(raw: &str, expected: Framing) {
         let framing = if raw.starts_with("HTTP/") {
             response(raw.as_bytes(), Stamp::default(), true, |head| head.framing())

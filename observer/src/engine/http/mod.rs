@@ -52,6 +52,8 @@ pub trait Listener {
     fn unanswered(&mut self, ticket: Ticket, silence: Silence, at: Timestamp);
     /// The tunnel of an exchange changed its state: a side ended it, or (`why`) it leaves the table.
     fn tunnel(&mut self, ticket: Ticket, tunnel: &Tunnel, why: Option<Closed>, at: Timestamp);
+    /// Something of a connection cannot be read: bytes are missing, or it ended before a request was read.
+    fn unread(&mut self, link: &Link, at: Timestamp);
     /// A side of a TLS connection ended.
     fn tls_ended(&mut self, link: &Link, connection: &TlsConnection);
     /// A connection was opened.

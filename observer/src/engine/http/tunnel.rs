@@ -14,6 +14,10 @@ use crate::engine::{
 pub struct Tunnel {
     /// When the last payload byte in either direction was seen; the 101 itself before that.
     pub last_at: Timestamp,
+    /// When the client's side last sent payload; `None` before that.
+    pub last_from_client_at: Option<Timestamp>,
+    /// When the last ping or pong was seen.
+    pub last_heartbeat_at: Option<Timestamp>,
     /// Bytes after the handshake.
     pub bytes: Traffic,
     /// WebSocket frames.
@@ -40,6 +44,8 @@ impl Tunnel {
     pub(super) fn new(at: Timestamp, websocket: bool) -> Self {
         Self {
             last_at: at,
+            last_from_client_at: None,
+            last_heartbeat_at: None,
             bytes: Traffic::default(),
             frames: Traffic::default(),
             pings: 0,
@@ -68,6 +74,9 @@ impl Tunnel {
     /// Takes payload; tells what is wrong with a frame.
     pub(super) fn bytes(&mut self, way: Direction, bytes: &[u8], stamp: Stamp) -> Option<&'static str> {
         self.last_at = self.last_at.max(stamp.at);
+        if way == Direction::ToServer {
+            self.last_from_client_at = self.last_from_client_at.max(Some(stamp.at));
+        }
         *count(&mut self.bytes, way) += bytes.len() as u64;
         let mut follower = self.followers.as_mut().map(|followers| std::mem::take(&mut followers[index(way)]))?;
         let mut wrong = None;
@@ -84,6 +93,9 @@ impl Tunnel {
 
     fn frame(&mut self, way: Direction, opcode: Opcode, at: Timestamp) {
         *count(&mut self.frames, way) += 1;
+        if matches!(opcode, Opcode::Ping | Opcode::Pong) {
+            self.last_heartbeat_at = self.last_heartbeat_at.max(Some(at));
+        }
         match opcode {
             Opcode::Data => {}
             Opcode::Ping => self.pings += 1,

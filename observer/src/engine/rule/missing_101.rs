@@ -24,7 +24,7 @@ pub(super) fn check(decided: &Decided, config: &Config) -> Option<Alert> {
     let request = client.request.as_ref()?;
     let asked = request.is_upgrade() || (request.key().is_some() && !decided.maybe_side);
     let broken = matches!(attempt.outcome, Outcome::Refused | Outcome::Failed);
-    if !asked || request.is_offer() || !broken {
+    if !asked || request.is_offer() || !broken || decided.superseded {
         return None;
     }
     if client.silence == Some(Silence::ClosedByClient) && decided.waited < config.answer_timeout {
@@ -100,7 +100,7 @@ fn forwarded(decided: &Decided, client: &Hop, last: &Hop) -> Finding {
     if let Some((_, by, _)) = http10_upstream::find(decided) {
         return Finding { cause: Cause::Http10, answered_by, by: Some(by) };
     }
-    let whole = last.request.as_ref().is_some_and(|request| request.complete);
+    let whole = last.request.as_ref().is_some_and(|request| request.complete && request.is_upgrade());
     at_origin(if whole { Cause::OriginRejected } else { Cause::Unknown })
 }
 

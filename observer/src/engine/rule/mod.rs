@@ -54,6 +54,7 @@ fn tunnel(ended: &Ended, config: &Config) -> Vec<Alert> {
 fn closed(group: &Group, config: &Config) -> Vec<Alert> {
     let (idle, other): (Vec<_>, Vec<_>) =
         group.members.iter().partition(|member| idle_close::is_by_timer(member, group, config));
+    let other: Vec<_> = other.into_iter().filter(|member| !member.tunnel.incomplete).collect();
     if other.len() > 1 {
         let mut alerts: Vec<_> = idle.into_iter().map(|member| idle_close::check(member, group)).collect();
         alerts.push(mass_close::check(&other, group));

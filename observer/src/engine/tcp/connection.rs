@@ -6,7 +6,7 @@ use smallvec::SmallVec;
 
 use super::{
     Closed, ConnectionId, Direction, End, Link, Opening, Reader, Stamp,
-    flow::{Flow, Ready, Watched},
+    flow::{Fin, Flow, Ready, Watched},
     key::Key,
 };
 use crate::engine::{anomaly::AnomalyKind, packet::Segment, time::Timestamp};
@@ -79,6 +79,19 @@ impl<R: Reader> Connection<R> {
 
     pub(super) fn id(&self) -> ConnectionId {
         self.id
+    }
+
+    pub(super) fn key(&self) -> Key {
+        self.key
+    }
+
+    /// Whether no byte of either side has come.
+    pub(super) fn is_untouched(&self) -> bool {
+        self.flows.iter().all(Flow::is_untouched)
+    }
+
+    pub(super) fn reader(&self) -> &R {
+        &self.reader
     }
 
     pub(super) fn client_side(&self) -> Option<u8> {
@@ -161,6 +174,7 @@ impl<R: Reader> Connection<R> {
             self.syn(side, segment, &mut news);
         }
         if let Some(acknowledgment) = segment.acknowledgment {
+            self.opens_other(side, segment, acknowledgment);
             self.flows[1 - side].acknowledge(acknowledgment);
         }
         if segment.flags.rst() {
@@ -176,12 +190,18 @@ impl<R: Reader> Connection<R> {
         if segment.flags.fin() {
             let flow = &mut self.flows[side];
             let position = flow.position(first) + u64::from(segment.wire_payload);
-            if flow.fin.is_none_or(|(_, at)| stamp.at < at) {
-                flow.fin = Some((position, stamp.at));
+            if flow.fin.is_none_or(|fin| stamp.at < fin.at) {
+                flow.fin = Some(Fin { position, at: stamp.at, acknowledgment: segment.acknowledgment });
             }
         }
         self.announce(stamp.at, to);
         self.pump(to, &mut news);
+        if self.flows[side].is_overfull() {
+            // What waits is its own next byte when it is an answer to something that was not seen.
+            let hole = if self.flows[side].is_stuck() { side } else { 1 - side };
+            self.give_up(hole, stamp.at, to, &mut news);
+            self.pump(to, &mut news);
+        }
         news
     }
 
@@ -212,6 +232,17 @@ impl<R: Reader> Connection<R> {
             }
         }
         news.initials = self.initials();
+    }
+
+    /// Where the other side's SYN was not seen, the answer to it still tells where its bytes begin.
+    fn opens_other(&mut self, side: usize, segment: &Segment<'_>, acknowledgment: u32) {
+        let initial = self.flows[side].initial;
+        let first = initial.is_some_and(|initial| initial.wrapping_add(1) == segment.sequence);
+        let by_client = first && self.client == u8::try_from(side).ok();
+        let other = &mut self.flows[1 - side];
+        if !other.started && other.is_clear() && !segment.flags.rst() && (segment.flags.syn() || by_client) {
+            other.start(acknowledgment);
+        }
     }
 
     fn rst(&mut self, side: usize, stamp: Stamp, to: &mut R::Listener, news: &mut News) {
@@ -277,7 +308,7 @@ impl<R: Reader> Connection<R> {
         }
         let Some(acknowledgment) = acknowledgment else { return true };
         let answered = flow.position(acknowledgment);
-        let fin = flow.fin.is_some_and(|(fin, _)| answered == fin + 1);
+        let fin = flow.fin.is_some_and(|fin| answered == fin.position + 1);
         flow.started && answered <= flow.next + u64::from(fin)
     }
 
@@ -340,10 +371,11 @@ impl<R: Reader> Connection<R> {
                 None => break,
             }
         }
-        let flow = &mut self.flows[side];
-        if let Some((_, at)) = flow.fin.filter(|(fin, _)| flow.started && !flow.ended && flow.next >= *fin) {
-            flow.ended = true;
-            self.reader.end(to, link, way, End::Fin, at);
+        let flow = &self.flows[side];
+        let ended = flow.fin.filter(|fin| flow.started && !flow.ended && flow.next >= fin.position);
+        if let Some(fin) = ended.filter(|fin| self.may_read(side, fin.acknowledgment)) {
+            self.flows[side].ended = true;
+            self.reader.end(to, link, way, End::Fin, fin.at);
             moved = true;
         }
         moved
@@ -358,7 +390,7 @@ impl<R: Reader> Connection<R> {
         for side in 0..2u8 {
             let flow = &mut self.flows[usize::from(side)];
             let missing = flow.is_missing() || (!flow.started && (flow.heard || !flow.is_clear()));
-            let wanted = match (missing || flow.is_overfull(), flow.is_stuck()) {
+            let wanted = match (missing, flow.is_stuck()) {
                 (true, _) => Watched::Closely,
                 (false, true) => Watched::Patiently,
                 (false, false) => Watched::No,
@@ -426,7 +458,7 @@ impl<R: Reader> Connection<R> {
             return;
         }
         let target = match flow.fin {
-            Some((fin, _)) if target == fin + 1 => fin,
+            Some(fin) if target == fin.position + 1 => fin.position,
             _ => target,
         };
         flow.next = target;
@@ -457,7 +489,7 @@ impl<R: Reader> Connection<R> {
             let before = (self.flows[0].next, self.flows[1].next);
             for side in 0..2 {
                 let flow = &self.flows[side];
-                if !flow.is_clear() || flow.is_missing() {
+                if !flow.is_clear() || flow.is_missing() || (!flow.started && flow.heard) {
                     self.give_up(side, at, to, &mut news);
                 }
             }

@@ -18,8 +18,8 @@ pub(super) struct Flow {
     pub(super) next: u64,
     /// Position up to which the peer acknowledged.
     pub(super) acked: u64,
-    /// The first FIN: its position and time.
-    pub(super) fin: Option<(u64, Timestamp)>,
+    /// The first FIN.
+    pub(super) fin: Option<Fin>,
     /// Initial sequence number, once the SYN was seen.
     pub(super) initial: Option<u32>,
     /// Whether `next` is known.
@@ -33,6 +33,17 @@ pub(super) struct Flow {
     /// Whether a timer watches this flow.
     pub(super) watched: Watched,
     pending: Option<Box<Pending>>,
+}
+
+/// The end of a flow.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Fin {
+    /// Position of the FIN itself.
+    pub(super) position: u64,
+    /// When it was seen.
+    pub(super) at: Timestamp,
+    /// What its segment acknowledged.
+    pub(super) acknowledgment: Option<u32>,
 }
 
 /// How soon a hole in a flow is given up.
@@ -138,10 +149,10 @@ impl Flow {
     /// Whether the peer has acknowledged bytes that were never seen.
     pub(super) fn is_missing(&self) -> bool {
         let end = match self.fin {
-            Some((fin, _)) if self.acked == fin + 1 => fin,
+            Some(fin) if self.acked == fin.position + 1 => fin.position,
             _ => self.acked,
         };
-        self.heard && self.started && !self.stalled && end > self.next
+        self.heard && self.started && !self.stalled && end > self.next && self.first_pending() != Some(self.next)
     }
 
     /// Whether bytes wait for others that were not seen.

@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 /// Both ends of a connection, the lower one first. 36 bytes, IPv4 in mapped form (RFC 4291 2.5.5.2).
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub(super) struct Key([[u8; 18]; 2]);
 
 impl Key {

@@ -236,7 +236,7 @@ impl<R: Reader> Table<R> {
             (news.refused, news.initials)
         };
         if let Some(initials) = aliased
-            && self.merge(slot, key, initials)
+            && self.merge(slot, initials)
         {
             return;
         }
@@ -288,23 +288,39 @@ impl<R: Reader> Table<R> {
     }
 
     /// Both initial sequence numbers of `slot` are known now. If another connection has the same ones, it is the same
-    /// connection on the other side of a NAT (docker port publishing): its key leads there from now on.
-    fn merge(&mut self, slot: u32, key: Key, initials: (u32, u32)) -> bool {
+    /// connection on the other side of a NAT (docker port publishing): both keys lead to one entry from now on.
+    fn merge(&mut self, slot: u32, initials: (u32, u32)) -> bool {
         let Some(&first) = self.by_initial.get(&initials).filter(|first| **first != slot) else {
             self.by_initial.insert(initials, slot);
             return false;
         };
         let (one, other) = (self.slots[first as usize].as_ref(), self.slots[slot as usize].as_ref());
         let Some((one, other)) = one.zip(other).filter(|(one, other)| one.is_twin_of(other)) else { return false };
-        let flipped = one.client_side() != other.client_side();
-        let moved = other.memory();
-        self.slots[slot as usize] = None;
-        self.free.push(slot);
-        self.held = self.held.saturating_sub(moved);
-        self.counts.connections -= 1;
-        self.by_key.insert(key, Entry { slot: first, flipped });
-        self.connection(first).alias(key);
+        // Which one stays does not depend on which was seen first, unless its bytes were read already.
+        let (stays, goes) = match (one.is_untouched(), other.is_untouched()) {
+            (false, false) => return false,
+            (true, true) if other.key() < one.key() => (slot, first),
+            (true, false) => (slot, first),
+            _ => (first, slot),
+        };
+        self.by_initial.insert(initials, stays);
+        self.absorb(stays, goes);
         true
+    }
+
+    /// Gives the keys of one entry to another.
+    fn absorb(&mut self, stays: u32, goes: u32) {
+        let Some(gone) = self.slots[goes as usize].take() else { return };
+        self.free.push(goes);
+        self.held = self.held.saturating_sub(gone.memory());
+        self.counts.connections -= 1;
+        let swapped = self.connection(stays).client_side() != gone.client_side();
+        for key in gone.keys() {
+            if let Some(entry) = self.by_key.get_mut(&key) {
+                *entry = Entry { slot: stays, flipped: entry.flipped != swapped };
+            }
+            self.connection(stays).alias(key);
+        }
     }
 
     /// Sees to it that what a connection waits for does not wait for ever.
@@ -320,6 +336,11 @@ impl<R: Reader> Table<R> {
             };
             self.timers.push(Reverse((now + after, id, watch)));
         }
+    }
+
+    /// The readers of all connections.
+    pub fn readers(&self) -> impl Iterator<Item = &R> {
+        self.slots.iter().flatten().map(Connection::reader)
     }
 
     /// When [`Self::advance`] has something to do next.

@@ -1,0 +1,178 @@
+//! Every snippet that is printed is run through the product's own checker, where that is installed; a missing one is
+//! skipped with a printed reason, and fails in CI.
+
+use std::{
+    fs,
+    path::PathBuf,
+    process::{Command, Stdio},
+};
+
+use super::{explain::page, snippet};
+use crate::engine::alert::RuleId;
+
+/// The snippets of `observer explain` in one language.
+fn in_pages(language: &str) -> Vec<String> {
+    let mut found = Vec::new();
+    for rule in RuleId::ALL {
+        let mut block: Option<String> = None;
+        for line in page(rule).lines() {
+            match &mut block {
+                None if line == format!("```{language}") => block = Some(String::new()),
+                Some(text) if line == "```" => {
+                    found.push(std::mem::take(text));
+                    block = None;
+                }
+                Some(text) => {
+                    text.push_str(line);
+                    text.push('\n');
+                }
+                None => {}
+            }
+        }
+    }
+    found
+}
+
+fn all(language: &str, constants: &[&str]) -> Vec<String> {
+    in_pages(language).into_iter().chain(constants.iter().map(|text| (*text).to_owned())).collect()
+}
+
+/// Splits a snippet by its `# in ...` comments.
+fn parts(snippet: &str) -> Vec<(&str, String)> {
+    let mut parts: Vec<(&str, String)> = vec![("", String::new())];
+    for line in snippet.lines() {
+        if line.starts_with("# in ") || line.starts_with("# at ") {
+            parts.push((line, String::new()));
+        }
+        let last = parts.last_mut().unwrap();
+        last.1.push_str(line);
+        last.1.push('\n');
+    }
+    parts
+}
+
+fn scratch(name: &str) -> PathBuf {
+    let dir = std::env::temp_dir().join(format!("observer-advice-{}-{name}", std::process::id()));
+    fs::create_dir_all(&dir).unwrap();
+    dir
+}
+
+/// Runs a checker over a configuration.
+fn check(program: &str, arguments: &[&str], file: &str, config: &str) {
+    let dir = scratch(&format!("{program}-{}", fnv(config)));
+    let path = dir.join(file);
+    fs::write(&path, config).unwrap();
+    let path = path.to_str().unwrap();
+    let arguments = arguments.iter().map(|argument| if *argument == "{}" { path } else { argument });
+    let output = Command::new(program).args(arguments).env("HOME", &dir).stdin(Stdio::null()).output();
+    let _ = fs::remove_dir_all(&dir);
+    let output = match output {
+        Ok(output) => output,
+        Err(error) => {
+            assert!(std::env::var_os("CI").is_none(), "{program} is missing: {error}");
+            eprintln!("skipped: {program} is not installed ({error})");
+            return;
+        }
+    };
+    assert!(output.status.success(), "{config}\n{}", String::from_utf8_lossy(&output.stderr));
+}
+
+fn fnv(text: &str) -> u64 {
+    text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3))
+}
+
+#[test]
+fn nginx_takes_its_snippets() {
+    let constants = [
+        snippet::NGINX_UPGRADE_OLD,
+        snippet::NGINX_UPGRADE,
+        snippet::NGINX_VERSION,
+        snippet::NGINX_LOCATION,
+        snippet::NGINX_ORIGIN,
+        snippet::NGINX_HOST,
+        snippet::NGINX_IDLE,
+        snippet::NGINX_SHUTDOWN,
+        snippet::NGINX_NEGOTIATION,
+    ];
+    for snippet in all("nginx", &constants) {
+        let (mut top, mut http, mut server, mut location) =
+            (String::new(), String::new(), String::new(), String::new());
+        for (place, text) in parts(&snippet) {
+            let part = match place {
+                "# in http" => &mut http,
+                "# in the server" => &mut server,
+                "# at the top level" | "" => &mut top,
+                _ => &mut location,
+            };
+            part.push_str(&text);
+        }
+        if !http.contains("map ") {
+            http.push_str("map $http_upgrade $connection_upgrade { default upgrade; '' ''; }");
+        }
+        if !location.contains("proxy_pass") {
+            location.push_str("proxy_pass http://127.0.0.1:3000;");
+        }
+        let config = format!(
+            "pid /dev/null; error_log stderr; {top} events {{}}\nhttp {{ access_log off;\n{http}\nserver {{ \
+             listen 127.0.0.1:18999;\n{server}\nlocation /other {{\n{location}\n}} }} }}"
+        );
+        check("nginx", &["-q", "-t", "-c", "{}"], "nginx.conf", &config);
+    }
+}
+
+#[test]
+fn haproxy_takes_its_snippets() {
+    let web = "defaults\n mode http\n timeout connect 5s\n timeout client 9s\n timeout server 9s\n";
+    let front = "frontend f\n bind 127.0.0.1:18998\n";
+    let back = "backend ws\n server s 127.0.0.1:3000\n";
+    let constants = [snippet::HAPROXY_BACKEND, snippet::HAPROXY_ROUTE, snippet::HAPROXY_IDLE];
+    for snippet in all("haproxy", &constants) {
+        let config = match snippet.lines().next().unwrap() {
+            "# in the frontend" => format!("{web}{front}{snippet}\n{back}"),
+            "# in defaults" => format!("{web}{snippet}\n{front} default_backend ws\n{back}"),
+            "defaults" => format!("{snippet}\n{front} default_backend ws\n{back}"),
+            "global" => format!("{snippet}\n{web}{front} default_backend ws\n{back}"),
+            "frontend web" => format!("{web}{snippet}\n"),
+            _ => format!("{web}{front} default_backend ws\n{snippet}\n"),
+        };
+        check("haproxy", &["-q", "-c", "-f", "{}"], "haproxy.cfg", &config);
+    }
+}
+
+#[test]
+fn apache_takes_its_snippets() {
+    let modules = "/usr/lib/apache2/modules";
+    let constants = [
+        snippet::APACHE_UPGRADE,
+        snippet::APACHE_UPGRADE_ANY,
+        snippet::APACHE_VERSION,
+        snippet::APACHE_HOST,
+        snippet::APACHE_IDLE,
+    ];
+    for snippet in all("apache", &constants) {
+        let config = format!(
+            "ServerRoot /tmp\nServerName a.test\nPidFile /dev/null\nErrorLog /dev/null\nListen 127.0.0.1:18997\n\
+             LoadModule mpm_event_module {modules}/mod_mpm_event.so\nLoadModule proxy_module {modules}/mod_proxy.so\n\
+             LoadModule proxy_http_module {modules}/mod_proxy_http.so\nLoadModule env_module {modules}/mod_env.so\n\
+             LoadModule authz_core_module {modules}/mod_authz_core.so\n\
+             <VirtualHost 127.0.0.1:18997>\n{snippet}\n</VirtualHost>\n"
+        );
+        check("apache2", &["-t", "-f", "{}"], "apache2.conf", &config);
+    }
+}
+
+#[test]
+fn caddy_takes_its_snippets() {
+    // stream_close_delay is newer than what distributions have.
+    let old = Command::new("caddy").arg("version").output().is_ok_and(|output| {
+        let version = String::from_utf8_lossy(&output.stdout).into_owned();
+        ["2.4.", "2.5.", "2.6."].iter().any(|old| version.trim_start_matches('v').starts_with(old))
+    });
+    for snippet in all("caddy", &[snippet::CADDY_PROXY, snippet::CADDY_DELAY]) {
+        if old && snippet.contains("stream_close_delay") {
+            eprintln!("skipped: this Caddy is too old for stream_close_delay");
+            continue;
+        }
+        check("caddy", &["adapt", "--adapter", "caddyfile", "--config", "{}"], "Caddyfile", &(snippet + "\n"));
+    }
+}

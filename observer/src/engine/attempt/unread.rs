@@ -1,0 +1,38 @@
+//! When and where bytes are missing from the capture: then a request that was not seen proves nothing.
+
+use std::{collections::VecDeque, time::Duration};
+
+use super::super::{
+    tcp::{ConnectionId, Link},
+    time::Timestamp,
+};
+
+/// Places remembered.
+const MAX_KEPT: usize = 1024;
+/// A gap is noticed when what comes after it is seen; what is missing was sent some time before.
+const NOTICED_WITHIN: Duration = Duration::from_secs(2);
+
+/// Places where bytes are missing.
+#[derive(Default, Debug)]
+pub(super) struct Unread {
+    places: VecDeque<(ConnectionId, Timestamp)>,
+}
+
+impl Unread {
+    pub(super) fn note(&mut self, link: &Link, at: Timestamp) {
+        if self.places.len() == MAX_KEPT {
+            self.places.pop_front();
+        }
+        self.places.push_back((link.id, at));
+    }
+
+    pub(super) fn memory(&self) -> usize {
+        self.places.len() * size_of::<(ConnectionId, Timestamp)>()
+    }
+
+    /// Whether bytes of another connection are missing that may have been sent between two points in time.
+    pub(super) fn is_missing(&self, except: ConnectionId, from: Timestamp, to: Timestamp) -> bool {
+        let near = |at: Timestamp| from <= at && at <= to + NOTICED_WITHIN;
+        self.places.iter().any(|(id, at)| *id != except && near(*at))
+    }
+}

@@ -1,0 +1,371 @@
+//! The facts of a line, by rule or by kind of event: the object under `details`.
+
+use std::time::Duration;
+
+use serde::Serialize;
+
+use super::{
+    build::{Context, nanos, time},
+    record::Endpoint,
+};
+use crate::engine::{
+    alert,
+    anomaly::{Anomaly, AnomalyKind},
+    event::{self, Stats, Tunnel},
+};
+
+/// What a line tells beyond what every line does.
+#[derive(Serialize)]
+#[serde(untagged)]
+pub(super) enum Details {
+    HeadersDropped { dropped: Vec<&'static str>, by: Endpoint, sent: Sent },
+    Http10 { by: Endpoint },
+    Injected { by: Endpoint, sent: Sent },
+    Accept { expected: String, received: Option<String>, by: Endpoint },
+    Negotiation { field: &'static str, before: Option<String>, after: Option<String>, by: Endpoint },
+    Missing101(Missing),
+    IdleClose(IdleClose),
+    MassClose(MassClose),
+    AbruptClose { closed_by: &'static str, idle_seconds: f64 },
+    PollingFallback { target: String, requests: u64, frame: u64 },
+    Tunnel(Box<TunnelDetails>),
+    Anomaly(AnomalyDetails),
+    Stats(Box<StatsDetails>),
+}
+
+#[derive(Serialize)]
+pub(super) struct Sent {
+    version: String,
+    upgrade: Option<String>,
+    connection: Option<String>,
+}
+
+#[derive(Serialize)]
+pub(super) struct Missing {
+    status: Vec<Option<u16>>,
+    answered_by: &'static str,
+    cause: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    by: Option<Endpoint>,
+}
+
+#[derive(Serialize)]
+pub(super) struct IdleClose {
+    idle_seconds: f64,
+    closed_by: &'static str,
+    by: Endpoint,
+    heartbeat: bool,
+    certain: bool,
+    candidates: Vec<Timer>,
+}
+
+#[derive(Serialize)]
+struct Timer {
+    product: &'static str,
+    name: &'static str,
+    seconds: f64,
+}
+
+#[derive(Serialize)]
+pub(super) struct MassClose {
+    by: Endpoint,
+    count: usize,
+    /// The ids of the attempts.
+    tunnels: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tunnels_omitted: Option<usize>,
+    within_seconds: f64,
+}
+
+#[derive(Serialize)]
+pub(super) struct TunnelDetails {
+    opened_at: String,
+    ended_at: String,
+    still_open: bool,
+    duration_seconds: f64,
+    bytes: Traffic,
+    frames: Traffic,
+    pings: u64,
+    pongs: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    close: Option<Close>,
+    closed_by: &'static str,
+    idle_seconds: f64,
+    incomplete: bool,
+}
+
+#[derive(Serialize)]
+struct Traffic {
+    to_server: u64,
+    to_client: u64,
+}
+
+#[derive(Serialize)]
+struct Close {
+    at: String,
+    from: &'static str,
+    code: Option<u16>,
+}
+
+#[derive(Serialize)]
+pub(super) struct AnomalyDetails {
+    kind: &'static str,
+    /// Missing where it is not about one frame.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    frame: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    source: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    what: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    link_type: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    bytes: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    server_name: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    alpn: Option<Vec<String>>,
+}
+
+#[derive(Serialize)]
+pub(super) struct StatsDetails {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    first_at: Option<String>,
+    frames: u64,
+    frames_skipped: u64,
+    frames_cut: u64,
+    connections: u64,
+    tls_connections: u64,
+    requests: u64,
+    attempts: Attempts,
+    tunnels: u64,
+    tunnels_open: u64,
+    connections_open: u64,
+    alerts: Vec<AlertCount>,
+    gaps: u64,
+    gap_bytes: u64,
+    drops: u64,
+    anomalies: u64,
+    evictions: u64,
+    memory: u64,
+}
+
+#[derive(Serialize)]
+struct Attempts {
+    upgraded: u64,
+    refused: u64,
+    failed: u64,
+    unknown: u64,
+}
+
+#[derive(Serialize)]
+struct AlertCount {
+    rule: &'static str,
+    level: &'static str,
+    count: u64,
+}
+
+/// The facts of an alert.
+pub(super) fn of_alert(context: &Context<'_>, details: &alert::Details) -> Details {
+    use alert::Details as From;
+    let by = |endpoint| context.endpoint(endpoint);
+    match details {
+        From::HeadersDropped { dropped, by: at, sent } => {
+            Details::HeadersDropped { dropped: dropped.clone(), by: by(at), sent: sent_as(context, sent) }
+        }
+        From::Http10 { by: at } => Details::Http10 { by: by(at) },
+        From::Injected { by: at, sent } => Details::Injected { by: by(at), sent: sent_as(context, sent) },
+        From::Accept { expected, received, by: at } => Details::Accept {
+            expected: context.text(expected),
+            received: received.as_deref().map(|value| context.text(value)),
+            by: by(at),
+        },
+        From::Negotiation { field, before, after, by: at } => {
+            let value = |value: &Option<String>| value.as_deref().map(|value| context.field(field, value));
+            Details::Negotiation { field, before: value(before), after: value(after), by: by(at) }
+        }
+        From::Missing101 { status, answered_by, cause, by: at } => Details::Missing101(Missing {
+            status: status[..context.limits.keep(status.len(), context.limits.list).0].to_vec(),
+            answered_by: answered_by.as_str(),
+            cause: cause.as_str(),
+            by: at.as_ref().map(by),
+        }),
+        From::IdleClose { idle, by: at, heartbeat, candidates, certain } => Details::IdleClose(IdleClose {
+            idle_seconds: idle.as_secs_f64(),
+            closed_by: "proxy",
+            by: by(at),
+            heartbeat: *heartbeat,
+            certain: *certain,
+            candidates: candidates.iter().map(timer).collect(),
+        }),
+        From::MassClose { by: at, tunnels, within } => {
+            Details::MassClose(mass_close(context, by(at), tunnels, *within))
+        }
+        From::AbruptClose { closed_by, idle } => {
+            Details::AbruptClose { closed_by: closed_by_name(*closed_by), idle_seconds: idle.as_secs_f64() }
+        }
+        From::PollingFallback { target, requests, frame } => {
+            Details::PollingFallback { target: context.target(target), requests: *requests, frame: *frame }
+        }
+    }
+}
+
+fn sent_as(context: &Context<'_>, sent: &alert::Sent) -> Sent {
+    Sent {
+        version: sent.version.to_string(),
+        upgrade: sent.upgrade.as_deref().map(|value| context.text(value)),
+        connection: sent.connection.as_deref().map(|value| context.text(value)),
+    }
+}
+
+fn timer(timer: &alert::IdleTimer) -> Timer {
+    Timer { product: timer.product, name: timer.name, seconds: timer.after.as_secs_f64() }
+}
+
+fn mass_close(
+    context: &Context<'_>,
+    by: Endpoint,
+    tunnels: &[std::sync::Arc<event::Attempt>],
+    within: Duration,
+) -> MassClose {
+    let (kept, tunnels_omitted) = context.limits.keep(tunnels.len(), context.limits.list);
+    MassClose {
+        by,
+        count: tunnels.len(),
+        tunnels: tunnels[..kept].iter().map(|attempt| attempt.id.to_string()).collect(),
+        tunnels_omitted,
+        within_seconds: within.as_secs_f64(),
+    }
+}
+
+/// A tunnel's life.
+pub(super) fn of_tunnel(tunnel: &Tunnel) -> Details {
+    let traffic = |traffic: event::Traffic| Traffic { to_server: traffic.to_server, to_client: traffic.to_client };
+    Details::Tunnel(Box::new(TunnelDetails {
+        opened_at: time(tunnel.opened_at),
+        ended_at: time(tunnel.ended_at),
+        still_open: tunnel.still_open,
+        duration_seconds: tunnel.ended_at.since(tunnel.opened_at).as_secs_f64(),
+        bytes: traffic(tunnel.bytes),
+        frames: traffic(tunnel.frames),
+        pings: tunnel.pings,
+        pongs: tunnel.pongs,
+        close: tunnel.close.map(|close| Close {
+            at: time(close.at),
+            from: if close.from_client { "client" } else { "server" },
+            code: close.code,
+        }),
+        closed_by: closed_by_name(tunnel.closed_by),
+        idle_seconds: tunnel.idle.as_secs_f64(),
+        incomplete: tunnel.incomplete,
+    }))
+}
+
+/// What is odd, and where.
+pub(super) fn of_anomaly(context: &Context<'_>, anomaly: &Anomaly) -> Details {
+    use AnomalyKind as Kind;
+    let mut details = AnomalyDetails {
+        kind: anomaly_kind(&anomaly.kind),
+        frame: Some(anomaly.frame),
+        source: context.source(anomaly.interface),
+        what: None,
+        link_type: None,
+        bytes: None,
+        server_name: None,
+        alpn: None,
+    };
+    match &anomaly.kind {
+        Kind::UnknownLinkType(number) => details.link_type = Some(*number),
+        Kind::Malformed(what) | Kind::NotHttp(what) | Kind::WebSocketFrame(what) | Kind::Evicted(what) => {
+            details.what = Some((*what).to_owned());
+        }
+        Kind::Gap { bytes } => details.bytes = Some(*bytes),
+        Kind::Tls { server_name, alpn } => {
+            let kept = context.limits.keep(alpn.len(), context.limits.list).0;
+            details.server_name = server_name.as_deref().map(|name| context.text(name));
+            details.alpn = Some(alpn[..kept].iter().map(|name| context.text(name)).collect());
+        }
+        Kind::FragmentsDropped | Kind::ConflictingOverlap | Kind::Http2 | Kind::HeadTooLarge => {}
+    }
+    Details::Anomaly(details)
+}
+
+/// What the input itself lacks: a file that is cut.
+pub(super) fn of_warning(warning: String) -> Details {
+    Details::Anomaly(AnomalyDetails {
+        kind: "input",
+        frame: None,
+        source: None,
+        what: Some(warning),
+        link_type: None,
+        bytes: None,
+        server_name: None,
+        alpn: None,
+    })
+}
+
+/// The stable name of a kind of oddity.
+pub(super) const fn anomaly_kind(kind: &AnomalyKind) -> &'static str {
+    match kind {
+        AnomalyKind::UnknownLinkType(_) => "unknown-link-type",
+        AnomalyKind::Malformed(_) => "malformed",
+        AnomalyKind::FragmentsDropped => "fragments-dropped",
+        AnomalyKind::ConflictingOverlap => "conflicting-overlap",
+        AnomalyKind::Gap { .. } => "gap",
+        AnomalyKind::Tls { .. } => "tls",
+        AnomalyKind::Http2 => "http2",
+        AnomalyKind::NotHttp(_) => "not-http",
+        AnomalyKind::HeadTooLarge => "head-too-large",
+        AnomalyKind::WebSocketFrame(_) => "websocket-frame",
+        AnomalyKind::Evicted(_) => "evicted",
+    }
+}
+
+/// All counters.
+pub(super) fn of_stats(stats: &Stats) -> Details {
+    let count = |(rule, level, count): &(alert::RuleId, alert::Level, u64)| AlertCount {
+        rule: rule.as_str(),
+        level: level.as_str(),
+        count: *count,
+    };
+    Details::Stats(Box::new(StatsDetails {
+        first_at: stats.first_at.map(time),
+        frames: stats.frames,
+        frames_skipped: stats.frames_skipped,
+        frames_cut: stats.frames_cut,
+        connections: stats.connections,
+        tls_connections: stats.tls_connections,
+        requests: stats.requests,
+        attempts: Attempts {
+            upgraded: stats.upgraded,
+            refused: stats.refused,
+            failed: stats.failed,
+            unknown: stats.unknown,
+        },
+        tunnels: stats.tunnels,
+        tunnels_open: stats.tunnels_open,
+        connections_open: stats.connections_open,
+        alerts: stats.alerts.iter().map(count).collect(),
+        gaps: stats.gaps,
+        gap_bytes: stats.gap_bytes,
+        drops: stats.drops,
+        anomalies: stats.anomalies,
+        evictions: stats.evictions,
+        memory: stats.memory,
+    }))
+}
+
+/// Who ended a tunnel, as printed.
+pub(super) const fn closed_by_name(closed_by: event::ClosedBy) -> &'static str {
+    match closed_by {
+        event::ClosedBy::Client => "client",
+        event::ClosedBy::Proxy => "proxy",
+        event::ClosedBy::Origin => "origin",
+        event::ClosedBy::Unknown => "unknown",
+    }
+}
+
+/// How long a tunnel lived, as ECS counts.
+pub(super) fn tunnel_nanos(tunnel: &Tunnel) -> u64 {
+    nanos(tunnel.ended_at.since(tunnel.opened_at))
+}

@@ -1,11 +1,23 @@
 //! The project's one task runner: `cargo xtask TASK`.
 
+mod bless;
+mod command;
+mod demo;
+mod diff;
+mod golden;
 mod lab;
+mod purity;
+mod setup;
+mod test;
+mod workspace;
+
+use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
 /// Tasks of the `observer` project.
 #[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
 struct Cli {
     #[command(subcommand)]
     task: Task,
@@ -13,12 +25,38 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Task {
+    /// Install what is missing, with the system's package manager.
+    Setup(setup::Args),
+    /// Install what is missing, build, and show the verdict on a bundled capture.
+    Demo,
+    /// Install what is missing, and run every check; the same as CI does.
+    #[command(visible_alias = "ci")]
+    Test,
+    /// Take what the observer says about the captures as what is expected.
+    Bless(bless::Args),
+    /// Hold the observer against tshark: the same upgrade requests, the same 101s; and its time and memory.
+    Diff(diff::Args),
     /// Start real proxies, misconfigure them, capture both sides into `captures/`.
     Lab(lab::Args),
 }
 
-fn main() -> anyhow::Result<()> {
-    match Cli::parse().task {
+fn main() -> ExitCode {
+    match run(Cli::parse().task) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(task: Task) -> anyhow::Result<()> {
+    match task {
+        Task::Setup(args) => setup::run(&args),
+        Task::Demo => demo::run(),
+        Task::Test => test::run(),
+        Task::Bless(args) => bless::run(&args),
+        Task::Diff(args) => diff::run(&args),
         Task::Lab(args) => lab::run(&args),
     }
 }

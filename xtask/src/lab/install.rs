@@ -8,7 +8,8 @@ use std::process::Command;
 use anyhow::Result;
 
 use super::Lab;
-use super::process::quietly;
+use crate::command::quietly;
+use crate::setup::{self, is_installed};
 
 /// A program and the Debian package that brings it.
 const PROGRAMS: [(&str, &str); 12] = [
@@ -42,10 +43,7 @@ fn debian() -> Result<()> {
         return Ok(());
     }
     let _quiet = NoServices::until_dropped()?;
-    quietly(Command::new("apt-get").arg("update"))?;
-    let mut apt = Command::new("apt-get");
-    apt.env("DEBIAN_FRONTEND", "noninteractive").args(["install", "-y", "--no-install-recommends"]).args(missing);
-    quietly(&mut apt)
+    setup::install(&missing)
 }
 
 /// Keeps Debian from starting the services of the packages, which would take ports of the host.
@@ -72,10 +70,6 @@ impl Drop for NoServices {
             let _ = fs::remove_file(Self::POLICY);
         }
     }
-}
-
-fn is_installed(program: &str) -> bool {
-    ["/usr/sbin", "/usr/bin", "/sbin", "/bin"].iter().any(|folder| Path::new(folder).join(program).exists())
 }
 
 fn python(cache: &Path) -> Result<()> {

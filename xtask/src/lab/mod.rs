@@ -45,6 +45,11 @@ pub(crate) struct Lab {
     captures: PathBuf,
 }
 
+/// Installs what the lab needs.
+pub(crate) fn install() -> Result<()> {
+    install::everything(&Lab::locate()?)
+}
+
 /// Runs the cases named in `args`, several at a time, each in namespaces of its own.
 pub(crate) fn run(args: &Args) -> Result<()> {
     let lab = Lab::locate()?;

@@ -7,7 +7,8 @@ use std::process::Command;
 use anyhow::Result;
 
 use super::case::Network;
-use super::process::{output, wait_for};
+use super::process::wait_for;
+use crate::command::output;
 
 const PREFIX: &str = "observer-lab";
 

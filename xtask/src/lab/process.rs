@@ -2,11 +2,13 @@
 
 use std::fs::File;
 use std::path::Path;
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
+
+use crate::command::{check, describe};
 
 /// How often a state is looked at while waiting for it.
 const TICK: Duration = Duration::from_millis(50);
@@ -63,27 +65,4 @@ pub(crate) fn wait_for(ticks: u32, mut done: impl FnMut() -> Result<bool>) -> Re
         thread::sleep(TICK);
     }
     done()
-}
-
-/// Runs a command that must succeed, and returns its standard output.
-pub(crate) fn output(program: &str, args: &[&str]) -> Result<String> {
-    let out = Command::new(program).args(args).output().with_context(|| program.to_owned())?;
-    check(out.status, &format!("{program} {}: {}", args.join(" "), String::from_utf8_lossy(&out.stderr)))?;
-    Ok(String::from_utf8_lossy(&out.stdout).into_owned())
-}
-
-/// Runs a command that must succeed, its output shown only when it fails.
-pub(crate) fn quietly(command: &mut Command) -> Result<()> {
-    let out = command.output().with_context(|| describe(command))?;
-    let said = [out.stdout, out.stderr].concat();
-    check(out.status, &format!("{}: {}", describe(command), String::from_utf8_lossy(&said)))
-}
-
-fn check(status: ExitStatus, what: &str) -> Result<()> {
-    if status.success() { Ok(()) } else { bail!("{status}: {}", what.trim()) }
-}
-
-fn describe(command: &Command) -> String {
-    let args: Vec<_> = command.get_args().map(|arg| arg.to_string_lossy()).collect();
-    format!("{} {}", command.get_program().to_string_lossy(), args.join(" "))
 }

@@ -10,9 +10,10 @@ use super::Lab;
 use super::capture::Recording;
 use super::case::{Case, Origin};
 use super::net::Hosts;
-use super::process::{Process, quietly, wait_for};
+use super::process::{Process, wait_for};
 use super::proxy::{self, Running};
 use super::write;
+use crate::command::quietly;
 
 /// Longest time for a client, in seconds: the idle minute and some more.
 const CLIENT_LIMIT: &str = "150";

@@ -9,8 +9,8 @@ use anyhow::{Context, Result};
 
 use super::Lab;
 use super::case::{Alert, Case, Product};
-use super::process::output;
 use super::proxy::{self, Running};
+use crate::command::output;
 
 /// Longest excerpt of one log in a README.
 const LOG_LINES: usize = 16;

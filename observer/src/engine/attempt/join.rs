@@ -15,7 +15,7 @@ use super::{
 };
 
 /// Handshakes of one name that a search looks at.
-const SEARCHED: usize = 128;
+pub(super) const SEARCHED: usize = 128;
 /// Hops that a chain of proxies may have where several clients share a name.
 const MAX_CHAIN: usize = 8;
 /// How far before a handshake others with its name are looked for.
@@ -43,7 +43,7 @@ pub(super) fn has_parent(store: &Store, id: HandshakeId, skew: Duration) -> bool
     let (from, to) = (handshake.request.at.before(LOOK_BACK), handshake.request.at + skew);
     for (method, name) in names(handshake) {
         let mut parents = store.named(name, from, to, SEARCHED).filter(|(other, _)| *other != id);
-        if parents.any(|(_, down)| may_follow(down, handshake, skew) && agree(method, down, handshake)) {
+        if parents.any(|(_, down)| may_be_next(method, down, handshake, skew)) {
             return true;
         }
         // A key names its attempt: weaker ties are for hops that have none, or a new one.
@@ -54,6 +54,11 @@ pub(super) fn has_parent(store: &Store, id: HandshakeId, skew: Duration) -> bool
         }
     }
     false
+}
+
+/// Whether `up` may be the next hop after `down`, with which it shares a name.
+pub(super) fn may_be_next(method: JoinMethod, down: &Handshake, up: &Handshake, skew: Duration) -> bool {
+    may_follow(down, up, skew) && agree(method, down, up)
 }
 
 /// The tree of handshakes under `root`.
@@ -76,7 +81,7 @@ fn under(store: &Store, root: HandshakeId, method: JoinMethod, name: Name, skew:
     let (from, to) = (client.request.at.before(skew), client.ended_at.unwrap_or(Timestamp::MAX) + skew);
     let before = client.request.at.before(LOOK_BACK);
     let all: Vec<_> = store.named(name, before, to, 2 * SEARCHED).filter(|(id, _)| *id != root).collect();
-    if !all.iter().any(|(_, up)| may_follow(client, up, skew) && agree(method, client, up)) {
+    if !all.iter().any(|(_, up)| may_be_next(method, client, up, skew)) {
         return tree;
     }
     let crowded = all.iter().any(|(_, other)| is_rival(client, other));
@@ -113,7 +118,7 @@ fn descend(
         let fitting: Vec<_> = all
             .iter()
             .filter(|(_, up)| !passed.contains(&up.link.server))
-            .filter(|(_, up)| may_follow(down, up, skew) && agree(method, down, up) && may_have_passed_on(down, up))
+            .filter(|(_, up)| may_be_next(method, down, up, skew) && may_have_passed_on(down, up))
             .map(|(id, up)| (*id, *up, affinity(down, up), best(up).unwrap_or(i32::MIN)))
             .filter(|(_, _, own, best)| own >= best)
             .collect();
@@ -163,7 +168,7 @@ fn is_rival(client: &Handshake, rival: &Handshake) -> bool {
 fn parent_among(store: &Store, nodes: &[Node], up: &Handshake, method: JoinMethod, skew: Duration) -> Option<usize> {
     let nodes = nodes.iter().enumerate().filter_map(|(at, node)| Some((at, store.get(node.id)?)));
     nodes
-        .filter(|(_, down)| may_follow(down, up, skew) && agree(method, down, up))
+        .filter(|(_, down)| may_be_next(method, down, up, skew))
         .max_by_key(|(at, down)| {
             let host = down.link.server.ip() == up.link.client.ip();
             let relayed = match (down.status(), up.status()) {

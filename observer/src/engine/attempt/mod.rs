@@ -430,10 +430,13 @@ impl Attempts {
 
     /// Handshakes that had waited for this attempt, and were not taken by it, decide for themselves.
     fn wake_others(&mut self, placed: &[Placed], (from, to): (Timestamp, Timestamp), now: Timestamp) {
+        let (client, skew) = (&placed[0].handshake, self.settle);
         let mut waiting = Vec::new();
-        for (_, name) in store::names(&placed[0].handshake) {
-            let others = self.store.named(name, from.before(self.settle), to + self.settle, 512);
-            waiting.extend(others.filter(|(_, other)| other.ended_at.is_some()).map(|(id, _)| id));
+        for (method, name) in store::names(client) {
+            let others = self.store.named(name, from.before(skew), to + skew, join::SEARCHED);
+            let waited =
+                others.filter(|(_, other)| other.ended_at.is_some() && join::may_be_next(method, client, other, skew));
+            waiting.extend(waited.map(|(id, _)| id));
         }
         for id in waiting {
             self.at(now, Timer::Decide(id));

@@ -23,6 +23,8 @@ use super::{anomaly::AnomalyKind, frame::InterfaceId, packet::Segment, time::Tim
 const LINGER: Duration = Duration::from_secs(2);
 /// Capture time after which bytes before others count as lost though nobody acknowledged them.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// Connections among which one without an attempt is looked for, before one with an attempt is thrown out.
+const CHOICE: usize = 64;
 /// Bytes that a connection costs in the table, apart from what waits in it and what its reader holds.
 const ENTRY: usize = 96;
 
@@ -397,11 +399,14 @@ impl<R: Reader> Table<R> {
         connection.close(why, at, to);
     }
 
-    /// Throws out one connection other than `spare`: the first that was quiet since the hand last came by. Those that
-    /// carry an attempt go last.
+    /// Throws out one connection other than `spare`: the first that was quiet since the hand last came by. One that
+    /// carries an attempt goes only where there is no other near.
     fn evict(&mut self, spare: u32, now: Timestamp, to: &mut R::Listener) -> bool {
         let (count, mut precious) = (self.slots.len(), None);
-        for _ in 0..2 * count {
+        for step in 0..2 * count {
+            if step >= CHOICE && precious.is_some() {
+                break;
+            }
             self.hand = (self.hand + 1) % count;
             let Some(connection) = &mut self.slots[self.hand] else { continue };
             let Ok(slot) = u32::try_from(self.hand) else { continue };

@@ -1,0 +1,99 @@
+//! `cargo xtask setup`: installs what is missing with the system's package manager, and says so in one line each.
+//!
+//! Only Debian's `apt-get` is driven. Elsewhere the list is printed, since names of packages differ. The C linker comes
+//! even before this: see `.cargo/linker`.
+
+use std::{fs, os::unix::fs::MetadataExt, path::Path, process::Command};
+
+use anyhow::{Context, Result, bail};
+
+use crate::{
+    command::{describe, quietly},
+    lab,
+};
+
+/// What the machine is to be ready for.
+#[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Purpose {
+    /// To build the observer and read a capture.
+    Demo,
+    /// To run every check of `cargo xtask test`.
+    Test,
+    /// To run real proxies and capture them; root only.
+    Lab,
+}
+
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// What the machine is to be ready for.
+    #[arg(long = "for", value_enum, default_value_t = Purpose::Test)]
+    purpose: Purpose,
+}
+
+/// A program, and Debian's packages that bring it.
+type Need = (&'static str, &'static [&'static str]);
+
+const BUILD: &[Need] = &[("cc", &["gcc", "libc6-dev"])];
+const TEST: &[Need] = &[("tshark", &["tshark"])];
+
+/// `cargo xtask setup`.
+pub(crate) fn run(args: &Args) -> Result<()> {
+    prepare(args.purpose)?;
+    println!("setup: ready");
+    Ok(())
+}
+
+/// Installs what `purpose` needs; silent and quick when nothing is missing.
+pub(crate) fn prepare(purpose: Purpose) -> Result<()> {
+    let test = if purpose == Purpose::Demo { &[] } else { TEST };
+    let needs = [BUILD, test].concat();
+    let missing = needs.iter().filter(|(program, _)| !is_installed(program)).flat_map(|(_, packages)| *packages);
+    install(&missing.copied().collect::<Vec<_>>())?;
+    if purpose == Purpose::Lab { lab::install() } else { Ok(()) }
+}
+
+/// Whether a program can be started; also those that only root has on its path.
+pub(crate) fn is_installed(program: &str) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let system = ["/usr/local/sbin", "/usr/sbin", "/sbin"].map(Into::into);
+    std::env::split_paths(&path).chain(system).any(|folder| folder.join(program).is_file())
+}
+
+/// Installs Debian packages.
+pub(crate) fn install(packages: &[&str]) -> Result<()> {
+    if packages.is_empty() {
+        return Ok(());
+    }
+    let list = packages.join(" ");
+    if !is_installed("apt-get") {
+        bail!("install these with your package manager, under its names (these are Debian's), and try again: {list}");
+    }
+    let sudo = if is_root()? {
+        false
+    } else if is_installed("sudo") {
+        true
+    } else {
+        bail!("as root, run: apt-get update && apt-get install -y {list}");
+    };
+    println!("setup: installing {list}");
+    // A package source that is down need not have what is missing: only the install decides.
+    if let Err(error) = quietly(apt(sudo).arg("update")) {
+        println!("setup: warning: {error:#}");
+    }
+    let mut install = apt(sudo);
+    install.args(["install", "-y", "--no-install-recommends"]).args(packages);
+    quietly(&mut install)
+        .with_context(|| format!("cannot install what is missing; try it yourself: {}", describe(&install)))
+}
+
+/// `apt-get` that asks nothing. Packages get the default for their questions: tshark leaves capturing to root.
+fn apt(sudo: bool) -> Command {
+    let mut command = Command::new(if sudo { "sudo" } else { "env" });
+    command.args(if sudo { &["env"][..] } else { &[] }).args(["DEBIAN_FRONTEND=noninteractive", "apt-get"]);
+    command
+}
+
+fn is_root() -> Result<bool> {
+    let own = Path::new("/proc/self");
+    Ok(fs::metadata(own).context("who am I?")?.uid() == 0)
+}

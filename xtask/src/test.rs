@@ -1,0 +1,45 @@
+//! `cargo xtask test`: every check, in the order in which they are quick to fail; the first that fails ends it.
+
+use std::time::Instant;
+
+use anyhow::{Context, Result};
+
+use crate::{
+    command::openly,
+    diff, purity,
+    setup::{self, Purpose},
+    workspace::cargo,
+};
+
+/// A name and what is done under it.
+type Step = (&'static str, fn() -> Result<()>);
+
+/// The engine's own tests come last: whoever reads only the end of the output sees how many passed.
+const STEPS: [Step; 8] = [
+    ("setup", || setup::prepare(Purpose::Test)),
+    ("format", || openly(&mut cargo(&["fmt", "--all", "--check"]))),
+    ("the engine is pure", purity::check),
+    ("clippy", || openly(&mut cargo(&["clippy", "--quiet", "--workspace", "--all-targets", "--", "-D", "warnings"]))),
+    ("documentation", || {
+        openly(cargo(&["doc", "--quiet", "--workspace", "--no-deps"]).env("RUSTDOCFLAGS", "-D warnings"))
+    }),
+    ("tests", || openly(&mut cargo(&["test", "--workspace"]))),
+    ("tshark sees the same", diff::captures),
+    ("the engine alone", || openly(&mut cargo(&["test", "--package", "observer", "--lib", "--no-default-features"]))),
+];
+
+/// Runs the steps.
+#[expect(clippy::disallowed_methods, reason = "a person waits for these steps and wants to know for how long")]
+pub(crate) fn run() -> Result<()> {
+    let start = Instant::now();
+    let mut times = Vec::new();
+    for (name, step) in STEPS {
+        println!("\n== {name}");
+        let begin = Instant::now();
+        step().with_context(|| format!("failed: {name}"))?;
+        println!("== {name}: done in {:.1} s", begin.elapsed().as_secs_f32());
+        times.push(format!("{name} {:.0} s", begin.elapsed().as_secs_f32()));
+    }
+    println!("\n== all passed in {:.0} s: {}", start.elapsed().as_secs_f32(), times.join(", "));
+    Ok(())
+}

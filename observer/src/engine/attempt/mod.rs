@@ -95,6 +95,8 @@ pub struct Decided {
     pub superseded: bool,
     /// Whether an ambiguous join leaves no doubt about what the proxy does.
     pub uniform: bool,
+    /// Whether bytes are missing that may be another hop of it.
+    pub unread: bool,
     /// How long the client waited.
     pub waited: Duration,
     /// Connections of the proxy that failed meanwhile.
@@ -351,26 +353,30 @@ impl Attempts {
         (now, timed_out): (Timestamp, bool),
     ) -> Decided {
         let client = &placed[0].handshake;
-        let lossy = self.unread.is_missing(client.link.id, window.0.before(self.settle), window.1 + self.settle);
+        let unread = self.is_unread(placed, window);
         let answered = placed.iter().any(|placed| placed.role == Role::Upstream && placed.handshake.response.is_some());
         let failed = if answered || client.is_upgraded() {
             Vec::new()
         } else {
             let mut failed = self.connects.failed(client.link.server, &self.proxies.hosts(client.link.server), window);
             failed.retain(|failed| !placed.iter().any(|placed| placed.handshake.link.id == failed.link.id));
-            failed.retain(|failed| failed.silence == Silence::Refused || !lossy);
+            failed.retain(|failed| failed.silence == Silence::Refused || !unread);
             failed.truncate(8);
             failed
         };
         let unreachable = failed.last().map(|failed: &Failed| (failed.silence, failed.link.server));
-        let seen = unreachable.is_some() || (!lossy && self.is_upstream_seen(client.link.server));
+        let seen = unreachable.is_some() || (!unread && self.is_upstream_seen(client.link.server));
         let upstream_seen = placed.len() > 1 || seen;
         let decided_at = client.ended_at.unwrap_or(now);
         let attempt = report::attempt(placed, &failed, tree.join, decided_at, timed_out, &self.proxies);
         let alone = placed.len() == 1;
         let siblings = alone && self.has_sibling(client);
-        let maybe_side =
-            alone && (siblings || report::names_original(client) || matches!(client.status(), Some(401 | 403 | 204)));
+        let maybe_side = alone && (siblings || report::names_original(client) || matches!(client.status(), Some(401 | 403 | 204)))
+            // An allowed one, where the request that it was made for was not read.
+            || alone && unread && client.status().is_none_or(|status| status < 400);
+        // Two requests of one proxy look like before and after where what it got was not read, or no answer came yet.
+        let open = client.ended_at.is_none() && !timed_out && !alone;
+        let doubtful = open || unread && !report::is_relayed(placed);
         Decided {
             attempt: Arc::new(attempt),
             by_client: client.request.has_upgrade() || client.request.key().is_some(),
@@ -379,10 +385,21 @@ impl Attempts {
             denied,
             maybe_side,
             superseded: siblings,
-            uniform: tree.uniform,
+            uniform: tree.uniform && !doubtful,
+            unread,
             waited: window.1.since(window.0),
             unreachable,
         }
+    }
+
+    /// Whether bytes of a connection are missing that may be a hop of an attempt: before its first or behind another.
+    fn is_unread(&self, placed: &[Placed], (from, to): (Timestamp, Timestamp)) -> bool {
+        let client = &placed[0].handshake.link;
+        self.unread.is_missing(from.before(self.settle), to + self.settle, |link| {
+            let own = placed.iter().any(|placed| placed.handshake.link.id == link.id);
+            let behind = |placed: &Placed| self.proxies.hosts(placed.handshake.link.server).contains(&link.client.ip());
+            !own && (link.server.ip() == client.client.ip() || placed.iter().any(behind))
+        })
     }
 
     /// Whether the host that sent a lone request sent another one with its key to another server.

@@ -175,9 +175,11 @@ impl<L: Listener> Reader for Dialogue<L> {
             (Direction::ToClient, _) => {
                 let client_first = self.client_ended.is_some_and(|client| client <= at);
                 let silence = if client_first { Silence::ClosedByClient } else { Silence::ClosedByServer };
-                self.silence_all(to, silence, at);
+                self.silence_all(to, self.unless_missed(silence), at);
             }
-            (Direction::ToServer, End::Reset) => self.silence_all(to, Silence::ClosedByClient, at),
+            (Direction::ToServer, End::Reset) => {
+                self.silence_all(to, self.unless_missed(Silence::ClosedByClient), at);
+            }
             // A client may close its half and still wait for the answer.
             (Direction::ToServer, End::Fin) => self.client_ended = Some(at),
         }
@@ -194,7 +196,7 @@ impl<L: Listener> Reader for Dialogue<L> {
         }
         let silence = match why {
             Closed::CaptureEnded => Silence::Waiting,
-            Closed::Ended => Silence::ClosedByClient,
+            Closed::Ended => self.unless_missed(Silence::ClosedByClient),
             Closed::Evicted | Closed::Replaced => Silence::NotCaptured,
         };
         self.silence_all(to, silence, at);
@@ -556,6 +558,12 @@ impl<L: Listener> Dialogue<L> {
         self.client = State::Tunnel;
         self.server = State::Tunnel;
         self.tunnel = Some(Box::new((exchange.and_then(|exchange| exchange.ticket), tunnel)));
+    }
+
+    /// Where bytes of the client are missing, its FIN may be among them, and what was answered is not known.
+    fn unless_missed(&self, silence: Silence) -> Silence {
+        let missed = self.missed || self.outstanding.iter().any(|exchange| exchange.kind == Kind::Unknown);
+        if missed { Silence::NotCaptured } else { silence }
     }
 
     /// Message boundaries are no longer known.

@@ -172,6 +172,10 @@ impl<R: Reader> Connection<R> {
         self.touched = true;
         if segment.flags.syn() {
             self.syn(side, segment, &mut news);
+            if self.was_refused(side, segment) {
+                self.refuse(stamp.at, to, &mut news);
+                return news;
+            }
         }
         if let Some(acknowledgment) = segment.acknowledgment {
             self.opens_other(side, segment, acknowledgment);
@@ -199,7 +203,7 @@ impl<R: Reader> Connection<R> {
         if self.flows[side].is_overfull() {
             // What waits is its own next byte when it is an answer to something that was not seen.
             let hole = if self.flows[side].is_stuck() { side } else { 1 - side };
-            self.give_up(hole, stamp.at, to, &mut news);
+            self.give_up(hole, false, stamp.at, to, &mut news);
             self.pump(to, &mut news);
         }
         news
@@ -248,14 +252,30 @@ impl<R: Reader> Connection<R> {
     fn rst(&mut self, side: usize, stamp: Stamp, to: &mut R::Listener, news: &mut News) {
         let opening = !self.flows[side].started && self.client == u8::try_from(1 - side).ok();
         if opening && self.flows[1 - side].is_clear() && !self.flows[side].heard {
-            if let Some(link) = self.link() {
-                self.reader.opened(to, &link, Opening::Syn, stamp.at);
-                self.reader.opened(to, &link, Opening::Refused, stamp.at);
-            }
-            news.refused = true;
+            self.refuse(stamp.at, to, news);
         } else if self.reset.is_none_or(|(_, at)| stamp.at < at) {
+            // What it sent before its RST counts as sent, whether it was seen or not.
+            if self.flows[side].started && stamp.sequence != 0 {
+                self.flows[side].acknowledge(stamp.sequence);
+            }
             self.reset = u8::try_from(side).ok().map(|side| (side, stamp.at));
         }
+    }
+
+    /// Whether the answer to this SYN, an RST that acknowledges nothing else, was seen before it.
+    fn was_refused(&self, side: usize, segment: &Segment<'_>) -> bool {
+        let (flow, other) = (&self.flows[side], &self.flows[1 - side]);
+        let by_other = self.reset.is_some_and(|(by, _)| usize::from(by) != side);
+        let unopened = segment.acknowledgment.is_none() && !other.started && !other.heard && flow.is_clear();
+        by_other && unopened && flow.heard && flow.acked == flow.next
+    }
+
+    fn refuse(&mut self, at: Timestamp, to: &mut R::Listener, news: &mut News) {
+        if let Some(link) = self.link() {
+            self.reader.opened(to, &link, Opening::Syn, at);
+            self.reader.opened(to, &link, Opening::Refused, at);
+        }
+        news.refused = true;
     }
 
     fn payload(&mut self, side: usize, first: u32, segment: &Segment<'_>, stamp: Stamp, to: &mut R::Listener) {
@@ -419,7 +439,7 @@ impl<R: Reader> Connection<R> {
                 let side = usize::from(side);
                 self.flows[side].watched = Watched::No;
                 if self.flows[side].next == position {
-                    self.give_up(side, at, to, &mut news);
+                    self.give_up(side, false, at, to, &mut news);
                     self.pump(to, &mut news);
                 }
             }
@@ -433,7 +453,8 @@ impl<R: Reader> Connection<R> {
     }
 
     /// Skips what is missing before the next bytes that are there.
-    fn give_up(&mut self, side: usize, at: Timestamp, to: &mut R::Listener, news: &mut News) {
+    /// A FIN that is the last to come tells of missing bytes before it, too.
+    fn give_up(&mut self, side: usize, last: bool, at: Timestamp, to: &mut R::Listener, news: &mut News) {
         if self.client.is_none() {
             self.guess_client();
             self.announced = true;
@@ -451,6 +472,7 @@ impl<R: Reader> Connection<R> {
             _ if stalled => return,
             (Some(first), _) => first,
             (None, true) if flow.is_missing() || (!was_started && flow.is_clear()) => flow.acked,
+            (None, _) if last && was_started => flow.fin.map_or(flow.next, |fin| fin.position),
             _ => return,
         };
         let length = if was_started { target.saturating_sub(flow.next) } else { 0 };
@@ -489,8 +511,12 @@ impl<R: Reader> Connection<R> {
             let before = (self.flows[0].next, self.flows[1].next);
             for side in 0..2 {
                 let flow = &self.flows[side];
-                if !flow.is_clear() || flow.is_missing() || (!flow.started && flow.heard) {
-                    self.give_up(side, at, to, &mut news);
+                if !flow.is_clear()
+                    || flow.is_missing()
+                    || flow.fin.is_some_and(|fin| flow.next < fin.position)
+                    || (!flow.started && flow.heard)
+                {
+                    self.give_up(side, true, at, to, &mut news);
                 }
             }
             self.pump(to, &mut news);

@@ -1,9 +1,22 @@
 //! Mutations that take something away: verdicts may get lost, but nobody may be accused for it.
 
+use std::collections::HashSet;
+
 use crate::{
     random::Random,
     wire::{Owned, Segment},
 };
+
+/// Whether damage took away every trace of a connection: all that is left of it are acknowledgments and ends, which any
+/// connection from before the capture leaves. What nobody can know is not asked.
+pub fn is_traceless(whole: &[Owned], damaged: &[Owned]) -> bool {
+    let traced = |frames: &[Owned]| -> HashSet<_> {
+        let segments = frames.iter().filter_map(Segment::read);
+        segments.filter(|segment| segment.wire_payload > 0).map(|segment| segment.connection()).collect()
+    };
+    let left = traced(damaged);
+    traced(whole).iter().any(|connection| !left.contains(connection))
+}
 
 /// A kind of damage, by name, and how often it is tried.
 pub type Kind = (&'static str, u64, fn(&[Owned], &mut Random) -> Vec<Owned>);

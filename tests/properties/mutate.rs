@@ -1,6 +1,6 @@
 //! Mutations that change how traffic was captured but not what it was: the verdicts must stay.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, time::Duration};
 
 use observer::engine::frame::LinkType;
 
@@ -84,27 +84,43 @@ fn merged(before: &Owned, frame: &Owned, segment: &Segment) -> Option<Owned> {
     Some(first.write(before))
 }
 
+/// How far apart frames may be taken out of order: capture time steps back a little, not by minutes.
+const NEAR: Duration = Duration::from_millis(250);
+
+/// Whether a frame may change its place. A SYN stays: of the two names of a connection behind NAT, the one seen first is
+/// told.
+fn is_movable(frame: &Owned) -> bool {
+    Segment::read(frame).is_none_or(|segment| !segment.has(SYN))
+}
+
 /// Swaps frames that are up to 16 apart; every frame keeps its time.
 pub fn swap(frames: &[Owned], random: &mut Random) -> Vec<Owned> {
     let mut out = frames.to_vec();
     let mut at = 0;
     while at + 1 < out.len() {
         let other = (at + random.between(1, 15)).min(out.len() - 1);
-        out.swap(at, other);
+        let movable = is_movable(&out[at]) && is_movable(&out[other]);
+        if movable && out[at].at.distance(out[other].at) <= NEAR {
+            out.swap(at, other);
+        }
         at = other + 1;
     }
     out
 }
 
-/// Shuffles windows of up to 16 frames.
+/// Shuffles windows of up to 16 frames, but for what must stay.
 pub fn shuffle(frames: &[Owned], random: &mut Random) -> Vec<Owned> {
     let mut out = frames.to_vec();
-    let mut rest = &mut out[..];
-    while !rest.is_empty() {
-        let length = random.between(2, 16).min(rest.len());
-        let (window, next) = rest.split_at_mut(length);
-        random.shuffle(window);
-        rest = next;
+    let mut start = 0;
+    while start < out.len() {
+        let longest = (start + random.between(2, 16)).min(out.len());
+        let far = |frame: &Owned| frame.at.distance(frames[start].at) > NEAR;
+        let end = (start..longest).find(|&at| far(&frames[at])).unwrap_or(longest);
+        let places: Vec<_> = (start..end).filter(|&at| is_movable(&frames[at])).collect();
+        let mut order = places.clone();
+        random.shuffle(&mut order);
+        places.iter().zip(order).for_each(|(&to, from)| out[to] = frames[from].clone());
+        start = end;
     }
     out
 }

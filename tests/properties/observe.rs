@@ -147,7 +147,9 @@ fn about_same(damaged: &Attempt, whole: &Attempt) -> bool {
 fn differs(damaged: &Details, whole: &Details) -> Option<&'static str> {
     match (damaged, whole) {
         (Details::Missing101 { cause, .. }, Details::Missing101 { cause: known, .. }) => {
-            (*cause != Cause::Unknown && cause != known).then_some("another cause")
+            // Whether a redirect is the proxy's own can be seen by its page only.
+            let redirect = (*cause, *known) == (Cause::Redirected, Cause::NotForwarded);
+            (*cause != Cause::Unknown && cause != known && !redirect).then_some("another cause")
         }
         (Details::HeadersDropped { dropped, .. }, Details::HeadersDropped { dropped: known, .. }) => {
             dropped.iter().any(|field| !known.contains(field)).then_some("another field dropped")

@@ -93,6 +93,17 @@ fn is_movable(frame: &Owned) -> bool {
     Segment::read(frame).is_none_or(|segment| !segment.has(SYN))
 }
 
+/// Whether an end comes before the SYN of its connection: it is taken for one of a connection from before the capture.
+/// What refuses a SYN tells by its sequence number.
+fn ends_unopened(frames: &[Owned]) -> bool {
+    let segments: Vec<_> = frames.iter().filter_map(Segment::read).collect();
+    let ends = |segment: &Segment| segment.has(FIN) || segment.has(RST) && segment.sequence != 0;
+    (0..segments.len()).filter(|&at| ends(&segments[at])).any(|at| {
+        let own = |later: &Segment| later.has(SYN) && later.connection() == segments[at].connection();
+        segments[at + 1..].iter().any(own)
+    })
+}
+
 /// Swaps frames that are up to 16 apart; every frame keeps its time.
 pub fn swap(frames: &[Owned], random: &mut Random) -> Vec<Owned> {
     let mut out = frames.to_vec();
@@ -102,6 +113,9 @@ pub fn swap(frames: &[Owned], random: &mut Random) -> Vec<Owned> {
         let movable = is_movable(&out[at]) && is_movable(&out[other]);
         if movable && out[at].at.distance(out[other].at) <= NEAR {
             out.swap(at, other);
+            if ends_unopened(&out[at..=other]) {
+                out.swap(at, other);
+            }
         }
         at = other + 1;
     }
@@ -120,6 +134,9 @@ pub fn shuffle(frames: &[Owned], random: &mut Random) -> Vec<Owned> {
         let mut order = places.clone();
         random.shuffle(&mut order);
         places.iter().zip(order).for_each(|(&to, from)| out[to] = frames[from].clone());
+        if ends_unopened(&out[start..end]) {
+            out[start..end].clone_from_slice(&frames[start..end]);
+        }
         start = end;
     }
     out

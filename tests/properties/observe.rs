@@ -61,12 +61,26 @@ pub enum Detail {
     Exact,
     /// Endpoints, target, and the facts that do not measure time.
     Facts,
+    /// The same without notices: how a tunnel ended is told by the order of FINs and RSTs.
+    Accusations,
 }
 
 impl Seen {
+    /// Every alert above notice by its rule and cause, without addresses, in order.
+    pub fn kinds(&self) -> Vec<String> {
+        let kind = |alert: &Alert| match &alert.details {
+            Details::Missing101 { cause, .. } => format!("{} {cause:?}", alert.rule),
+            _ => alert.rule.to_string(),
+        };
+        let mut kinds: Vec<_> = self.alerts.iter().filter(|alert| alert.level > Level::Notice).map(kind).collect();
+        kinds.sort();
+        kinds
+    }
+
     /// Alerts and attempts, one line each, in order.
     pub fn lines(&self, detail: Detail) -> Vec<String> {
-        let mut lines: Vec<_> = self.alerts.iter().map(|alert| alert_line(alert, detail)).collect();
+        let told = |alert: &&Alert| detail != Detail::Accusations || alert.level > Level::Notice;
+        let mut lines: Vec<_> = self.alerts.iter().filter(told).map(|alert| alert_line(alert, detail)).collect();
         lines.extend(self.attempts.iter().map(|attempt| attempt_line(attempt, detail)));
         lines.sort();
         lines
@@ -75,12 +89,16 @@ impl Seen {
 
 pub fn alert_line(alert: &Alert, detail: Detail) -> String {
     let facts = match (&alert.details, detail) {
-        (Details::IdleClose { by, heartbeat, certain, candidates, .. }, Detail::Facts) => {
+        (Details::IdleClose { by, heartbeat, certain, candidates, .. }, Detail::Facts | Detail::Accusations) => {
             format!("by {by} heartbeat {heartbeat} certain {certain} candidates {}", candidates.len())
         }
-        (Details::MassClose { by, tunnels, .. }, Detail::Facts) => format!("by {by}, {}", tunnels.len()),
-        (Details::AbruptClose { closed_by, .. }, Detail::Facts) => format!("{closed_by:?}"),
-        (Details::PollingFallback { target, requests, .. }, Detail::Facts) => format!("{target} {requests}"),
+        (Details::MassClose { by, tunnels, .. }, Detail::Facts | Detail::Accusations) => {
+            format!("by {by}, {}", tunnels.len())
+        }
+        (Details::AbruptClose { closed_by, .. }, Detail::Facts | Detail::Accusations) => format!("{closed_by:?}"),
+        (Details::PollingFallback { target, requests, .. }, Detail::Facts | Detail::Accusations) => {
+            format!("{target} {requests}")
+        }
         (Details::MassClose { by, tunnels, within }, Detail::Exact) => {
             let ids: Vec<_> = tunnels.iter().map(|attempt| attempt.id).collect();
             format!("by {by} {within:?} {ids:?}")
@@ -104,7 +122,7 @@ fn name(attempt: &Attempt, detail: Detail) -> String {
     let target = hop.request.as_ref().map_or("", |request| &request.target);
     match detail {
         Detail::Exact => format!("{} {target}", attempt.id),
-        Detail::Facts => format!("{} > {} {target}", hop.client, hop.server),
+        Detail::Facts | Detail::Accusations => format!("{} > {} {target}", hop.client, hop.server),
     }
 }
 

@@ -386,7 +386,7 @@ impl Attempts {
             maybe_side,
             superseded: siblings,
             uniform: tree.uniform && !doubtful,
-            unread,
+            unread: unread || report::has_unread_side(placed),
             waited: window.1.since(window.0),
             unreachable,
         }

@@ -94,6 +94,11 @@ pub(super) fn is_side_request(down: &Handshake, up: &Handshake) -> bool {
     names_original(up) || denies || allows || up.status().is_none()
 }
 
+/// Whether the answer to a request on the side is missing: it may be the next hop of another one.
+pub(super) fn has_unread_side(placed: &[Placed]) -> bool {
+    placed.iter().any(|placed| placed.role == Role::Side && placed.handshake.silence == Some(Silence::NotCaptured))
+}
+
 /// Whether every answer on the path is that of the hop behind it.
 pub(super) fn is_relayed(placed: &[Placed]) -> bool {
     let mut statuses = placed.iter().filter(|placed| is_on_path(placed.role)).map(|placed| placed.handshake.status());

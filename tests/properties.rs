@@ -235,7 +235,9 @@ fn damage_accuses_nobody() {
         }
         failures
     });
-    println!("{:?}", survived.into_inner().unwrap());
+    for (name, (left, all)) in survived.into_inner().unwrap() {
+        println!("{name}: {left} of {all} alerts survive");
+    }
 }
 
 #[test]

@@ -293,3 +293,27 @@ fn a_docker_exec_through_a_proxy_that_strips_is_told() {
     wire.say(&mut down, Server, &answer("400 Bad Request"));
     check(&wire, "missing-101:HeadersDropped upgrade-headers-dropped");
 }
+
+#[test]
+fn a_strangers_request_for_the_same_path_is_not_what_an_upgrade_was_made_of() {
+    let mut wire = Wire::default();
+    let mut ordinary = wire.open("10.9.0.1:5000", PROXY);
+    wire.say(&mut ordinary, Client, &get("/"));
+    let mut offer = wire.open("10.7.0.1:6000", "10.7.0.2:80");
+    wire.say(&mut offer, Client, &get("/").replace("\r\n\r\n", "\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n\r\n"));
+    wire.say(&mut offer, Server, "HTTP/1.1 101 UPGRADED\r\nConnection: Upgrade\r\nUpgrade: tcp\r\n\r\n");
+    wire.say(&mut ordinary, Server, &answer("200 OK"));
+    check(&wire, "");
+}
+
+#[test]
+fn a_refusal_seen_before_its_syn_is_a_refusal() {
+    let mut wire = Wire::default();
+    let mut down = wire.open("10.9.0.1:5000", PROXY);
+    wire.say(&mut down, Client, &upgrade("/ws", KEY));
+    wire.refused("10.0.0.1:6000", ORIGIN);
+    let last = wire.frames.len() - 1;
+    wire.frames.swap(last - 1, last);
+    wire.say(&mut down, Server, &answer("502 Bad Gateway"));
+    check(&wire, "missing-101:UpstreamRefused");
+}

@@ -2,6 +2,8 @@
 
 mod output;
 mod progress;
+#[cfg(feature = "tui")]
+mod screens;
 mod signals;
 
 use std::{
@@ -67,6 +69,8 @@ fn complain(line: &str) {
 fn run(config: &Config, output: &Output) -> anyhow::Result<u8> {
     let mut out = output.stdout(false);
     match &config.task {
+        #[cfg(feature = "tui")]
+        Task::Read(read) if read.tui => return screens::read(read, config),
         Task::Read(read) => return self::read(read, config, output),
         Task::Explain(rule) => advice::explain(*rule, &mut out, output::color(config.color, None))?,
         Task::Schema => out.write_all(sink::schema::text().as_bytes())?,

@@ -71,6 +71,11 @@ pub struct Read {
     #[arg(long, value_enum, default_value_t = Format::Text)]
     pub format: Format,
 
+    /// Show screens to walk through instead of a report; they fill while the captures are read.
+    #[cfg(feature = "tui")]
+    #[arg(long, conflicts_with_all = ["format", "emit", "output", "progress"])]
+    pub tui: bool,
+
     /// What to print, comma-separated.
     #[arg(
         long,

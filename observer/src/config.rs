@@ -53,6 +53,9 @@ pub struct Read {
     pub inputs: Vec<Input>,
     /// How to print.
     pub format: Format,
+    /// Whether to show screens instead.
+    #[cfg(feature = "tui")]
+    pub tui: bool,
     /// What to print.
     pub emit: Emit,
     /// From which level on alerts make the run fail.
@@ -101,6 +104,8 @@ impl TryFrom<cli::Read> for Read {
         let cli::Read {
             files,
             format,
+            #[cfg(feature = "tui")]
+            tui,
             emit,
             fail_on,
             idle_min,
@@ -121,7 +126,18 @@ impl TryFrom<cli::Read> for Read {
         }
         let engine = engine::Config { memory_limit, idle_min, answer_timeout, settle: SETTLE };
         let emit = emit.into_iter().map(kind).fold(Emit::NONE, Emit::with);
-        Ok(Self { inputs, format, emit, fail_on: fail_on.map(level), engine, show_secrets, output, progress })
+        Ok(Self {
+            inputs,
+            format,
+            #[cfg(feature = "tui")]
+            tui,
+            emit,
+            fail_on: fail_on.map(level),
+            engine,
+            show_secrets,
+            output,
+            progress,
+        })
     }
 }
 

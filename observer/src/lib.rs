@@ -16,3 +16,5 @@ pub mod engine;
 pub mod sink;
 #[cfg(feature = "app")]
 pub mod tap;
+#[cfg(feature = "tui")]
+pub mod tui;

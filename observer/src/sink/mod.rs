@@ -5,7 +5,7 @@ pub mod escape;
 mod json;
 pub mod redact;
 pub mod schema;
-mod text;
+pub(crate) mod text;
 
 #[cfg(test)]
 mod outputs;

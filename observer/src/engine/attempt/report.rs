@@ -48,7 +48,7 @@ pub(super) fn place(handshakes: Vec<(Handshake, Option<usize>)>) -> (Vec<Placed>
     let last = path.len() - 1;
     for (order, &at) in path.iter().enumerate() {
         placed[at].role = match order {
-            0 if last == 0 => lone_role(&placed[at].handshake),
+            0 if last == 0 && placed.len() == 1 => lone_role(&placed[at].handshake),
             0 => Role::Downstream,
             _ if order == last => Role::Upstream,
             _ => Role::Middle,

@@ -103,6 +103,8 @@ fn alert(
     message: String,
     details: Details,
 ) -> Alert {
+    // Product names keep their own case.
+    let message = if let Some(rest) = message.strip_prefix("the ") { format!("The {rest}") } else { message };
     Alert { rule, level, at, message, attempt: Arc::clone(attempt), product: None, details }
 }
 

@@ -4,7 +4,7 @@ mod more;
 
 use std::{sync::Arc, time::Duration};
 
-pub(super) use self::more::{anomalies, rest, stats, tunnels};
+pub(crate) use self::more::{anomalies, rest, stats, tunnels};
 use crate::engine::{
     alert::{Alert, AnsweredBy, Cause, Details, IdleTimer, Level, RuleId, Sent},
     event::{

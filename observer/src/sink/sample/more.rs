@@ -11,7 +11,7 @@ use crate::engine::{
 };
 
 /// One alert of each rule that the others do not make.
-pub(in crate::sink) fn rest() -> Vec<Event> {
+pub(crate) fn rest() -> Vec<Event> {
     let attempt = Arc::new(upgraded(6));
     let by = ip("10.0.0.1:80");
     let make = |rule, level, message: &str, details| alert(&attempt, rule, level, message, details);
@@ -69,7 +69,7 @@ pub(in crate::sink) fn rest() -> Vec<Event> {
 }
 
 /// One of every kind of anomaly.
-pub(in crate::sink) fn anomalies() -> Vec<Event> {
+pub(crate) fn anomalies() -> Vec<Event> {
     let kinds = vec![
         AnomalyKind::UnknownLinkType(147),
         AnomalyKind::Malformed("TCP header"),
@@ -96,7 +96,7 @@ pub(in crate::sink) fn anomalies() -> Vec<Event> {
 }
 
 /// Counters that fit one broken and one good attempt.
-pub(in crate::sink) fn stats() -> Stats {
+pub(crate) fn stats() -> Stats {
     Stats {
         first_at: Some(at(0.0)),
         at: at(80_000.0),
@@ -117,7 +117,7 @@ pub(in crate::sink) fn stats() -> Stats {
 }
 
 /// A tunnel that both peers closed well, and one that outlived the capture.
-pub(in crate::sink) fn tunnels() -> Vec<Event> {
+pub(crate) fn tunnels() -> Vec<Event> {
     let attempt = Arc::new(upgraded(7));
     let closed = Tunnel {
         close: Some(Close { at: at(3000.0), from_client: true, code: Some(1000) }),

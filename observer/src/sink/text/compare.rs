@@ -104,6 +104,20 @@ fn line_mark(before: &Request, request: &Request) -> Option<Mark> {
     (before.target != request.target).then_some(normal("rewritten"))
 }
 
+/// Every field that any hop sent, in the order in which they first appear, and what became of it.
+#[cfg(feature = "tui")]
+pub(super) fn every_row(words: &Words<'_>, hops: &[&Hop]) -> Vec<Row> {
+    let mut names: Vec<&str> = Vec::new();
+    for line in hops.iter().filter_map(|hop| hop.request.as_ref()).flat_map(|request| &request.fields) {
+        let mut known = ALWAYS.into_iter().chain(WHERE_CHANGED);
+        let name = known.find(|name| name.eq_ignore_ascii_case(&line.name)).unwrap_or(&line.name);
+        if !names.iter().any(|other| other.eq_ignore_ascii_case(name)) {
+            names.push(name);
+        }
+    }
+    std::iter::once(request_line(words, hops)).chain(names.iter().map(|name| field(words, hops, name))).collect()
+}
+
 fn field(words: &Words<'_>, hops: &[&Hop], name: &str) -> Row {
     let mut before: Option<Option<String>> = None;
     let cells = hops.iter().map(|hop| {
@@ -117,11 +131,12 @@ fn field(words: &Words<'_>, hops: &[&Hop], name: &str) -> Row {
         if !cut {
             before = Some(value.clone());
         }
+        let shown = escape(name);
         let text = match value {
-            Some(value) => format!("{name}: {}", words.redactor.field(name, &value)),
-            None if cut => format!("{name}: not captured"),
+            Some(value) => format!("{shown}: {}", words.redactor.field(name, &value)),
+            None if cut => format!("{shown}: not captured"),
             None => match mark {
-                Some(_) => format!("{name}: –"),
+                Some(_) => format!("{shown}: –"),
                 None => return None,
             },
         };

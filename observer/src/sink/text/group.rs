@@ -90,7 +90,7 @@ fn rules(alerts: &[Alert]) -> String {
 }
 
 /// Who did it; the cause or the closing side where nobody is named.
-fn by(alert: &Alert) -> String {
+pub(crate) fn by(alert: &Alert) -> String {
     match &alert.details {
         Details::HeadersDropped { by, .. }
         | Details::Http10 { by }

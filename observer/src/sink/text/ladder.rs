@@ -3,7 +3,7 @@
 
 use super::{
     compare::{Cell, Mark, Row, rows},
-    line::{Line, Tint, cut, width},
+    line::{Line, Tint, cut, width, wrap},
     stack::stacked,
     words::{Words, endpoint, silent, span},
 };
@@ -26,15 +26,35 @@ const CELL: std::ops::RangeInclusive<usize> = 26..=46;
 pub(super) fn ladder(words: &Words<'_>, attempt: &Attempt) -> Vec<Line> {
     let hops: Vec<_> = attempt.path().collect();
     let rows = rows(words, &hops);
-    let room = words.width.saturating_sub(INDENT + MARKS + hops.len() + 1) / hops.len().max(1);
-    let mut lines = if CELL.contains(&room.min(*CELL.end())) {
-        Side { cell: room.min(*CELL.end()), words, hops: &hops, start: start(&hops) }.lines(&rows)
-    } else {
-        stacked(words, &hops, &rows, start(&hops))
+    let mut lines = match cell(words, &hops) {
+        Some(cell) => Side { cell, words, hops: &hops, start: start(&hops) }.lines(&rows),
+        None => stacked(words, &hops, &rows, start(&hops)),
     };
     lines.extend(aside(words, attempt));
-    lines.extend(words.sources(attempt).map(|sources| Line::of(Tint::Dim, format!("  {sources}"))));
+    let sources = words.sources(attempt).map(|sources| wrap(&sources, words.width - INDENT)).unwrap_or_default();
+    lines.extend(sources.into_iter().map(|text| Line::of(Tint::Dim, format!("  {text}"))));
     lines
+}
+
+/// All that the hops sent, without arrows and answers.
+#[cfg(feature = "tui")]
+pub(super) fn requests(words: &Words<'_>, attempt: &Attempt) -> Vec<Line> {
+    let hops: Vec<_> = attempt.path().collect();
+    let rows = super::compare::every_row(words, &hops);
+    match cell(words, &hops) {
+        Some(cell) => {
+            let side = Side { cell, words, hops: &hops, start: None };
+            rows.iter().map(|row| side.row(row)).collect()
+        }
+        None => super::stack::requests(words, &hops, &rows),
+    }
+}
+
+/// Columns of a lane, where the lanes fit side by side.
+fn cell(words: &Words<'_>, hops: &[&Hop]) -> Option<usize> {
+    let room = words.width.saturating_sub(INDENT + MARKS + hops.len() + 1) / hops.len().max(1);
+    let cell = room.min(*CELL.end());
+    CELL.contains(&cell).then_some(cell)
 }
 
 /// Where offsets count from.

@@ -6,7 +6,7 @@ use unicode_width::{UnicodeWidthChar, UnicodeWidthStr};
 
 /// What a part means; how that looks is decided here alone.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Tint {
+pub(crate) enum Tint {
     Plain,
     Dim,
     Strong,
@@ -32,44 +32,50 @@ impl Tint {
 
 /// One line.
 #[derive(Clone, Default, Debug)]
-pub(super) struct Line {
+pub(crate) struct Line {
     parts: Vec<(Tint, String)>,
     width: usize,
 }
 
 impl Line {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self::default()
     }
 
     /// A line of one tint.
-    pub(super) fn of(tint: Tint, text: impl Into<String>) -> Self {
+    pub(crate) fn of(tint: Tint, text: impl Into<String>) -> Self {
         Self::new().then(tint, text)
     }
 
     /// Adds a part.
-    pub(super) fn then(mut self, tint: Tint, text: impl Into<String>) -> Self {
+    pub(crate) fn then(mut self, tint: Tint, text: impl Into<String>) -> Self {
         self.push(tint, text);
         self
     }
 
     /// Adds a part.
-    pub(super) fn push(&mut self, tint: Tint, text: impl Into<String>) {
+    pub(crate) fn push(&mut self, tint: Tint, text: impl Into<String>) {
         let text = text.into();
         self.width += width(&text);
         self.parts.push((tint, text));
     }
 
     /// Adds blanks up to a column.
-    pub(super) fn pad(&mut self, column: usize) {
+    pub(crate) fn pad(&mut self, column: usize) {
         if column > self.width {
             self.push(Tint::Plain, " ".repeat(column - self.width));
         }
     }
 
     /// Columns taken.
-    pub(super) const fn width(&self) -> usize {
+    pub(crate) const fn width(&self) -> usize {
         self.width
+    }
+
+    /// Its parts.
+    #[cfg(feature = "tui")]
+    pub(crate) fn parts(&self) -> &[(Tint, String)] {
+        &self.parts
     }
 
     /// Appends the line to what is printed, without blanks at its end.
@@ -89,12 +95,12 @@ impl Line {
 }
 
 /// Columns that a text takes.
-pub(super) fn width(text: &str) -> usize {
+pub(crate) fn width(text: &str) -> usize {
     text.width()
 }
 
 /// A text that takes no more than these columns, with `…` where it was cut.
-pub(super) fn cut(text: &str, columns: usize) -> String {
+pub(crate) fn cut(text: &str, columns: usize) -> String {
     if width(text) <= columns {
         return text.to_owned();
     }

@@ -1,6 +1,8 @@
 //! Ladders for people: each broken attempt once, in full; what is like it in a line or a number; a summary at the end.
 
 mod compare;
+#[cfg(feature = "tui")]
+mod detail;
 mod group;
 mod ladder;
 mod line;
@@ -17,6 +19,16 @@ use self::{
     summary::Tally,
     words::Words,
 };
+/// What the panes of the TUI share with the report.
+#[cfg(feature = "tui")]
+pub(crate) mod shared {
+    pub(crate) use super::{
+        detail::{detail, paragraph},
+        group::by,
+        line::{Line, Tint, cut},
+        words::{Words, clock, count, endpoint, exact, grouped, product, span},
+    };
+}
 use super::{Emit, Ending, Options, Sink, SinkError, redact::Redactor};
 use crate::engine::{
     alert::{Alert, Level},

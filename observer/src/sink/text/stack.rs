@@ -35,6 +35,18 @@ pub(super) fn stacked(words: &Words<'_>, hops: &[&Hop], rows: &[Row], start: Opt
     lines
 }
 
+/// What each hop sent, without the answers.
+#[cfg(feature = "tui")]
+pub(super) fn requests(words: &Words<'_>, hops: &[&Hop], rows: &[Row]) -> Vec<Line> {
+    let lanes = words.lanes(hops);
+    let hop = |(index, from): (usize, _)| {
+        let mut lines = vec![lane(words, from)];
+        lines.extend(sent(words, rows, index, "", INDENT + 4));
+        lines
+    };
+    lanes.iter().take(hops.len()).enumerate().flat_map(hop).collect()
+}
+
 /// What one hop sent; beyond the first only what changed is of interest.
 fn sent(words: &Words<'_>, rows: &[Row], hop: usize, label: &str, column: usize) -> Vec<Line> {
     let mut lines = Vec::new();

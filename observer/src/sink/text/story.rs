@@ -19,19 +19,23 @@ use crate::{
 /// Everything about one broken attempt.
 pub(super) fn full(words: &Words<'_>, alerts: &[Alert], tunnel: Option<&Tunnel>) -> Vec<Line> {
     let Some(root) = alerts.first() else { return Vec::new() };
-    let mut lines = headline(words, root);
+    let mut lines = headline(words, symbol(root.level), &root.attempt, &result(words, root));
     match &root.details {
         Details::IdleClose { .. } => lines.extend(timeline(words, root, tunnel)),
         Details::MassClose { tunnels, .. } => lines.extend(members(words, tunnels)),
         _ => lines.extend(ladder(words, &root.attempt)),
     }
     lines.push(Line::new());
-    lines.extend(verdict(words, root));
-    for alert in &alerts[1..] {
-        lines.extend(further(words, alert));
-    }
+    lines.extend(judgement(words, alerts));
     lines.extend(fix(words, alerts));
     lines
+}
+
+/// The root cause, and what follows from it in short.
+pub(super) fn judgement(words: &Words<'_>, alerts: &[Alert]) -> Vec<Line> {
+    let Some((root, others)) = alerts.split_first() else { return Vec::new() };
+    let further = others.iter().flat_map(|alert| further(words, alert));
+    verdict(words, root).into_iter().chain(further).collect()
 }
 
 /// One that is like an earlier one.
@@ -89,7 +93,7 @@ pub(super) fn warning(text: &str, columns: usize) -> Vec<Line> {
     lines.map(|(index, text)| start(index).then(Tint::Plain, text)).collect()
 }
 
-fn symbol(level: Level) -> Line {
+pub(super) fn symbol(level: Level) -> Line {
     match level {
         Level::Error => Line::of(Tint::Bad, "✗ "),
         Level::Warning => Line::of(Tint::Doubt, "! "),
@@ -98,7 +102,7 @@ fn symbol(level: Level) -> Line {
 }
 
 /// What came of it, in few words.
-fn result(words: &Words<'_>, alert: &Alert) -> String {
+pub(super) fn result(words: &Words<'_>, alert: &Alert) -> String {
     match &alert.details {
         Details::IdleClose { idle, .. } => format!("cut after {} of silence", span(*idle)),
         Details::MassClose { tunnels, within, .. } => {
@@ -109,13 +113,12 @@ fn result(words: &Words<'_>, alert: &Alert) -> String {
 }
 
 /// The request, what came of it, when and where; over more lines where the path is long.
-fn headline(words: &Words<'_>, root: &Alert) -> Vec<Line> {
-    let what = words.request(&root.attempt);
-    let result = result(words, root);
-    let place = words.place(&root.attempt);
-    let needed = 2 + width(&what) + 2 + width(&result) + 3 + width(&place);
+pub(super) fn headline(words: &Words<'_>, symbol: Line, attempt: &Attempt, result: &str) -> Vec<Line> {
+    let what = words.request(attempt);
+    let place = words.place(attempt);
+    let needed = 2 + width(&what) + 2 + width(result) + 3 + width(&place);
     if needed <= words.width {
-        let mut line = symbol(root.level).then(Tint::Strong, what).then(Tint::Plain, format!("  {result}"));
+        let mut line = symbol.then(Tint::Strong, what).then(Tint::Plain, format!("  {result}"));
         line.pad(words.width - width(&place));
         return vec![line.then(Tint::Dim, place)];
     }
@@ -125,9 +128,10 @@ fn headline(words: &Words<'_>, root: &Alert) -> Vec<Line> {
         texts.truncate(MOST);
         texts[MOST - 1] = format!("{}…", cut(&texts[MOST - 1], words.width - 6));
     }
+    let mut starts = std::iter::once(symbol);
     let mut lines = Vec::new();
-    for (index, text) in texts.into_iter().enumerate() {
-        let start = if index == 0 { symbol(root.level) } else { Line::of(Tint::Plain, "    ") };
+    for text in texts {
+        let start = starts.next().unwrap_or_else(|| Line::of(Tint::Plain, "    "));
         lines.push(start.then(Tint::Strong, text));
     }
     let mut line = Line::of(Tint::Plain, format!("  {result}"));
@@ -137,7 +141,7 @@ fn headline(words: &Words<'_>, root: &Alert) -> Vec<Line> {
 }
 
 /// A tunnel's life and its end.
-fn timeline(words: &Words<'_>, alert: &Alert, tunnel: Option<&Tunnel>) -> Vec<Line> {
+pub(super) fn timeline(words: &Words<'_>, alert: &Alert, tunnel: Option<&Tunnel>) -> Vec<Line> {
     let Details::IdleClose { idle, by, heartbeat, candidates, certain } = &alert.details else { return Vec::new() };
     let hops: Vec<_> = alert.attempt.path().collect();
     let lanes = words.lanes(&hops);
@@ -162,13 +166,13 @@ fn timeline(words: &Words<'_>, alert: &Alert, tunnel: Option<&Tunnel>) -> Vec<Li
 }
 
 /// What happened at a time.
-fn moment(words: &Words<'_>, at: Timestamp, tint: Tint, text: &str) -> Line {
+pub(super) fn moment(words: &Words<'_>, at: Timestamp, tint: Tint, text: &str) -> Line {
     let text = cut(text, words.width.saturating_sub(16));
     Line::of(Tint::Dim, format!("  {}  ", exact(at))).then(tint, text)
 }
 
 /// What passed before the silence.
-fn traffic(tunnel: Option<&Tunnel>) -> String {
+pub(super) fn traffic(tunnel: Option<&Tunnel>) -> String {
     let Some(tunnel) = tunnel else { return String::new() };
     let least = if tunnel.incomplete { ", at least" } else { "" };
     if tunnel.frames.to_server + tunnel.frames.to_client > 0 {
@@ -211,7 +215,7 @@ fn route(words: &Words<'_>, lanes: &[(String, String)]) -> Vec<Line> {
 }
 
 /// The tunnels of a mass close, the first few of them.
-fn members(words: &Words<'_>, tunnels: &[std::sync::Arc<Attempt>]) -> Vec<Line> {
+pub(super) fn members(words: &Words<'_>, tunnels: &[std::sync::Arc<Attempt>]) -> Vec<Line> {
     const MOST: usize = 5;
     let line = |attempt: &std::sync::Arc<Attempt>| {
         let client = endpoint(&attempt.first().client);
@@ -278,7 +282,7 @@ fn sentence(text: &str) -> String {
 }
 
 /// The fix of the first alert that has one.
-fn fix(words: &Words<'_>, alerts: &[Alert]) -> Vec<Line> {
+pub(super) fn fix(words: &Words<'_>, alerts: &[Alert]) -> Vec<Line> {
     let mut lines = Vec::new();
     if let Some(fix) = alerts.iter().find_map(advice::fix) {
         lines.push(Line::new());

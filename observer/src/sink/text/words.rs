@@ -13,15 +13,15 @@ use crate::{
 
 /// What is needed to put an attempt in words.
 #[derive(Clone, Copy)]
-pub(super) struct Words<'a> {
-    pub(super) redactor: Redactor,
-    pub(super) interfaces: &'a [InterfaceInfo],
-    pub(super) width: usize,
+pub(crate) struct Words<'a> {
+    pub(crate) redactor: Redactor,
+    pub(crate) interfaces: &'a [InterfaceInfo],
+    pub(crate) width: usize,
 }
 
 impl Words<'_> {
     /// The client's request: `GET /ws on chat.test`.
-    pub(super) fn request(&self, attempt: &Attempt) -> String {
+    pub(crate) fn request(&self, attempt: &Attempt) -> String {
         let Some(request) = &attempt.first().request else { return "a connection".to_owned() };
         let method = escape(&request.method);
         let target = self.redactor.target(&request.target);
@@ -34,7 +34,7 @@ impl Words<'_> {
     }
 
     /// How the attempt ended for the client: `426 after 24 ms`.
-    pub(super) fn ending(&self, attempt: &Attempt) -> String {
+    pub(crate) fn ending(&self, attempt: &Attempt) -> String {
         let hop = attempt.first();
         let waited = |to: Timestamp| {
             let from = hop.request.as_ref().map_or(to, |request| request.at);
@@ -88,12 +88,12 @@ impl Words<'_> {
     }
 
     /// Text from the wire, or made of it.
-    pub(super) fn text(&self, text: &str) -> String {
+    pub(crate) fn text(&self, text: &str) -> String {
         self.redactor.text(text)
     }
 
     /// The lanes of a ladder: name and endpoint of the client, of each proxy, and of the last server.
-    pub(super) fn lanes(&self, hops: &[&Hop]) -> Vec<(String, String)> {
+    pub(crate) fn lanes(&self, hops: &[&Hop]) -> Vec<(String, String)> {
         let mut lanes = Vec::with_capacity(hops.len() + 1);
         if let Some(first) = hops.first() {
             let name = if first.role == Role::Only { "client side" } else { "client" };
@@ -113,12 +113,12 @@ impl Words<'_> {
 }
 
 /// An endpoint as printed.
-pub(super) fn endpoint(endpoint: &Endpoint) -> String {
+pub(crate) fn endpoint(endpoint: &Endpoint) -> String {
     escape(&endpoint.to_string()).into_owned()
 }
 
 /// A product as it names itself: `nginx/1.22.1`.
-pub(super) fn product(product: &Product) -> String {
+pub(crate) fn product(product: &Product) -> String {
     match &product.version {
         Some(version) => format!("{}/{}", product.name.as_str(), escape(version)),
         None => product.name.as_str().to_owned(),
@@ -143,7 +143,7 @@ pub(super) const fn silent(silence: Silence) -> &'static str {
 }
 
 /// A span with three digits that matter.
-pub(super) fn span(span: Duration) -> String {
+pub(crate) fn span(span: Duration) -> String {
     let seconds = span.as_secs_f64();
     let hours = span.as_secs() / 3600;
     match seconds {
@@ -159,12 +159,12 @@ pub(super) fn span(span: Duration) -> String {
 }
 
 /// The time of day.
-pub(super) fn clock(at: Timestamp) -> String {
+pub(crate) fn clock(at: Timestamp) -> String {
     stamp(at).strftime("%H:%M:%SZ").to_string()
 }
 
 /// The time of day to the millisecond.
-pub(super) fn exact(at: Timestamp) -> String {
+pub(crate) fn exact(at: Timestamp) -> String {
     stamp(at).strftime("%H:%M:%S%.3f").to_string()
 }
 
@@ -178,13 +178,13 @@ fn stamp(at: Timestamp) -> jiff::Timestamp {
 }
 
 /// `1 tunnel`, `2 tunnels`.
-pub(super) fn count(number: u64, thing: &str) -> String {
+pub(crate) fn count(number: u64, thing: &str) -> String {
     let plural = if number == 1 { "" } else { "s" };
     format!("{} {thing}{plural}", grouped(number))
 }
 
 /// A number with its thousands apart.
-pub(super) fn grouped(number: u64) -> String {
+pub(crate) fn grouped(number: u64) -> String {
     let digits = number.to_string();
     let mut out = String::with_capacity(digits.len() + digits.len() / 3);
     for (index, digit) in digits.chars().enumerate() {

@@ -472,7 +472,7 @@ impl<R: Reader> Connection<R> {
             _ if stalled => return,
             (Some(first), _) => first,
             (None, true) if flow.is_missing() || (!was_started && flow.is_clear()) => flow.acked,
-            (None, _) if last && was_started => flow.fin.map_or(flow.next, |fin| fin.position),
+            (None, _) if last && was_started && flow.is_clear() => flow.fin.map_or(flow.next, |fin| fin.position),
             _ => return,
         };
         let length = if was_started { target.saturating_sub(flow.next) } else { 0 };

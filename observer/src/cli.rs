@@ -32,12 +32,17 @@ pub enum Command {
     /// Read captures and tell what happened to every upgrade attempt.
     #[command(after_help = READ_NOTES)]
     Read(Box<Read>),
+    /// Watch the traffic of this host and tell what happens to every upgrade attempt.
+    #[command(after_help = LIVE_NOTES)]
+    Live(Box<Live>),
     /// Explain a rule: what it means, its evidence, and fixes for the usual proxies. Without RULE: list the rules.
     Explain {
         /// The rule's id, as in alerts.
         #[arg(value_parser = rule_parser())]
         rule: Option<RuleId>,
     },
+    /// Tell whether this user may capture on this host, and what to do if not. Exit code 0 if so, else 3.
+    Doctor,
     /// Print the JSON schema of the output of `--format json`.
     Schema,
     /// Print a completion script for a shell.
@@ -60,6 +65,17 @@ Exit codes:
   2  wrong usage
   3  a capture could not be read, or not to its end, or the output could not be written";
 
+const LIVE_NOTES: &str = "\
+Run it on the proxy's host, where both sides of the proxy are seen. `observer doctor` tells whether it may capture.
+  sudo observer live
+  sudo observer live -i lo -i eth0 --filter 'port 80 or port 3000' --format json
+
+Exit codes:
+  0  ended by SIGINT, SIGTERM or a reader that went away
+  1  alerts reached the level of --fail-on
+  2  wrong usage, or a filter that does not compile
+  3  the interface could not be watched, or the output could not be written";
+
 /// The arguments of `read`.
 #[derive(Args, Clone, Debug)]
 pub struct Read {
@@ -67,13 +83,25 @@ pub struct Read {
     #[arg(required = true, value_name = "FILE")]
     pub files: Vec<PathBuf>,
 
-    /// How to print.
-    #[arg(long, value_enum, default_value_t = Format::Text)]
-    pub format: Format,
+    /// What to judge and how to print it.
+    #[command(flatten)]
+    pub report: Report,
 
-    /// Show screens to walk through instead of a report; they fill while the captures are read.
+    /// When to show a progress bar on standard error.
+    #[arg(long, value_enum, value_name = "WHEN", default_value_t = Progress::Auto)]
+    pub progress: Progress,
+}
+
+/// What `read` and `live` have in common.
+#[derive(Args, Clone, Debug)]
+pub struct Report {
+    /// How to print [default: text; of `live`: text on a terminal, else json].
+    #[arg(long, value_enum)]
+    pub format: Option<Format>,
+
+    /// Show screens to walk through instead of a report; `live` does so by itself on a terminal.
     #[cfg(feature = "tui")]
-    #[arg(long, conflicts_with_all = ["format", "emit", "output", "progress"])]
+    #[arg(long, conflicts_with_all = ["format", "emit", "output"])]
     pub tui: bool,
 
     /// What to print, comma-separated.
@@ -110,10 +138,59 @@ pub struct Read {
     /// Write to FILE instead of standard output.
     #[arg(long, value_name = "FILE")]
     pub output: Option<PathBuf>,
+}
 
-    /// When to show a progress bar on standard error.
-    #[arg(long, value_enum, value_name = "WHEN", default_value_t = Progress::Auto)]
-    pub progress: Progress,
+/// The arguments of `live`.
+#[derive(Args, Clone, Debug)]
+pub struct Live {
+    /// The interface to watch; may be given several times. Without it: every interface, also those that appear later.
+    #[arg(short, long = "interface", value_name = "IFACE")]
+    pub interfaces: Vec<String>,
+
+    /// How to capture.
+    #[arg(long, value_enum, default_value_t = Tap::Auto)]
+    pub tap: Tap,
+
+    /// Watch only what matches EXPR, in the language of pcap-filter(7); only TCP is watched in any case. Both sides of
+    /// the proxy should match.
+    #[arg(long, value_name = "EXPR")]
+    pub filter: Option<String>,
+
+    /// Room for frames between kernel and observer, for each interface named.
+    #[arg(long, value_name = "SIZE", default_value = "64MiB", value_parser = size)]
+    pub buffer: usize,
+
+    /// Whether to give up privileges, files, ports and system calls before the first frame is read.
+    #[arg(long, value_enum, value_name = "WHEN", default_value_t = Fence::Auto)]
+    pub fence: Fence,
+
+    /// Whom root becomes behind the fence [default: who called sudo, else nobody].
+    #[arg(long, value_name = "NAME")]
+    pub user: Option<String>,
+
+    /// What to judge and how to print it.
+    #[command(flatten)]
+    pub report: Report,
+}
+
+/// Whether to raise the fence.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+pub enum Fence {
+    /// As far as this system can; what it lacks is told.
+    Auto,
+    /// No. An interface that was named with -i and vanished can then be opened again.
+    Off,
+    /// All of it, or do not start.
+    Require,
+}
+
+/// How to capture.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+pub enum Tap {
+    /// The best that works here.
+    Auto,
+    /// libpcap.
+    Pcap,
 }
 
 /// How to print.

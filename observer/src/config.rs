@@ -36,6 +36,12 @@ pub struct Config {
 pub enum Task {
     /// Read captures.
     Read(Box<Read>),
+    /// Watch this host.
+    #[cfg(feature = "pcap")]
+    Live(Box<Live>),
+    /// Look whether this host can be watched.
+    #[cfg(feature = "pcap")]
+    Doctor,
     /// Explain a rule, or list them.
     Explain(Option<RuleId>),
     /// Print the schema.
@@ -51,6 +57,17 @@ pub enum Task {
 pub struct Read {
     /// Which.
     pub inputs: Vec<Input>,
+    /// What to print, how and where.
+    pub report: Report,
+    /// The engine's part.
+    pub engine: engine::Config,
+    /// When to show progress.
+    pub progress: Progress,
+}
+
+/// What to print, how and where.
+#[derive(Clone, Debug)]
+pub struct Report {
     /// How to print.
     pub format: Format,
     /// Whether to show screens instead.
@@ -60,14 +77,34 @@ pub struct Read {
     pub emit: Emit,
     /// From which level on alerts make the run fail.
     pub fail_on: Option<Level>,
-    /// The engine's part.
-    pub engine: engine::Config,
     /// Whether secrets are printed.
     pub show_secrets: bool,
     /// Where to print instead of standard output.
     pub output: Option<PathBuf>,
-    /// When to show progress.
-    pub progress: Progress,
+}
+
+/// How to watch this host.
+#[cfg(feature = "pcap")]
+#[derive(Clone, Debug)]
+pub struct Live {
+    /// What to capture.
+    pub tap: crate::tap::live::Options,
+    /// What to give up before.
+    pub fence: Fence,
+    /// What to print, how and where.
+    pub report: Report,
+    /// The engine's part.
+    pub engine: engine::Config,
+}
+
+/// What to give up before the first frame is read.
+#[cfg(feature = "pcap")]
+#[derive(Clone, Debug)]
+pub struct Fence {
+    /// Whether.
+    pub raise: cli::Fence,
+    /// Whom root becomes.
+    pub user: Option<String>,
 }
 
 /// Why what was typed makes no sense.
@@ -79,6 +116,9 @@ pub enum ConfigError {
     /// The output would destroy a capture.
     #[error("--output {0} is one of the captures to read; name another file")]
     OutputIsInput(String),
+    /// This program was built without live capture.
+    #[error("this observer was built without live capture; build it with the feature `pcap`, or use `observer read`")]
+    NoLive,
 }
 
 impl TryFrom<Cli> for Config {
@@ -88,6 +128,12 @@ impl TryFrom<Cli> for Config {
         let Cli { color, command } = cli;
         let task = match command {
             Command::Read(read) => Task::Read(Box::new(Read::try_from(*read)?)),
+            #[cfg(feature = "pcap")]
+            Command::Live(live) => Task::Live(Box::new(Live::from(*live))),
+            #[cfg(not(feature = "pcap"))]
+            Command::Live(_) | Command::Doctor => return Err(ConfigError::NoLive),
+            #[cfg(feature = "pcap")]
+            Command::Doctor => Task::Doctor,
             Command::Explain { rule } => Task::Explain(rule),
             Command::Schema => Task::Schema,
             Command::Completions { shell } => Task::Completions(shell),
@@ -101,44 +147,68 @@ impl TryFrom<cli::Read> for Read {
     type Error = ConfigError;
 
     fn try_from(typed: cli::Read) -> Result<Self, ConfigError> {
-        let cli::Read {
-            files,
-            format,
-            #[cfg(feature = "tui")]
-            tui,
-            emit,
-            fail_on,
-            idle_min,
-            answer_timeout,
-            memory_limit,
-            show_secrets,
-            output,
-            progress,
-        } = typed;
+        let cli::Read { files, report, progress } = typed;
+        let (report, engine) = judged(report, Format::Text, SETTLE);
         let inputs: Vec<Input> = files.into_iter().map(input).collect();
         if inputs.iter().filter(|input| **input == Input::Stdin).count() > 1 {
             return Err(ConfigError::StdinTwice);
         }
-        if let Some(output) = &output
+        if let Some(output) = &report.output
             && inputs.iter().any(|input| matches!(input, Input::Path(path) if same_file(path, output)))
         {
             return Err(ConfigError::OutputIsInput(Input::Path(output.clone()).label()));
         }
-        let engine = engine::Config { memory_limit, idle_min, answer_timeout, settle: SETTLE };
-        let emit = emit.into_iter().map(kind).fold(Emit::NONE, Emit::with);
-        Ok(Self {
-            inputs,
-            format,
-            #[cfg(feature = "tui")]
-            tui,
-            emit,
-            fail_on: fail_on.map(level),
-            engine,
-            show_secrets,
-            output,
-            progress,
-        })
+        Ok(Self { inputs, report, engine, progress })
     }
+}
+
+#[cfg(feature = "pcap")]
+impl From<cli::Live> for Live {
+    fn from(typed: cli::Live) -> Self {
+        // There is one tap to choose from.
+        let cli::Live { interfaces, tap: cli::Tap::Auto | cli::Tap::Pcap, filter, buffer, fence, user, report } = typed;
+        let on_terminal = std::io::IsTerminal::is_terminal(&std::io::stdout());
+        #[cfg(feature = "tui")]
+        let screens = report.tui || (on_terminal && report.format.is_none() && report.output.is_none());
+        let default = if on_terminal { Format::Text } else { Format::Json };
+        #[cfg_attr(not(feature = "tui"), expect(unused_mut, reason = "only screens change it"))]
+        let (mut report, engine) = judged(report, default, engine::Config::default().settle);
+        #[cfg(feature = "tui")]
+        {
+            report.tui = screens;
+        }
+        let fence = Fence { raise: fence, user };
+        Self { tap: crate::tap::live::Options { interfaces, filter, buffer }, fence, report, engine }
+    }
+}
+
+/// The parts that `read` and `live` share.
+fn judged(typed: cli::Report, default: Format, settle: Duration) -> (Report, engine::Config) {
+    let cli::Report {
+        format,
+        #[cfg(feature = "tui")]
+        tui,
+        emit,
+        fail_on,
+        idle_min,
+        answer_timeout,
+        memory_limit,
+        show_secrets,
+        output,
+    } = typed;
+    let engine = engine::Config { memory_limit, idle_min, answer_timeout, settle };
+    let emit = emit.into_iter().map(kind).fold(Emit::NONE, Emit::with);
+    let format = format.unwrap_or(default);
+    let report = Report {
+        format,
+        #[cfg(feature = "tui")]
+        tui,
+        emit,
+        fail_on: fail_on.map(level),
+        show_secrets,
+        output,
+    };
+    (report, engine)
 }
 
 fn input(path: PathBuf) -> Input {
@@ -192,8 +262,8 @@ mod tests {
         assert_eq!(read.engine.idle_min, Duration::from_millis(4500));
         assert_eq!(read.engine.answer_timeout, Duration::from_secs(30));
         assert_eq!(read.engine.settle, SETTLE);
-        assert_eq!((read.fail_on, read.show_secrets, read.output), (None, false, None));
-        assert_eq!(read.emit, Emit::ALERT.with(Emit::ATTEMPT).with(Emit::TUNNEL).with(Emit::STATS));
+        assert_eq!((read.report.fail_on, read.report.show_secrets, read.report.output), (None, false, None));
+        assert_eq!(read.report.emit, Emit::ALERT.with(Emit::ATTEMPT).with(Emit::TUNNEL).with(Emit::STATS));
     }
 
     #[test]

@@ -3,7 +3,6 @@
 use std::{
     fs,
     path::{Path, PathBuf},
-    rc::Rc,
     sync::{Arc, atomic::AtomicBool},
 };
 
@@ -65,8 +64,7 @@ fn read(directory: &Path) -> Capture {
 }
 
 fn frames(path: PathBuf, interfaces: &SharedInterfaces) -> Vec<Owned> {
-    let (mut tap, errors) =
-        FileTap::open(&[Input::Path(path)], &Rc::clone(interfaces), Arc::new(AtomicBool::new(false)));
+    let (mut tap, errors) = FileTap::open(&[Input::Path(path)], interfaces, Arc::new(AtomicBool::new(false)));
     assert!(errors.is_empty(), "{errors:?}");
     let mut frames = Vec::new();
     while let Some(frame) = tap.next_frame().unwrap() {

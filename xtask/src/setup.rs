@@ -33,7 +33,7 @@ pub(crate) struct Args {
 /// A program, and Debian's packages that bring it.
 type Need = (&'static str, &'static [&'static str]);
 
-const BUILD: &[Need] = &[("cc", &["gcc", "libc6-dev"])];
+const BUILD: &[Need] = &[("cc", &["gcc", "libc6-dev"]), ("pcap-config", &["libpcap-dev"])];
 const TEST: &[Need] = &[("tshark", &["tshark"])];
 
 /// `cargo xtask setup`.

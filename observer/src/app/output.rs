@@ -1,29 +1,60 @@
 //! Where the output goes, whether in colour, and whether anybody still reads it.
 
 use std::{
-    cell::Cell,
     fs::File,
     io::{self, BufWriter, IsTerminal, LineWriter, Write},
     path::Path,
-    rc::Rc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use anstream::AutoStream;
 use anyhow::Context;
 use clap::ColorChoice;
 
-use crate::tap::file::Input;
+use crate::{
+    cli::Format,
+    config::Report,
+    sink::{self, Options, Sink},
+    tap::{SharedInterfaces, file::Input},
+};
 
 /// Opens outputs, and remembers whether one of them broke.
 #[derive(Clone, Default)]
 pub(super) struct Output {
-    broken: Rc<Cell<bool>>,
+    broken: Arc<AtomicBool>,
 }
 
 impl Output {
+    /// The sink that was asked for; with `prompt`, each line is written at once.
+    pub(super) fn sink(
+        &self,
+        report: &Report,
+        colors: ColorChoice,
+        interfaces: &SharedInterfaces,
+        prompt: bool,
+    ) -> anyhow::Result<Box<dyn Sink>> {
+        let out = match &report.output {
+            Some(path) => self.file(path, prompt)?,
+            None => self.stdout(prompt),
+        };
+        let options = Options {
+            emit: report.emit,
+            show_secrets: report.show_secrets,
+            color: color(colors, report.output.as_deref()),
+            interfaces: interfaces.clone(),
+        };
+        Ok(match report.format {
+            Format::Text => sink::text(out, options),
+            Format::Json => sink::json(out, options),
+        })
+    }
+
     /// Standard output; with `prompt`, or on a terminal, each line is written at once.
-    pub(super) fn stdout(&self, prompt: bool) -> Box<dyn Write> {
-        let watched = Watched { inner: io::stdout(), broken: Rc::clone(&self.broken) };
+    pub(super) fn stdout(&self, prompt: bool) -> Box<dyn Write + Send> {
+        let watched = Watched { inner: io::stdout(), broken: Arc::clone(&self.broken) };
         if prompt || is_terminal() {
             Box::new(LineWriter::new(watched))
         } else {
@@ -32,15 +63,20 @@ impl Output {
     }
 
     /// A file; what it held is lost.
-    pub(super) fn file(&self, path: &Path) -> anyhow::Result<Box<dyn Write>> {
+    pub(super) fn file(&self, path: &Path, prompt: bool) -> anyhow::Result<Box<dyn Write + Send>> {
         let label = Input::Path(path.to_owned()).label();
         let file = File::create(path).with_context(|| format!("cannot create --output {label}"))?;
-        Ok(Box::new(BufWriter::with_capacity(64 << 10, Watched { inner: file, broken: Rc::clone(&self.broken) })))
+        let watched = Watched { inner: file, broken: Arc::clone(&self.broken) };
+        Ok(if prompt {
+            Box::new(LineWriter::new(watched))
+        } else {
+            Box::new(BufWriter::with_capacity(64 << 10, watched))
+        })
     }
 
     /// Whether the reader of an output went away.
     pub(super) fn is_broken(&self) -> bool {
-        self.broken.get()
+        self.broken.load(Ordering::Relaxed)
     }
 }
 
@@ -61,7 +97,7 @@ pub(super) fn color(choice: ColorChoice, file: Option<&Path>) -> bool {
 /// Notes a broken pipe, whatever the layers above make of the error.
 struct Watched<W> {
     inner: W,
-    broken: Rc<Cell<bool>>,
+    broken: Arc<AtomicBool>,
 }
 
 impl<W> Watched<W> {
@@ -69,7 +105,7 @@ impl<W> Watched<W> {
         if let Err(error) = &result
             && error.kind() == io::ErrorKind::BrokenPipe
         {
-            self.broken.set(true);
+            self.broken.store(true, Ordering::Relaxed);
         }
         result
     }

@@ -1,16 +1,31 @@
-//! `observer read --tui`: captures read on the engine's thread, shown on the screens.
-
-use std::{rc::Rc, sync::atomic::Ordering};
+//! The screens as a front end: captures, or what is captured live, are judged on the engine's thread and shown here.
 
 use anyhow::Context;
 
-use super::{ALERTED, FAILED, complain, output, signals, signals::Stop};
+#[cfg(feature = "pcap")]
+use std::sync::{Arc, Mutex, PoisonError};
+
+#[cfg(feature = "pcap")]
+use super::outlet::Outlet;
+use super::{
+    ALERTED, FAILED, complain, output,
+    read::Quiet,
+    signals::{self, Stop},
+};
+#[cfg(feature = "pcap")]
+use crate::{
+    config::Live,
+    engine::{event::Event, frame::Frame},
+    sink::Ending,
+    tap::live::LiveTap,
+    tui::Ring,
+};
 use crate::{
     config::{Config, Read},
     engine::{Engine, alert::Level},
     tap::{
         SharedInterfaces, TapError,
-        file::{FileTap, Input},
+        file::{FileTap, Input, Turn},
     },
     tui::{self, Evidence, Feed, Overflow, Setup},
 };
@@ -28,19 +43,20 @@ struct Ended {
 
 pub(super) fn read(read: &Read, config: &Config) -> anyhow::Result<u8> {
     anyhow::ensure!(output::is_terminal(), "--tui needs a terminal; without --tui there is a report");
-    let stop = signals::listen().context("cannot listen for signals")?;
+    let stop = Stop::new(|| {});
+    signals::listen(&stop).context("cannot listen for signals")?;
     let setup = Setup {
         source: named(&read.inputs),
         color: output::color(config.color, None),
-        show_secrets: read.show_secrets,
+        show_secrets: read.report.show_secrets,
         relative: true,
         overflow: Overflow::Wait,
         evidence: evidence(&read.inputs),
     };
-    let (request, told) = (read.clone(), Stop::clone(&stop));
-    let ended = tui::run(setup, &stop, move |feed| source(&request, feed, &told))?;
+    let (request, told) = (read.clone(), stop.clone());
+    let ended = tui::run(setup, &stop.flag(), move |feed| source(&request, feed, &told))?;
     ended.warnings.iter().for_each(|warning| complain(warning));
-    let alerted = read.fail_on.is_some_and(|level| ended.worst >= Some(level));
+    let alerted = read.report.fail_on.is_some_and(|level| ended.worst >= Some(level));
     Ok(match (ended.failed, alerted) {
         (true, _) => FAILED,
         (false, true) => ALERTED,
@@ -71,7 +87,7 @@ fn evidence(inputs: &[Input]) -> Evidence {
 fn source(read: &Read, mut feed: Feed, stop: &Stop) -> anyhow::Result<Ended> {
     let interfaces = SharedInterfaces::default();
     let mut ended = Ended::default();
-    let (mut tap, errors) = FileTap::open(&read.inputs, &interfaces, Stop::clone(stop));
+    let (mut tap, errors) = FileTap::open(&read.inputs, &interfaces, stop.flag());
     let all_failed = errors.len() == read.inputs.len();
     for error in errors {
         if all_failed {
@@ -83,10 +99,15 @@ fn source(read: &Read, mut feed: Feed, stop: &Stop) -> anyhow::Result<Ended> {
     let mut engine = Engine::new(read.engine.clone());
     let tick = if read.inputs.iter().any(Input::is_pipe) { 1 } else { TICK };
     let mut until_tick = 1;
-    while !feed.is_closed() && !stop.load(Ordering::Relaxed) {
-        match tap.next_frame() {
-            Ok(Some(frame)) => engine.handle_frame(&frame),
-            Ok(None) => break,
+    let mut quiet = Quiet::default();
+    while !feed.is_closed() && !stop.is_set() {
+        match tap.next_turn() {
+            Ok(Turn::Frame(frame)) => {
+                quiet.frame(frame.at);
+                engine.handle_frame(&frame);
+            }
+            Ok(Turn::Quiet) => engine.handle_timeout(quiet.now()),
+            Ok(Turn::End) => break,
             Err(error) => note(&error, &feed, &mut ended),
         }
         feed.events(&mut engine);
@@ -96,7 +117,6 @@ fn source(read: &Read, mut feed: Feed, stop: &Stop) -> anyhow::Result<Ended> {
             feed.refresh(&engine, &interfaces.borrow(), Some(tap.progress()));
         }
     }
-    let interfaces = Rc::clone(&interfaces);
     feed.finish(&mut engine, &interfaces.borrow(), Some(tap.progress()));
     ended.worst = feed.worst();
     Ok(ended)
@@ -107,4 +127,76 @@ fn note(error: &TapError, feed: &Feed, ended: &mut Ended) {
     ended.failed |= !error.is_warning();
     feed.warn(warning.clone());
     ended.warnings.push(warning);
+}
+
+/// Bytes of frames kept for an export, live.
+#[cfg(feature = "pcap")]
+const EVIDENCE: usize = 64 << 20;
+
+/// `observer live` on a terminal.
+#[cfg(feature = "pcap")]
+pub(super) fn live(
+    live: &Live,
+    config: &Config,
+    interfaces: SharedInterfaces,
+    stop: &Stop,
+    tap: LiveTap,
+) -> anyhow::Result<u8> {
+    let ring = Arc::new(Mutex::new(Ring::new(EVIDENCE)));
+    let watched =
+        if live.tap.interfaces.is_empty() { "every interface".to_owned() } else { live.tap.interfaces.join(", ") };
+    let setup = Setup {
+        source: watched,
+        color: output::color(config.color, None),
+        show_secrets: live.report.show_secrets,
+        relative: false,
+        overflow: Overflow::Drop,
+        evidence: Evidence::Recent(Arc::clone(&ring)),
+    };
+    let (live, told) = (live.clone(), stop.clone());
+    tui::run(setup, &stop.flag(), move |feed| {
+        let outlet = Box::new(Screens { feed, interfaces, ring, stop: told.clone() });
+        super::live::watch(&live, tap, outlet, false, told)
+    })
+}
+
+/// Events on their way to the screens.
+#[cfg(feature = "pcap")]
+struct Screens {
+    feed: Feed,
+    interfaces: SharedInterfaces,
+    ring: Arc<Mutex<Ring>>,
+    stop: Stop,
+}
+
+#[cfg(feature = "pcap")]
+impl Outlet for Screens {
+    fn event(&mut self, event: Event) -> anyhow::Result<()> {
+        self.feed.event(event);
+        Ok(())
+    }
+
+    fn frame(&mut self, frame: &Frame<'_>) {
+        self.ring.lock().unwrap_or_else(PoisonError::into_inner).push(frame);
+    }
+
+    fn wants_frames(&self) -> bool {
+        true
+    }
+
+    fn look(&mut self, engine: &Engine) {
+        self.feed.refresh(engine, &self.interfaces.borrow(), None);
+        if self.feed.is_closed() {
+            self.stop.set();
+        }
+    }
+
+    fn notice(&mut self, line: &str) -> bool {
+        self.feed.warn(line.to_owned());
+        true
+    }
+
+    fn finish(&mut self, _ending: &Ending) -> anyhow::Result<()> {
+        Ok(())
+    }
 }

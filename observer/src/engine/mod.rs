@@ -136,6 +136,13 @@ impl Engine {
         self.judge();
     }
 
+    /// Between `since` and `at`, so many frames were lost. What would be judged from something absent in that time is
+    /// unknown.
+    pub fn handle_loss(&mut self, count: u64, since: Timestamp, at: Timestamp) {
+        self.stats.drops += count;
+        self.attempts.lose(since, at);
+    }
+
     /// When [`Self::handle_timeout`] should be called next, at the latest.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Timestamp> {

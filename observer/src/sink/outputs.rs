@@ -82,7 +82,8 @@ fn several_sources() -> Options {
     let info =
         |name: Option<&str>, source: &str| InterfaceInfo { name: name.map(str::to_owned), source: source.to_owned() };
     let options = options();
-    options.interfaces.borrow_mut().extend([info(Some("eth0"), "client.pcapng"), info(None, "origin.pcap")]);
+    options.interfaces.register(info(Some("eth0"), "client.pcapng"));
+    options.interfaces.register(info(None, "origin.pcap"));
     options
 }
 

@@ -102,6 +102,67 @@ pub enum TapError {
         /// The number of frames before.
         frames: u64,
     },
+    /// There is no such interface.
+    #[error("there is no interface {}; there are: {known}", quiet(name))]
+    NoInterface {
+        /// As it was typed.
+        name: String,
+        /// Those that exist.
+        known: String,
+    },
+    /// The kernel lets only some users capture.
+    #[error("no permission to capture on {name}; {}", permission())]
+    NotPermitted {
+        /// The interface.
+        name: String,
+    },
+    /// The interface cannot be opened.
+    #[error("cannot capture on {name}: {why}; `observer doctor` looks at every interface")]
+    Interface {
+        /// The interface.
+        name: String,
+        /// What libpcap says.
+        why: String,
+    },
+    /// The interface carries something that is not read.
+    #[error("cannot read what {name} carries (link type {number}); choose another interface with -i")]
+    LinkType {
+        /// The interface.
+        name: String,
+        /// Its number in the registry.
+        number: u32,
+    },
+    /// The filter is none.
+    #[error("the filter `{}` does not compile: {why}; see pcap-filter(7)", quiet(filter))]
+    Filter {
+        /// As it was typed.
+        filter: String,
+        /// What libpcap says.
+        why: String,
+    },
+    /// An interface cannot be read any more.
+    #[error("{name} is lost: {why}; it is tried again each second")]
+    Lost {
+        /// The interface.
+        name: String,
+        /// What libpcap says.
+        why: String,
+    },
+    /// Nothing is left to capture on.
+    #[error("every interface is lost, and none can be opened again without privileges; start again, without -i")]
+    Deaf,
+    /// The interfaces cannot be listed.
+    #[error("cannot list the interfaces: {why}")]
+    List {
+        /// What libpcap says.
+        why: String,
+    },
+    /// Waiting for frames failed.
+    #[error("cannot wait for frames: {}", plain(source))]
+    Poll {
+        /// Why.
+        source: io::Error,
+    },
 }
 
 impl TapError {
@@ -110,6 +171,18 @@ impl TapError {
     pub const fn is_warning(&self) -> bool {
         matches!(self, Self::Cut { .. })
     }
+}
+
+/// What a user without the right to capture can do. The path is that of this very program.
+#[must_use]
+pub fn permission() -> String {
+    let program = std::env::current_exe().map_or_else(|_| "observer".to_owned(), |path| path.display().to_string());
+    format!("allow it once with `sudo setcap cap_net_raw+ep {program}`, or run `sudo {program} live`")
+}
+
+/// What was typed, fit for one line.
+fn quiet(text: &str) -> String {
+    text.chars().flat_map(|c| if c.is_control() { c.escape_default().collect() } else { vec![c] }).collect()
 }
 
 /// A place in a file.

@@ -2,10 +2,12 @@
 
 mod error;
 pub mod file;
+#[cfg(feature = "pcap")]
+pub mod live;
 
-use std::{cell::RefCell, rc::Rc};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 
-pub use self::error::TapError;
+pub use self::error::{TapError, permission};
 use crate::engine::frame::InterfaceId;
 
 /// Where frames of one [`InterfaceId`] were captured.
@@ -17,13 +19,22 @@ pub struct InterfaceInfo {
     pub source: String,
 }
 
-/// All interfaces of a run, by [`InterfaceId`]; grows as taps discover them.
-pub type SharedInterfaces = Rc<RefCell<Vec<InterfaceInfo>>>;
+/// All interfaces of a run, by [`InterfaceId`]; grows as taps discover them. Clones share one table, also over threads.
+#[derive(Clone, Default, Debug)]
+pub struct SharedInterfaces(Arc<RwLock<Vec<InterfaceInfo>>>);
 
-/// Adds an interface to the table and gives it its id.
-fn register(interfaces: &SharedInterfaces, info: InterfaceInfo) -> InterfaceId {
-    let mut table = interfaces.borrow_mut();
-    let id = InterfaceId(u32::try_from(table.len()).unwrap_or(u32::MAX));
-    table.push(info);
-    id
+impl SharedInterfaces {
+    /// The table as it stands. A tap that discovers an interface waits as long as this is held.
+    pub fn borrow(&self) -> RwLockReadGuard<'_, Vec<InterfaceInfo>> {
+        // A panic elsewhere leaves the table whole: it is only ever pushed to.
+        self.0.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Adds an interface to the table and gives it its id.
+    pub fn register(&self, info: InterfaceInfo) -> InterfaceId {
+        let mut table = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        let id = InterfaceId(u32::try_from(table.len()).unwrap_or(u32::MAX));
+        table.push(info);
+        id
+    }
 }

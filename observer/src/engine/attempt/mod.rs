@@ -5,6 +5,7 @@ mod adopt;
 mod connect;
 mod join;
 mod listen;
+mod loss;
 mod opaque;
 mod polling;
 mod proxy;
@@ -28,6 +29,7 @@ use hashbrown::HashMap;
 use self::{
     connect::{Connects, Failed},
     join::Tree,
+    loss::Losses,
     opaque::Opaque,
     polling::Polling,
     proxy::Proxies,
@@ -151,6 +153,7 @@ pub struct Attempts {
     proxies: Proxies,
     polling: Polling,
     opaque: Opaque,
+    losses: Losses,
     unread: Unread,
     /// Keys of hops decided lately.
     lately: VecDeque<(Name, Timestamp, Link)>,
@@ -179,6 +182,7 @@ impl Attempts {
             proxies: Proxies::default(),
             polling: Polling::default(),
             opaque: Opaque::default(),
+            losses: Losses::default(),
             unread: Unread::default(),
             lately: VecDeque::new(),
             timers: BinaryHeap::new(),
@@ -294,6 +298,16 @@ impl Attempts {
         true
     }
 
+    /// Frames were lost between two times.
+    pub fn lose(&mut self, since: Timestamp, at: Timestamp) {
+        self.losses.add(since, at);
+    }
+
+    /// Whether frames were lost then, so that what was not seen may have happened.
+    fn lossy(&self, from: Timestamp, to: Timestamp) -> bool {
+        self.losses.touch(from.before(self.settle), to + self.settle)
+    }
+
     fn at(&mut self, at: Timestamp, timer: Timer) {
         self.timers.push(Reverse((at, timer)));
     }
@@ -319,7 +333,10 @@ impl Attempts {
         let mut tree = join::tree(&self.store, root, self.settle);
         let ids: Vec<_> = tree.nodes.iter().map(|node| node.id).collect();
         let parents = tree.nodes.iter().map(|node| node.parent);
-        let handshakes: Vec<_> = ids.iter().filter_map(|id| self.store.remove(*id)).zip(parents).collect();
+        let mut handshakes: Vec<_> = ids.iter().filter_map(|id| self.store.remove(*id)).zip(parents).collect();
+        if self.lossy(window.0, window.1) {
+            handshakes.iter_mut().for_each(|(handshake, _)| loss::doubt_silence(handshake));
+        }
         if handshakes.is_empty() {
             return;
         }
@@ -353,7 +370,9 @@ impl Attempts {
         (now, timed_out): (Timestamp, bool),
     ) -> Decided {
         let client = &placed[0].handshake;
-        let unread = self.is_unread(placed, window);
+        let (from, to) = (window.0.before(self.settle), window.1 + self.settle);
+        let lost = self.losses.touch(from, to);
+        let unread = lost || self.is_unread(placed, (from, to));
         let answered = placed.iter().any(|placed| placed.role == Role::Upstream && placed.handshake.response.is_some());
         let failed = if answered || client.is_upgraded() {
             Vec::new()
@@ -381,7 +400,7 @@ impl Attempts {
             attempt: Arc::new(attempt),
             by_client: client.request.has_upgrade() || client.request.key().is_some(),
             upstream_seen,
-            own_page: product::of_error_page(&client.body),
+            own_page: product::of_error_page(&client.body).filter(|_| !lost),
             denied,
             maybe_side,
             superseded: siblings,
@@ -395,7 +414,7 @@ impl Attempts {
     /// Whether bytes of a connection are missing that may be a hop of an attempt: before its first or behind another.
     fn is_unread(&self, placed: &[Placed], (from, to): (Timestamp, Timestamp)) -> bool {
         let client = &placed[0].handshake.link;
-        self.unread.is_missing(from.before(self.settle), to + self.settle, |link| {
+        self.unread.is_missing(from, to, |link| {
             let own = placed.iter().any(|placed| placed.handshake.link.id == link.id);
             let behind = |placed: &Placed| self.proxies.hosts(placed.handshake.link.server).contains(&link.client.ip());
             !own && (link.server.ip() == client.client.ip() || placed.iter().any(behind))
@@ -500,6 +519,10 @@ impl Attempts {
             self.hops.remove(&hop.id);
         }
         let mut ended = tunnel.end(now);
+        let silent_since = ended.tunnel.ended_at.before(ended.tunnel.idle);
+        if self.lossy(silent_since, ended.tunnel.ended_at) {
+            ended.doubt();
+        }
         if tunnel.client_unseen()
             && ended.tunnel.closed_by == ClosedBy::Unknown
             && !ended.tunnel.still_open

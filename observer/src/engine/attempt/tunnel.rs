@@ -50,6 +50,16 @@ pub struct Ended {
     pub one_sided: bool,
 }
 
+impl Ended {
+    /// Frames were lost since its last payload, or at its end: somebody may have spoken, or closed it, unseen.
+    pub(super) fn doubt(&mut self) {
+        self.tunnel.incomplete = true;
+        if self.tunnel.closed_by == ClosedBy::Proxy {
+            (self.tunnel.closed_by, self.by) = (ClosedBy::Unknown, None);
+        }
+    }
+}
+
 impl OpenTunnel {
     /// When its first hop's end was seen.
     pub(super) fn first_end(&self) -> Option<Timestamp> {

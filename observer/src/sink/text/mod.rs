@@ -11,7 +11,7 @@ mod story;
 mod summary;
 mod words;
 
-use std::{collections::VecDeque, io::Write, rc::Rc};
+use std::{collections::VecDeque, io::Write};
 
 use self::{
     group::{Groups, Seen},
@@ -95,7 +95,7 @@ impl TextSink {
     }
 
     fn tell_broken(&mut self, alerts: &[Alert]) -> Result<(), SinkError> {
-        let shared = Rc::clone(&self.options.interfaces);
+        let shared = self.options.interfaces.clone();
         let interfaces = shared.borrow();
         let words = self.words(&interfaces);
         let attempt = &alerts[0].attempt;
@@ -109,7 +109,7 @@ impl TextSink {
     }
 
     fn tell_notice(&mut self, alert: &Alert) -> Result<(), SinkError> {
-        let shared = Rc::clone(&self.options.interfaces);
+        let shared = self.options.interfaces.clone();
         let interfaces = shared.borrow();
         let words = self.words(&interfaces);
         let lines = match self.groups.seen(std::slice::from_ref(alert), &words) {
@@ -121,7 +121,7 @@ impl TextSink {
     }
 
     fn tell_anomaly(&mut self, anomaly: &Anomaly) -> Result<(), SinkError> {
-        let shared = Rc::clone(&self.options.interfaces);
+        let shared = self.options.interfaces.clone();
         let interfaces = shared.borrow();
         let lines = story::anomaly(&self.words(&interfaces), anomaly);
         self.print(&lines, false)

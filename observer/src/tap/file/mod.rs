@@ -20,7 +20,7 @@ use std::{
     },
 };
 
-use self::reader::Reader;
+use self::reader::{Reader, Step};
 pub use self::source::Input;
 use super::{SharedInterfaces, TapError};
 use crate::engine::frame::Frame;
@@ -60,17 +60,17 @@ impl FileTap {
         (tap, errors)
     }
 
-    /// The next frame; `None` after the last one. After an error, the other captures go on.
+    /// What comes next. After an error, the other captures go on.
     ///
     /// # Errors
     /// When one of the captures ends in another way than it should.
     #[inline]
-    pub fn next_frame(&mut self) -> Result<Option<Frame<'_>>, TapError> {
-        if self.lent {
-            self.advance()?;
+    pub fn next_turn(&mut self) -> Result<Turn<'_>, TapError> {
+        if self.lent && !self.advance()? {
+            return Ok(Turn::Quiet);
         }
         self.lent = self.current.is_some();
-        Ok(self.current.as_ref().map(|current| current.reader.frame()))
+        Ok(self.current.as_ref().map_or(Turn::End, |current| Turn::Frame(current.reader.frame())))
     }
 
     /// Bytes read so far, and the size of all files; `None` where a pipe is among them.
@@ -79,32 +79,54 @@ impl FileTap {
         (self.read.get(), self.size)
     }
 
+    /// The next frame, however long it takes; `None` after the last one.
+    ///
+    /// # Errors
+    /// As [`Self::next_turn`].
+    pub fn next_frame(&mut self) -> Result<Option<Frame<'_>>, TapError> {
+        while self.lent && !self.advance()? {}
+        self.lent = self.current.is_some();
+        Ok(self.current.as_ref().map(|current| current.reader.frame()))
+    }
+
     fn add(&mut self, place: usize, input: &Input, interfaces: &SharedInterfaces) -> Result<(), TapError> {
         let source = source::open(input, &self.stop, &self.read)?;
         self.size = self.size.zip(source.size).map(|(all, one)| all + one);
         let mut reader = Reader::new(input, source.bytes, interfaces)?;
-        if reader.advance()? {
-            self.waiting.push(Box::new(Waiting { place, reader }));
+        loop {
+            match reader.advance()? {
+                Step::Frame => break self.waiting.push(Box::new(Waiting { place, reader })),
+                Step::Quiet => {}
+                Step::End => break,
+            }
         }
         Ok(())
     }
 
-    /// Moves the current capture on, and makes the one with the earliest frame the current one.
+    /// Moves the current capture on, and makes the one with the earliest frame the current one. False where it is
+    /// quiet, and no other one waits: as long as one does, the quiet one may still bring what came before.
     #[inline]
-    fn advance(&mut self) -> Result<(), TapError> {
+    fn advance(&mut self) -> Result<bool, TapError> {
+        let Some(current) = &mut self.current else { return Ok(true) };
+        let step = loop {
+            match current.reader.advance() {
+                Ok(Step::Quiet) if self.waiting.is_empty() => return Ok(false),
+                Ok(Step::Quiet) => {}
+                other => break other,
+            }
+        };
         self.lent = false;
-        let Some(current) = &mut self.current else { return Ok(()) };
-        match current.reader.advance() {
-            Ok(true) => {
+        match step {
+            Ok(Step::Frame | Step::Quiet) => {
                 if let Some(earliest) = self.waiting.peek_mut()
                     && *earliest > *current
                 {
                     swap(earliest, current);
                 }
-                Ok(())
+                Ok(true)
             }
-            Ok(false) => self.retire(None),
-            Err(error) => self.retire(Some(error)),
+            Ok(Step::End) => self.retire(None).map(|()| true),
+            Err(error) => self.retire(Some(error)).map(|()| true),
         }
     }
 
@@ -118,6 +140,17 @@ impl FileTap {
             None => Ok(()),
         }
     }
+}
+
+/// What a tap gives when it is asked.
+#[derive(Debug)]
+pub enum Turn<'a> {
+    /// A frame.
+    Frame(Frame<'a>),
+    /// Nothing comes for now; ask again.
+    Quiet,
+    /// Nothing will come.
+    End,
 }
 
 fn swap(mut earliest: PeekMut<'_, Box<Waiting>>, current: &mut Box<Waiting>) {

@@ -8,7 +8,7 @@ use super::{
     record::{Fault, Order, RECORD_MAX, Record},
     window::Window,
 };
-use crate::tap::{InterfaceInfo, SharedInterfaces, register};
+use crate::tap::{InterfaceInfo, SharedInterfaces};
 
 /// The first four bytes of a section, in either byte order.
 pub(super) const SECTION: u32 = 0x0a0d_0d0a;
@@ -113,7 +113,7 @@ impl PcapNg {
             return Err(Fault::Corrupt(format!("more than {INTERFACES_MAX} interfaces are described")));
         }
         let (mut interface, name) = Interface::read(self.order, block)?;
-        interface.id = register(&self.table, InterfaceInfo { name, source: self.label.clone() });
+        interface.id = self.table.register(InterfaceInfo { name, source: self.label.clone() });
         self.interfaces.push(interface);
         self.described += 1;
         Ok(())

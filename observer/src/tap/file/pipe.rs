@@ -18,7 +18,7 @@ const BLOCK: usize = 64 << 10;
 /// Blocks that may wait to be taken.
 const AHEAD: usize = 4;
 
-/// How soon a stop is noticed.
+/// How soon a stop is noticed, and silence is told.
 const PATIENCE: Duration = Duration::from_millis(50);
 
 /// A block, and how much of it is filled.
@@ -27,7 +27,7 @@ struct Block {
     filled: usize,
 }
 
-/// The reading end. It ends early once `stop` is set.
+/// The reading end. It says `WouldBlock` now and then while nothing comes, and ends early once `stop` is set.
 pub(super) struct Pipe {
     full: Receiver<io::Result<Block>>,
     spent: Sender<Block>,
@@ -51,24 +51,24 @@ impl Pipe {
         Ok(Self { full, spent, current: None, taken: 0, stop })
     }
 
-    /// Waits for the next block. False where there is none.
+    /// Waits for the next block. False where there is none; `WouldBlock` where there is none for now.
     fn refill(&mut self) -> io::Result<bool> {
         if let Some(block) = self.current.take() {
             // The thread may have come to its end.
             let _ = self.spent.send(block);
         }
         self.taken = 0;
-        while !self.stop.load(Ordering::Relaxed) {
-            match self.full.recv_timeout(PATIENCE) {
-                Ok(block) => {
-                    self.current = Some(block?);
-                    return Ok(true);
-                }
-                Err(RecvTimeoutError::Timeout) => {}
-                Err(RecvTimeoutError::Disconnected) => return Ok(false),
-            }
+        if self.stop.load(Ordering::Relaxed) {
+            return Ok(false);
         }
-        Ok(false)
+        match self.full.recv_timeout(PATIENCE) {
+            Ok(block) => {
+                self.current = Some(block?);
+                Ok(true)
+            }
+            Err(RecvTimeoutError::Timeout) => Err(io::ErrorKind::WouldBlock.into()),
+            Err(RecvTimeoutError::Disconnected) => Ok(false),
+        }
     }
 }
 

@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     engine::{frame::Frame, time::Timestamp},
-    tap::{InterfaceInfo, SharedInterfaces, TapError, error::Position, register},
+    tap::{InterfaceInfo, SharedInterfaces, TapError, error::Position},
 };
 
 /// A file that is being read.
@@ -25,6 +25,15 @@ pub(super) struct Reader {
     frames: u64,
 }
 
+/// Where a reader has come to.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Step {
+    Frame,
+    /// Nothing comes for now; ask again.
+    Quiet,
+    End,
+}
+
 enum Format {
     Pcap(Pcap),
     PcapNg(PcapNg),
@@ -36,7 +45,13 @@ impl Reader {
         let file = input.spoken();
         let (bytes, unpacked) = unpack(packed).map_err(|source| TapError::Open { file: file.clone(), source })?;
         let mut window = Window::new(bytes);
-        match recognise(&mut window, &input.label(), interfaces) {
+        let recognised = loop {
+            match recognise(&mut window, &input.label(), interfaces) {
+                Err(Fault::Quiet) => {}
+                other => break other,
+            }
+        };
+        match recognised {
             Ok(Some(format)) => {
                 let record = match &format {
                     Format::Pcap(pcap) => pcap.record(),
@@ -49,18 +64,20 @@ impl Reader {
         }
     }
 
-    /// Goes to the next frame. False where the file ends.
+    /// Goes to the next frame.
     #[inline]
-    pub(super) fn advance(&mut self) -> Result<bool, TapError> {
+    pub(super) fn advance(&mut self) -> Result<Step, TapError> {
         let step = match &mut self.format {
             Format::Pcap(pcap) => pcap.advance(&mut self.window, &mut self.record),
             Format::PcapNg(pcapng) => pcapng.advance(&mut self.window, &mut self.record),
         };
         match step {
-            Ok(more) => {
-                self.frames += u64::from(more);
-                Ok(more)
+            Ok(true) => {
+                self.frames += 1;
+                Ok(Step::Frame)
             }
+            Ok(false) => Ok(Step::End),
+            Err(Fault::Quiet) => Ok(Step::Quiet),
             Err(fault) => Err(self.error(fault)),
         }
     }
@@ -96,6 +113,7 @@ impl Reader {
             Fault::Corrupt(what) => TapError::Corrupt { file, position, what, frames },
             Fault::Version(version) => TapError::Version { file, version },
             Fault::Read(source) => TapError::Read { file, position, source, frames },
+            Fault::Quiet => quiet(file, position, frames),
         }
     }
 }
@@ -117,7 +135,7 @@ fn recognise(window: &mut Window, label: &str, interfaces: &SharedInterfaces) ->
         return Err(Fault::Cut);
     }
     let Some(header) = window.bytes().first_chunk() else { return Err(Fault::Cut) };
-    let pcap = Pcap::new(header, || register(interfaces, InterfaceInfo { name: None, source: label.to_owned() }))?;
+    let pcap = Pcap::new(header, || interfaces.register(InterfaceInfo { name: None, source: label.to_owned() }))?;
     window.consume(pcap::HEADER);
     Ok(Some(Format::Pcap(pcap)))
 }
@@ -148,5 +166,11 @@ fn header_error(file: String, fault: Fault, window: &Window, unpacked: bool) -> 
         Fault::Corrupt(what) => TapError::Corrupt { file, position, what, frames: 0 },
         Fault::Version(version) => TapError::Version { file, version },
         Fault::Read(source) => TapError::Read { file, position, source, frames: 0 },
+        Fault::Quiet => quiet(file, position, 0),
     }
+}
+
+/// Silence is no error; where it is made one all the same, it is the kernel's.
+fn quiet(file: String, position: Position, frames: u64) -> TapError {
+    TapError::Read { file, position, source: std::io::ErrorKind::WouldBlock.into(), frames }
 }

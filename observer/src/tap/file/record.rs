@@ -81,11 +81,14 @@ pub(super) enum Fault {
     Version(String),
     /// Reading failed.
     Read(io::Error),
+    /// Nothing comes for now. Asking again goes on where this stopped.
+    Quiet,
 }
 
 impl From<io::Error> for Fault {
     fn from(error: io::Error) -> Self {
         match error.kind() {
+            io::ErrorKind::WouldBlock => Self::Quiet,
             _ if error.raw_os_error().is_some() => Self::Read(error),
             // A decoder whose input ends too early: all before was handed out.
             io::ErrorKind::UnexpectedEof => Self::Cut,

@@ -31,7 +31,10 @@ const CLIPBOARD: usize = 74_000;
 /// What the feed would print of an attempt.
 fn json(row: &Row, interfaces: &[InterfaceInfo], show_secrets: bool) -> anyhow::Result<Vec<u8>> {
     let memory = Memory::default();
-    let shared = SharedInterfaces::new(RefCell::new(interfaces.to_vec()));
+    let shared = SharedInterfaces::default();
+    for interface in interfaces {
+        shared.register(interface.clone());
+    }
     let options = Options { emit: Emit::ALL, show_secrets, color: false, interfaces: shared };
     let mut sink = sink::json(Box::new(memory.clone()), options);
     for event in row.events() {

@@ -1,0 +1,159 @@
+//! The fence: once the tap and the outputs are open, and before the first byte of a stranger is parsed, the process
+//! gives up what it no longer needs. Another user, no capabilities, no new privileges, files and ports out of reach
+//! (Landlock), system calls that a parser never makes refused (seccomp).
+//!
+//! It is raised while there is one thread: later ones inherit all of it.
+
+mod syscalls;
+mod user;
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
+
+use anyhow::Context;
+use landlock::{
+    ABI, Access, AccessFs, AccessNet, CompatLevel, Compatible, Ruleset, RulesetAttr, RulesetCreatedAttr, RulesetStatus,
+    Scope, path_beneath_rules,
+};
+
+use crate::{cli::Fence as Raise, config::Fence};
+
+/// What may still be read: the time zone, and what a panic's backtrace and the C library look at.
+const READABLE: [&str; 3] = ["/etc/localtime", "/usr/share/zoneinfo", "/etc/terminfo"];
+
+/// What stays open.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Gates {
+    /// Files that are written, and may be opened again under the same name.
+    pub(super) outputs: Vec<PathBuf>,
+    /// Whether a screen is drawn, so that the terminal may be opened.
+    pub(super) screen: bool,
+}
+
+/// Raises the fence. Gives one line for each part of it that this system lacks.
+///
+/// # Errors
+/// When a part is lacking that is required, or the user to become does not exist.
+pub(super) fn raise(fence: &Fence, gates: &Gates) -> anyhow::Result<Vec<String>> {
+    if fence.raise == Raise::Off {
+        return Ok(Vec::new());
+    }
+    let mut gaps = Vec::new();
+    let mut part = |what: &str, result: anyhow::Result<()>| match result {
+        Err(error) if fence.raise == Raise::Require => Err(error).with_context(|| format!("--fence require: {what}")),
+        Err(error) => {
+            gaps.push(format!("{what}: {error:#}"));
+            Ok(())
+        }
+        Ok(()) => Ok(()),
+    };
+    // As another user than root, or not at all: half of this would be worse than an error.
+    user::change(fence.user.as_deref())?;
+    part("no new privileges", nix::sys::prctl::set_no_new_privs().map_err(anyhow::Error::from))?;
+    part("Landlock", files(gates))?;
+    part("seccomp", syscalls::deny(gates.screen || !gates.outputs.is_empty()))?;
+    Ok(gaps)
+}
+
+/// Whether this kernel has Landlock, and it is enabled.
+pub(super) fn has_landlock() -> bool {
+    let rules = Ruleset::default().set_compatibility(CompatLevel::HardRequirement);
+    rules.handle_access(AccessFs::from_all(ABI::V1)).and_then(Ruleset::create).is_ok()
+}
+
+/// Files and ports.
+fn files(gates: &Gates) -> anyhow::Result<()> {
+    let abi = ABI::V6;
+    let outputs: Vec<PathBuf> = gates.outputs.iter().map(|path| reach(path)).collect();
+    let terminal = gates.screen.then_some("/dev/tty");
+    let write = AccessFs::WriteFile | AccessFs::MakeReg | AccessFs::Truncate;
+    let status = Ruleset::default()
+        .set_compatibility(CompatLevel::BestEffort)
+        .handle_access(AccessFs::from_all(abi))?
+        .handle_access(AccessNet::from_all(abi))?
+        .scope(Scope::from_all(abi))?
+        .create()?
+        .add_rules(path_beneath_rules(READABLE, AccessFs::ReadFile | AccessFs::ReadDir))?
+        .add_rules(path_beneath_rules(terminal, AccessFs::ReadFile | AccessFs::WriteFile))?
+        .add_rules(path_beneath_rules(outputs, write))?
+        .restrict_self()?;
+    match status.ruleset {
+        RulesetStatus::NotEnforced => anyhow::bail!("this kernel has none, or it is not enabled"),
+        _ => Ok(()),
+    }
+}
+
+/// A file that is rotated away is created anew: so its directory must be in reach. A device is not rotated.
+fn reach(output: &Path) -> PathBuf {
+    let regular = fs::metadata(output).map_or(true, |metadata| metadata.is_file());
+    match output.parent() {
+        Some(parent) if regular && parent.as_os_str().is_empty() => PathBuf::from("."),
+        Some(parent) if regular => parent.to_owned(),
+        _ => output.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        fs::File,
+        io,
+        net::{TcpListener, TcpStream, UdpSocket},
+        process::Command,
+        thread,
+    };
+
+    use super::*;
+
+    fn denied<T>(result: io::Result<T>) -> bool {
+        result.is_err_and(|error| error.kind() == io::ErrorKind::PermissionDenied)
+    }
+
+    /// All but the user, which is the whole process's: the rest is one thread's and those it starts.
+    fn behind(gates: &Gates, check: impl FnOnce() + Send + 'static) {
+        let gates = gates.clone();
+        let checked = thread::spawn(move || {
+            nix::sys::prctl::set_no_new_privs().unwrap();
+            if has_landlock() {
+                files(&gates).unwrap();
+            }
+            syscalls::deny(gates.screen || !gates.outputs.is_empty()).unwrap();
+            // What holds for a thread holds for its children.
+            thread::spawn(check).join().unwrap();
+        });
+        checked.join().unwrap();
+    }
+
+    #[test]
+    fn what_a_parser_never_does_is_refused() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        behind(&Gates::default(), move || {
+            assert!(denied(Command::new("true").status()), "a program");
+            assert!(denied(TcpStream::connect(address)), "a connection");
+            assert!(denied(UdpSocket::bind("127.0.0.1:0")), "a socket");
+            assert!(denied(File::create("/tmp/behind-the-fence")), "a file to write");
+            assert!(!has_landlock() || denied(File::open("/etc/passwd")), "a file to read");
+            assert!(!has_landlock() || denied(fs::read_dir("/proc")), "a directory");
+            let memory = vec![1_u8; 64 << 20];
+            assert_eq!(memory.iter().map(|byte| usize::from(*byte)).sum::<usize>(), 64 << 20, "memory");
+        });
+    }
+
+    #[test]
+    fn an_output_can_be_rotated() {
+        let dir = std::env::temp_dir().join(format!("observer-fence-{}", std::process::id()));
+        fs::create_dir_all(&dir).unwrap();
+        let output = dir.join("out.json");
+        File::create(&output).unwrap();
+        let gates = Gates { outputs: vec![output.clone()], screen: false };
+        behind(&gates, move || {
+            assert!(File::options().append(true).create(true).open(&output).is_ok());
+            assert!(File::options().append(true).create(true).open(output.with_extension("new")).is_ok());
+            assert!(!has_landlock() || denied(File::create("/tmp/behind-the-fence")));
+        });
+        fs::remove_dir_all(dir).unwrap();
+    }
+}

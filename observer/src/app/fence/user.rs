@@ -1,0 +1,49 @@
+//! Who the process is from now on: nobody of note, without capabilities.
+
+use anyhow::Context;
+use caps::CapSet;
+use nix::unistd::{Gid, Uid, User, geteuid, setgroups, setresgid, setresuid};
+
+/// Drops root, if that is what we are, and all capabilities.
+///
+/// Root becomes the user that was named, else the one who called `sudo`, so that files can still be written for him,
+/// else `nobody`.
+pub(super) fn change(name: Option<&str>) -> anyhow::Result<()> {
+    if geteuid().is_root() {
+        let (uid, gid) = target(name)?;
+        // What is not in the bounding set can never come back. It may be refused in a container, which has done so.
+        let _ = caps::clear(None, CapSet::Bounding);
+        setgroups(&[gid]).context("cannot leave root's groups")?;
+        setresgid(gid, gid, gid).context("cannot leave root's group")?;
+        setresuid(uid, uid, uid).context("cannot stop being root")?;
+    } else if name.is_some() {
+        anyhow::bail!("--user needs root: only root can become another user");
+    }
+    for set in [CapSet::Ambient, CapSet::Effective, CapSet::Permitted, CapSet::Inheritable] {
+        caps::clear(None, set).with_context(|| format!("cannot drop capabilities ({set:?})"))?;
+    }
+    Ok(())
+}
+
+fn target(name: Option<&str>) -> anyhow::Result<(Uid, Gid)> {
+    if let Some(name) = name {
+        let user = User::from_name(name).ok().flatten();
+        let user = user.with_context(|| format!("there is no user {name:?} to become (--user)"))?;
+        anyhow::ensure!(!user.uid.is_root(), "--user {name} is root; name another user, or use --fence off");
+        return Ok((user.uid, user.gid));
+    }
+    if let Some(caller) = sudo_caller() {
+        return Ok(caller);
+    }
+    Ok(match User::from_name("nobody").ok().flatten() {
+        Some(user) => (user.uid, user.gid),
+        // The kernel's own overflow user.
+        None => (Uid::from_raw(65_534), Gid::from_raw(65_534)),
+    })
+}
+
+/// Who called `sudo`.
+fn sudo_caller() -> Option<(Uid, Gid)> {
+    let number = |name| std::env::var(name).ok()?.parse().ok().filter(|number| *number != 0);
+    Some((Uid::from_raw(number("SUDO_UID")?), Gid::from_raw(number("SUDO_GID")?)))
+}

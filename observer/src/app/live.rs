@@ -1,0 +1,203 @@
+//! `observer live`: one thread captures and judges. Frames go from the kernel's ring into the engine, events into the
+//! [`Outlet`]. Capture time is the wall clock: when no frame comes, the clock moves it on.
+
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use anyhow::Context;
+
+use super::{
+    complain,
+    fence::{self, Gates},
+    outlet::{Outlet, Printer},
+    output::{self, Output},
+    progress::Bar,
+    session::Session,
+    signals::{self, Stop},
+};
+use crate::{
+    cli::{Format, Progress},
+    config::{Config, Live},
+    engine::{Engine, event::Event, time::Timestamp},
+    tap::{
+        SharedInterfaces, TapError,
+        live::{Change, LAG, LiveTap},
+    },
+};
+
+/// Frames of one handle between two looks at events, signals and the other handles.
+const BATCH: usize = 512;
+/// How often the outlet may look at the engine.
+const LOOK: Duration = Duration::from_millis(250);
+/// How often lost interfaces are tried again.
+const RETRY: Duration = Duration::from_secs(1);
+/// How often stats are told.
+const STATS: Duration = Duration::from_secs(60);
+
+pub(super) fn run(live: &Live, config: &Config, output: &Output) -> anyhow::Result<u8> {
+    let interfaces = SharedInterfaces::default();
+    let tap = LiveTap::open(&live.tap, &interfaces)?;
+    let waker = tap.waker();
+    let stop = Stop::new(move || drop(waker.wake()));
+    #[cfg(feature = "tui")]
+    if live.report.tui {
+        raise_fence(live, true)?;
+        signals::listen(&stop).context("cannot listen for signals")?;
+        return super::screens::live(live, config, interfaces, &stop, tap);
+    }
+    let mut outlet = Box::new(Printer(output.sink(&live.report, config.color, &interfaces, true)?));
+    raise_fence(live, false)?;
+    outlet.start(&stop)?;
+    signals::listen(&stop).context("cannot listen for signals")?;
+    let on_terminal = live.report.format == Format::Text && live.report.output.is_none() && output::is_terminal();
+    watch(live, tap, outlet, on_terminal, stop)
+}
+
+fn raise_fence(live: &Live, screen: bool) -> anyhow::Result<()> {
+    let gates = Gates { outputs: live.report.output.clone().into_iter().collect(), screen };
+    for gap in fence::raise(&live.fence, &gates)? {
+        complain(&format!("warning: fence: {gap}"));
+    }
+    Ok(())
+}
+
+/// Captures and judges until it is stopped; events go to the outlet. Gives the exit code.
+pub(super) fn watch(
+    live: &Live,
+    tap: LiveTap,
+    outlet: Box<dyn Outlet>,
+    on_terminal: bool,
+    stop: Stop,
+) -> anyhow::Result<u8> {
+    let engine = Engine::new(live.engine.clone());
+    let session = Session::new(engine, outlet, on_terminal, Bar::new(Progress::Never, None));
+    let mut watch = Loop { session, tap, clocks: Clocks::new(), stop };
+    let ended = watch.run();
+    // Whatever ended it: what was judged, and what can be, is told first.
+    let finished = watch.session.finish();
+    ended.and(finished)?;
+    Ok(watch.session.code(live.report.fail_on))
+}
+
+/// What is due when, by the monotonic clock.
+struct Clocks {
+    /// Since when drops were not asked for, in capture time.
+    losses_since: Timestamp,
+    look: Instant,
+    retry: Instant,
+    stats: Instant,
+}
+
+impl Clocks {
+    fn new() -> Self {
+        let now = instant();
+        Self { losses_since: wall_clock(), look: now, retry: now + RETRY, stats: now + STATS }
+    }
+}
+
+struct Loop {
+    session: Session,
+    tap: LiveTap,
+    clocks: Clocks,
+    stop: Stop,
+}
+
+impl Loop {
+    fn run(&mut self) -> anyhow::Result<()> {
+        while !self.stop.is_set() {
+            if self.tap.is_deaf() && !self.tap.may_reopen() {
+                anyhow::bail!(TapError::Deaf);
+            }
+            let drained = self.turn()?;
+            self.tend()?;
+            if drained {
+                self.sleep()?;
+            }
+        }
+        // What the kernel has already is part of what happened before the signal.
+        std::thread::sleep(LAG);
+        let end = instant() + Duration::from_millis(200);
+        while !self.turn()? && instant() < end {}
+        Ok(())
+    }
+
+    /// Takes a batch of frames. True when that were all, so that capture time has come to the wall clock's.
+    fn turn(&mut self) -> anyhow::Result<bool> {
+        self.losses();
+        let before = wall_clock();
+        let (drained, changes) = self.tap.drain(BATCH, |frame| self.session.frame(frame));
+        changes.into_iter().for_each(|change| self.tell(change));
+        if drained {
+            self.losses();
+            self.session.engine.handle_timeout(before.before(LAG));
+        }
+        self.session.emit(true)?;
+        Ok(drained)
+    }
+
+    /// Asked for before each batch and before time moves on: a loss must be known before what it hides is judged. The
+    /// frames of one batch were in the ring together, so none of them comes after a hole made meanwhile.
+    fn losses(&mut self) {
+        let (since, at) = (self.clocks.losses_since, wall_clock());
+        self.clocks.losses_since = at;
+        let count = self.tap.drops();
+        if count > 0 {
+            self.session.engine.handle_loss(count, since, at);
+        }
+    }
+
+    /// What is due now and then.
+    fn tend(&mut self) -> anyhow::Result<()> {
+        let now = instant();
+        if now >= self.clocks.look {
+            self.clocks.look = now + LOOK;
+            self.session.look();
+        }
+        if now >= self.clocks.retry {
+            self.clocks.retry = now + RETRY;
+            self.tap.reopen().into_iter().for_each(|change| self.tell(change));
+        }
+        if now >= self.clocks.stats {
+            self.clocks.stats = now + STATS;
+            let stats = self.session.engine.stats();
+            self.session.event(Event::Stats(Box::new(stats)))?;
+            self.session.emit(true)?;
+        }
+        Ok(())
+    }
+
+    /// Until frames come, or the engine or the clocks want something.
+    fn sleep(&mut self) -> anyhow::Result<()> {
+        let now = instant();
+        let chores = [self.clocks.look, self.clocks.retry, self.clocks.stats].into_iter().min().unwrap_or(now);
+        let mut most = chores.saturating_duration_since(now);
+        if let Some(at) = self.session.engine.poll_timeout() {
+            most = most.min((at + LAG).since(wall_clock()));
+        }
+        // Whole milliseconds: the last one would be waited for in circles.
+        Ok(self.tap.wait(most + Duration::from_millis(1))?)
+    }
+
+    fn tell(&mut self, change: Change) {
+        match change {
+            Change::Lost(TapError::NotPermitted { name }) => self.session.say(&format!(
+                "warning: {name} is there again, but cannot be opened without the privileges that were given up at the \
+                 start: start again, or watch every interface (without -i)"
+            )),
+            Change::Lost(error) => self.session.say(&format!("warning: {error}")),
+            Change::Back(name) => self.session.say(&format!("{name} is back")),
+        }
+    }
+}
+
+/// The clock by which the kernel stamps frames.
+#[expect(clippy::disallowed_methods, reason = "live capture time is the wall clock's, and only here it is read")]
+fn wall_clock() -> Timestamp {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    Timestamp::from_nanos(i64::try_from(since.as_nanos()).unwrap_or(i64::MAX))
+}
+
+/// The clock of chores, which the user cannot set.
+#[expect(clippy::disallowed_methods, reason = "chores are no capture time")]
+fn instant() -> Instant {
+    Instant::now()
+}

@@ -1,0 +1,223 @@
+//! `observer live` from outside, on a real proxy: the same alerts as `observer read`, ends, errors, privileges.
+#![allow(clippy::unwrap_used, reason = "a test ends where something unexpected happens")]
+#![allow(clippy::disallowed_methods, reason = "a test of real programs waits in real time")]
+
+mod scene;
+
+use std::{
+    process::{Command, Output, Stdio},
+    thread,
+    time::Duration,
+};
+
+use scene::{Scene, end, possible, run, status, wait_for};
+use serde_json::Value;
+
+const BARE: [&str; 3] = ["upgrade:/bare", "response", "fin"];
+const GOOD: [&str; 6] = ["upgrade:/good", "head", "text:hi", "frame", "close", "frame"];
+
+/// All lines, each of them whole.
+fn lines(text: &str) -> Vec<Value> {
+    assert!(text.is_empty() || text.ends_with('\n'), "the last line is cut: {text}");
+    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+/// What an alert says, whatever tap saw it.
+fn alerts(lines: &[Value]) -> Vec<String> {
+    let of = |line: &Value, place: &str| line.pointer(place).cloned().unwrap_or_default().to_string();
+    let mut alerts: Vec<_> = lines
+        .iter()
+        .filter(|line| line["event"]["dataset"] == "observer.alert")
+        .map(|line| ["/rule/id", "/attempt/id", "/message", "/details"].map(|place| of(line, place)).join(" "))
+        .collect();
+    alerts.sort();
+    alerts
+}
+
+#[test]
+fn live_gives_the_alerts_of_read() {
+    if !possible() {
+        return;
+    }
+    let scene = Scene::new();
+    let capture = scene.path("all.pcap");
+    let dump = scene.start("tcpdump", "tcpdump", &["-i", "lo", "--nano", "-U", "-B", "8192", "-w", &capture, "tcp"]);
+    wait_for("tcpdump", || scene.told("tcpdump.err").contains("listening on"));
+    let lo = scene.observer("lo", &["-i", "lo", "--format", "json"]);
+    let any = scene.observer("any", &["-i", "any", "--format", "json"]);
+    let every = scene.observer("every", &["--format", "json", "--filter", "port 8080 or portrange 3000-3001"]);
+    for steps in [&BARE[..], &GOOD, &BARE] {
+        let output = scene.client(steps);
+        assert!(output.status.success(), "{output:?}");
+    }
+    thread::sleep(Duration::from_millis(300));
+    for observer in [lo, any, every] {
+        let (code, took) = end(observer, "-TERM");
+        assert_eq!(code, Some(0));
+        assert!(took < Duration::from_secs(1), "it took {took:?}");
+    }
+    // tcpdump sees its ring once a second, and not at its end.
+    thread::sleep(Duration::from_millis(1500));
+    end(dump, "-INT");
+    let read = Command::new(env!("CARGO_BIN_EXE_observer"));
+    let output = { read }.args(["read", "--format", "json", &capture]).output().unwrap();
+    let expected = alerts(&lines(&String::from_utf8(output.stdout).unwrap()));
+    assert!(expected.len() >= 6, "{expected:#?}");
+    for name in ["lo", "any", "every"] {
+        assert_eq!(scene.told(&format!("{name}.err")), "", "{name}");
+        let told = lines(&scene.told(&format!("{name}.out")));
+        assert_eq!(alerts(&told), expected, "{name}");
+        let ingress = told.iter().find_map(|line| line.pointer("/observer/ingress/interface/name"));
+        assert_eq!(ingress, Some(&Value::from("lo")), "{name}");
+        assert_eq!(told.last().unwrap()["details"]["drops"], 0);
+    }
+}
+
+#[test]
+fn alerts_come_at_once() {
+    if !possible() {
+        return;
+    }
+    let scene = Scene::new();
+    let observer = scene.observer("out", &["-i", "lo", "--format", "json", "--emit", "alert"]);
+    for round in 1..=3 {
+        scene.client(&BARE);
+        // The client's own end comes after its answer: what is left of the 50 ms is for a busy machine.
+        thread::sleep(Duration::from_millis(200));
+        assert_eq!(lines(&scene.told("out.out")).len(), round * 3);
+    }
+    end(observer, "-INT");
+}
+
+#[test]
+fn privileges_are_gone_when_frames_are_read() {
+    if !possible() {
+        return;
+    }
+    let scene = Scene::new();
+    let mut observer = scene.observer("out", &["-i", "lo", "--format", "json", "--fence", "require"]);
+    let tasks = std::fs::read_dir(format!("/proc/{}/task", observer.id())).unwrap();
+    for task in tasks {
+        let task: u32 = task.unwrap().file_name().to_str().unwrap().parse().unwrap();
+        for (name, expected) in [("CapEff", "0000000000000000"), ("CapPrm", "0000000000000000"), ("NoNewPrivs", "1")] {
+            assert_eq!(status(task, name), expected, "{name} of {task}");
+        }
+        assert_eq!(status(task, "Seccomp"), "2");
+        assert!(status(task, "Uid").split('\t').all(|uid| uid != "0"));
+    }
+    scene.client(&BARE);
+    thread::sleep(Duration::from_millis(200));
+    assert!(observer.try_wait().unwrap().is_none(), "{}", scene.told("out.err"));
+    assert_eq!(alerts(&lines(&scene.told("out.out"))).len(), 3);
+    end(observer, "-TERM");
+}
+
+fn observer(arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_observer"));
+    command.args(arguments).stdin(Stdio::null());
+    command
+}
+
+/// The exit code and the one line of standard error.
+fn complaint(output: &Output) -> (Option<i32>, String) {
+    let text = String::from_utf8(output.stderr.clone()).unwrap();
+    assert_eq!(text.lines().count(), 1, "{text}");
+    (output.status.code(), text)
+}
+
+#[test]
+fn what_cannot_be_watched_is_one_line() {
+    if !possible() {
+        return;
+    }
+    let cases = [
+        (&["-i", "there-is-none"][..], 3, "there are: "),
+        (&["-i", "lo", "-i", "none"], 3, "there is no interface none"),
+        (&["--filter", "prot 80"], 2, "does not compile"),
+        (&["--filter", "tcp) or (udp"], 2, "does not compile"),
+        (&["--user", "nobody-at-all"], 3, "there is no user"),
+        (&["--output", "/nowhere/at/all"], 3, "cannot create --output"),
+    ];
+    for (arguments, expected, words) in cases {
+        let (code, line) = complaint(&observer(&[&["live"], arguments].concat()).output().unwrap());
+        assert_eq!(code, Some(expected), "{line}");
+        assert!(line.contains(words), "{line}");
+    }
+}
+
+#[test]
+fn without_permission_it_says_what_to_do() {
+    if !possible() {
+        return;
+    }
+    // Where `nobody` may run it.
+    let copy = std::env::temp_dir().join(format!("observer-{}", std::process::id()));
+    std::fs::copy(env!("CARGO_BIN_EXE_observer"), &copy).unwrap();
+    let copy = copy.to_str().unwrap();
+    let nobody = |arguments: &[&str]| {
+        let mut command = Command::new("setpriv");
+        command.args(["--reuid", "65534", "--regid", "65534", "--clear-groups", copy]).args(arguments);
+        command.stdin(Stdio::null()).output().unwrap()
+    };
+    let (live, doctor) = (nobody(&["live"]), nobody(&["doctor"]));
+    std::fs::remove_file(copy).unwrap();
+    let (code, line) = complaint(&live);
+    assert_eq!(code, Some(3));
+    for words in [format!("sudo setcap cap_net_raw+ep {copy}"), format!("sudo {copy} live")] {
+        assert!(line.contains(&words), "{line}");
+        assert!(String::from_utf8_lossy(&doctor.stdout).contains(&words), "{doctor:?}");
+    }
+    assert_eq!(doctor.status.code(), Some(3));
+    let doctor = observer(&["doctor"]).output().unwrap();
+    assert_eq!(doctor.status.code(), Some(0), "{doctor:?}");
+}
+
+#[test]
+fn a_reader_that_goes_away_ends_it_well() {
+    if !possible() {
+        return;
+    }
+    let scene = Scene::new();
+    let program = env!("CARGO_BIN_EXE_observer");
+    let mut command = scene.command(program);
+    let piped = command.args(["live", "-i", "lo", "--format", "json"]).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = piped.spawn().unwrap();
+    wait_for("the fence", || status(child.id(), "Seccomp") == "2");
+    drop(child.stdout.take());
+    scene.client(&BARE);
+    wait_for("the end", || child.try_wait().unwrap().is_some());
+    let output = child.wait_with_output().unwrap();
+    assert_eq!((output.status.code(), output.stderr), (Some(0), Vec::new()));
+}
+
+#[test]
+fn interfaces_may_come_and_go() {
+    if !possible() {
+        return;
+    }
+    let scene = Scene::empty();
+    let add = || run(scene.command("ip").args(["link", "add", "away0", "type", "veth", "peer", "away1"]));
+    let up = || run(scene.command("ip").args(["link", "set", "away0", "up"]));
+    add();
+    up();
+    let every = scene.observer("every", &["--format", "json"]);
+    let kept = scene.observer("kept", &["-i", "lo", "-i", "away0", "--format", "json"]);
+    let deaf = scene.observer("deaf", &["-i", "away0", "--format", "json"]);
+    let again = scene.observer("again", &["-i", "away0", "--format", "json", "--fence", "off"]);
+    run(scene.command("ip").args(["link", "del", "away0"]));
+    for name in ["kept.err", "again.err"] {
+        wait_for("the loss", || scene.told(name).contains("away0 is lost"));
+    }
+    add();
+    up();
+    wait_for("the return", || scene.told("again.err").contains("away0 is back"));
+    wait_for("the reason", || scene.told("kept.err").contains("without the privileges"));
+    let (code, lines) = (end(deaf, "-0").0, scene.told("deaf.err"));
+    assert_eq!(code, Some(3));
+    assert!(lines.lines().last().unwrap().contains("every interface is lost"), "{lines}");
+    assert!(scene.told("deaf.out").contains("observer.stats"), "what there is is told");
+    for observer in [every, kept, again] {
+        assert_eq!(end(observer, "-TERM").0, Some(0));
+    }
+    assert_eq!(scene.told("every.err"), "");
+}

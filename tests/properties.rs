@@ -70,8 +70,8 @@ fn difference(before: &[String], after: &[String]) -> String {
 }
 
 /// Captures whose verdicts follow the order of frames: which name a connection behind NAT has is told by the side whose
-/// bytes are read first, who of several equal clients owns which hop is a guess, and of TLS only the order of ends is seen.
-const ORDERED: [&str; 3] = ["docker-nat", "many-equal-keys-same-path", "tls-idle"];
+/// bytes are read first, and who of several equal clients owns which hop is a guess.
+const ORDERED: [&str; 2] = ["docker-nat", "many-equal-keys-same-path"];
 
 /// A mutation after which everything is as before.
 fn check_same(name: &'static str, seeds: u64, detail: Detail, mutation: Mutation) {

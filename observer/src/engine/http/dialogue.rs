@@ -312,10 +312,7 @@ impl<L: Listener> Dialogue<L> {
             }
             State::Opaque => {
                 if let Some(tls) = self.tls.as_mut().filter(|_| way == Direction::ToServer) {
-                    // What comes with the end of the other side is an answer to it.
-                    if tls.server_ended.is_none() {
-                        tls.last_client_at = tls.last_client_at.max(stamp.at);
-                    }
+                    tls.heard(stamp.at);
                 }
                 length
             }

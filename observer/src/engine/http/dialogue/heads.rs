@@ -114,7 +114,7 @@ impl<L: Listener> Dialogue<L> {
     pub(super) fn tls(&mut self, to: &mut L, link: &Link, bytes: &[u8], stamp: Stamp) {
         self.tls = Some(Box::new(TlsConnection {
             opened_at: stamp.at,
-            last_client_at: stamp.at,
+            client_at: [stamp.at; 2],
             client_ended: None,
             server_ended: None,
         }));

@@ -99,7 +99,7 @@ pub struct Report {
     #[arg(long, value_enum)]
     pub format: Option<Format>,
 
-    /// Show screens to walk through instead of a report; they fill while the captures are read.
+    /// Show screens to walk through instead of a report; `live` does so by itself on a terminal.
     #[cfg(feature = "tui")]
     #[arg(long, conflicts_with_all = ["format", "emit", "output"])]
     pub tui: bool,

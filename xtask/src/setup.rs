@@ -3,7 +3,12 @@
 //! Only Debian's `apt-get` is driven. Elsewhere the list is printed, since names of packages differ. The C linker comes
 //! even before this: see `.cargo/linker`.
 
-use std::{fs, os::unix::fs::MetadataExt, path::Path, process::Command};
+use std::{
+    fs,
+    os::unix::fs::{MetadataExt, PermissionsExt},
+    path::Path,
+    process::Command,
+};
 
 use anyhow::{Context, Result, bail};
 
@@ -33,8 +38,18 @@ pub(crate) struct Args {
 /// A program, and Debian's packages that bring it.
 type Need = (&'static str, &'static [&'static str]);
 
-const BUILD: &[Need] = &[("cc", &["gcc", "libc6-dev"]), ("pcap-config", &["libpcap-dev"])];
-const TEST: &[Need] = &[("tshark", &["tshark"])];
+const BUILD: &[Need] = &[("cc", &["gcc", "libc6-dev"])];
+const TEST: &[Need] = &[("tshark", &["tshark"]), ("tmux", &["tmux"])];
+/// For the tests that make network namespaces, which only root can run.
+const TEST_AS_ROOT: &[Need] = &[
+    ("nginx", &["nginx-light"]),
+    ("tcpdump", &["tcpdump"]),
+    ("ip", &["iproute2"]),
+    ("setpriv", &["util-linux"]),
+    ("python3", &["python3-minimal"]),
+];
+/// What brings libpcap's headers.
+const LIBPCAP: Need = ("pcap-config", &["libpcap-dev"]);
 
 /// `cargo xtask setup`.
 pub(crate) fn run(args: &Args) -> Result<()> {
@@ -45,11 +60,37 @@ pub(crate) fn run(args: &Args) -> Result<()> {
 
 /// Installs what `purpose` needs; silent and quick when nothing is missing.
 pub(crate) fn prepare(purpose: Purpose) -> Result<()> {
-    let test = if purpose == Purpose::Demo { &[] } else { TEST };
-    let needs = [BUILD, test].concat();
+    let root = is_root()?;
+    let needs = match purpose {
+        Purpose::Demo => BUILD.to_vec(),
+        Purpose::Test | Purpose::Lab if root => [BUILD, TEST, TEST_AS_ROOT].concat(),
+        Purpose::Test | Purpose::Lab => [BUILD, TEST].concat(),
+    };
     let missing = needs.iter().filter(|(program, _)| !is_installed(program)).flat_map(|(_, packages)| *packages);
-    install(&missing.copied().collect::<Vec<_>>())?;
+    let missing: Vec<_> = missing.copied().collect();
+    let quiet = if root && !missing.is_empty() { Some(NoServices::until_dropped()?) } else { None };
+    install(&missing)?;
+    drop(quiet);
+    libpcap();
     if purpose == Purpose::Lab { lab::install() } else { Ok(()) }
+}
+
+/// Installs libpcap's headers. The observer can do without them, but not capture live.
+fn libpcap() {
+    if has_libpcap() {
+        return;
+    }
+    if let Err(error) = install(LIBPCAP.1) {
+        println!("setup: {error:#}");
+    }
+    if !has_libpcap() {
+        println!("setup: libpcap's headers cannot be had: building without `observer live` and `observer doctor`");
+    }
+}
+
+/// Whether the observer can be built with the live tap.
+pub(crate) fn has_libpcap() -> bool {
+    is_installed(LIBPCAP.0)
 }
 
 /// Whether a program can be started; also those that only root has on its path.
@@ -96,4 +137,31 @@ fn apt(sudo: bool) -> Command {
 fn is_root() -> Result<bool> {
     let own = Path::new("/proc/self");
     Ok(fs::metadata(own).context("who am I?")?.uid() == 0)
+}
+
+/// Keeps Debian from starting the services of the packages, which would take ports of the host.
+pub(crate) struct NoServices {
+    is_ours: bool,
+}
+
+impl NoServices {
+    const POLICY: &str = "/usr/sbin/policy-rc.d";
+
+    /// From now on; root only.
+    pub(crate) fn until_dropped() -> Result<Self> {
+        let is_ours = !Path::new(Self::POLICY).exists();
+        if is_ours {
+            fs::write(Self::POLICY, "#!/bin/sh\nexit 101\n")?;
+            fs::set_permissions(Self::POLICY, fs::Permissions::from_mode(0o755))?;
+        }
+        Ok(Self { is_ours })
+    }
+}
+
+impl Drop for NoServices {
+    fn drop(&mut self) {
+        if self.is_ours {
+            let _ = fs::remove_file(Self::POLICY);
+        }
+    }
 }

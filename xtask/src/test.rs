@@ -8,7 +8,7 @@ use crate::{
     command::openly,
     diff, purity,
     setup::{self, Purpose},
-    workspace::cargo,
+    workspace::{cargo, with_features},
 };
 
 /// A name and what is done under it.
@@ -19,11 +19,13 @@ const STEPS: [Step; 8] = [
     ("setup", || setup::prepare(Purpose::Test)),
     ("format", || openly(&mut cargo(&["fmt", "--all", "--check"]))),
     ("the engine is pure", purity::check),
-    ("clippy", || openly(&mut cargo(&["clippy", "--quiet", "--workspace", "--all-targets", "--", "-D", "warnings"]))),
-    ("documentation", || {
-        openly(cargo(&["doc", "--quiet", "--workspace", "--no-deps"]).env("RUSTDOCFLAGS", "-D warnings"))
+    ("clippy", || {
+        openly(with_features(&["clippy", "--quiet", "--workspace", "--all-targets"]).args(["--", "-D", "warnings"]))
     }),
-    ("tests", || openly(&mut cargo(&["test", "--workspace"]))),
+    ("documentation", || {
+        openly(with_features(&["doc", "--quiet", "--workspace", "--no-deps"]).env("RUSTDOCFLAGS", "-D warnings"))
+    }),
+    ("tests", || openly(&mut with_features(&["test", "--workspace"]))),
     ("tshark sees the same", diff::captures),
     ("the engine alone", || openly(&mut cargo(&["test", "--package", "observer", "--lib", "--no-default-features"]))),
 ];

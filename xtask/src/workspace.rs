@@ -8,7 +8,10 @@ use std::{
 use anyhow::{Context, Result};
 use serde_json::Value;
 
-use crate::command::{check, describe};
+use crate::{
+    command::{check, describe},
+    setup,
+};
 
 /// Its root.
 pub(crate) fn root() -> &'static Path {
@@ -27,9 +30,18 @@ pub(crate) fn cargo(args: &[&str]) -> Command {
     command
 }
 
+/// A cargo command on the whole workspace, or one package, with every feature that this machine can build.
+pub(crate) fn with_features(args: &[&str]) -> Command {
+    let mut command = cargo(args);
+    if !setup::has_libpcap() {
+        command.args(["--no-default-features", "--features", "observer/app,observer/tui"]);
+    }
+    command
+}
+
 /// Builds the observer as users get it, and returns where it is.
 pub(crate) fn observer() -> Result<PathBuf> {
-    let mut build = cargo(&["build", "--release", "--package", "observer", "--bin", "observer"]);
+    let mut build = with_features(&["build", "--release", "--package", "observer", "--bin", "observer"]);
     build.arg("--message-format=json-render-diagnostics").stderr(Stdio::inherit());
     let out = build.output().with_context(|| describe(&build))?;
     check(out.status, &describe(&build))?;

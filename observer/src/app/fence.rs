@@ -99,7 +99,7 @@ fn files(gates: &Gates) -> anyhow::Result<()> {
         .scope(Scope::from_all(abi))?
         .create()?
         .add_rules(path_beneath_rules(READABLE, AccessFs::ReadFile | AccessFs::ReadDir))?
-        .add_rules(path_beneath_rules(terminal, AccessFs::ReadFile | AccessFs::WriteFile))?
+        .add_rules(path_beneath_rules(terminal, AccessFs::ReadFile | AccessFs::WriteFile | AccessFs::IoctlDev))?
         .add_rules(path_beneath_rules(outputs, write))?
         .restrict_self()?;
     match status.ruleset {

@@ -1,7 +1,6 @@
 //! Installs what the lab needs and lacks: Debian packages, Python and node packages into `.cache/lab`.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
 
@@ -42,34 +41,8 @@ fn debian() -> Result<()> {
     if missing.is_empty() {
         return Ok(());
     }
-    let _quiet = NoServices::until_dropped()?;
+    let _quiet = setup::NoServices::until_dropped()?;
     setup::install(&missing)
-}
-
-/// Keeps Debian from starting the services of the packages, which would take ports of the host.
-struct NoServices {
-    is_ours: bool,
-}
-
-impl NoServices {
-    const POLICY: &str = "/usr/sbin/policy-rc.d";
-
-    fn until_dropped() -> Result<Self> {
-        let is_ours = !Path::new(Self::POLICY).exists();
-        if is_ours {
-            fs::write(Self::POLICY, "#!/bin/sh\nexit 101\n")?;
-            fs::set_permissions(Self::POLICY, fs::Permissions::from_mode(0o755))?;
-        }
-        Ok(Self { is_ours })
-    }
-}
-
-impl Drop for NoServices {
-    fn drop(&mut self) {
-        if self.is_ours {
-            let _ = fs::remove_file(Self::POLICY);
-        }
-    }
 }
 
 fn python(cache: &Path) -> Result<()> {

@@ -49,7 +49,7 @@ impl Attempts {
             .with_tail(&up.request.target)
             .filter(|entry| entry.stamp.at <= up.request.at)
             .filter_map(|entry| self.ordinary(entry))
-            .filter(|down| may_follow(down, up, self.settle) && is_alike(&down.request, &up.request));
+            .filter(|down| self.may_come_from(down, up) && is_alike(&down.request, &up.request));
         let down = fitting.next()?;
         Some((down, fitting.count()))
     }
@@ -65,13 +65,19 @@ impl Attempts {
         let mut fitting = alike
             .iter()
             .filter_map(|entry| self.ordinary(entry))
-            .filter(|up| may_follow(down, up, self.settle) && is_alike(&down.request, &up.request))
+            .filter(|up| self.may_come_from(down, up) && is_alike(&down.request, &up.request))
             .filter(|up| up.status().is_none() || up.status() == down.status());
         let up = fitting.next()?;
         // Another client's ordinary request for the same thing may be what the proxy forwarded.
         let others = alike.iter().filter(|entry| entry.link.server == down.link.server).count();
         let more = fitting.count();
         Some((up, more + others))
+    }
+
+    /// Whether the proxy that got `down` may have sent `up`: a likeness alone ties nothing between other hosts.
+    fn may_come_from(&self, down: &Handshake, up: &Handshake) -> bool {
+        let hosts = self.proxies.hosts(down.link.server);
+        hosts.contains(&up.link.client.ip()) && may_follow(down, up, self.settle)
     }
 
     /// A recent request as a handshake.

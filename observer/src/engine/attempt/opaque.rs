@@ -41,7 +41,7 @@ impl Opaque {
         let mut fitting = self
             .ended
             .iter()
-            .filter(|(_, tls)| tls.opened_at <= asked && tls.last_client_at.distance(last) <= RELAYED_WITHIN)
+            .filter(|(_, tls)| tls.opened_at <= asked && tls.last_client_at().distance(last) <= RELAYED_WITHIN)
             .filter(|(_, tls)| near(tls.server_ended) || near(tls.client_ended))
             .peekable();
         let listens = fitting.peek()?.0.server;

@@ -90,9 +90,20 @@ pub(super) fn is_side_request(down: &Handshake, up: &Handshake) -> bool {
     }
     let denies = matches!(up.status(), Some(401 | 403));
     let allows = matches!(up.status(), Some(200..=299)) && up.status() != down.status();
-    // Its answer is missing: it may have been either.
-    let unread = up.status().is_none() && matches!(up.silence, None | Some(Silence::NotCaptured));
-    names_original(up) || denies || allows || unread
+    // Without an answer it may have been either.
+    names_original(up) || denies || allows || up.status().is_none()
+}
+
+/// Whether the answer to a request on the side is missing: it may be the next hop of another one.
+pub(super) fn has_unread_side(placed: &[Placed]) -> bool {
+    placed.iter().any(|placed| placed.role == Role::Side && placed.handshake.silence == Some(Silence::NotCaptured))
+}
+
+/// Whether every answer on the path is that of the hop behind it.
+pub(super) fn is_relayed(placed: &[Placed]) -> bool {
+    let mut statuses = placed.iter().filter(|placed| is_on_path(placed.role)).map(|placed| placed.handshake.status());
+    let first = statuses.next();
+    statuses.all(|status| Some(status) == first)
 }
 
 /// Whether a request tells which target it was made for.

@@ -2,10 +2,7 @@
 
 use std::{collections::VecDeque, time::Duration};
 
-use super::super::{
-    tcp::{ConnectionId, Link},
-    time::Timestamp,
-};
+use super::super::{tcp::Link, time::Timestamp};
 
 /// Places remembered.
 const MAX_KEPT: usize = 1024;
@@ -15,7 +12,7 @@ const NOTICED_WITHIN: Duration = Duration::from_secs(2);
 /// Places where bytes are missing.
 #[derive(Default, Debug)]
 pub(super) struct Unread {
-    places: VecDeque<(ConnectionId, Timestamp)>,
+    places: VecDeque<(Link, Timestamp)>,
 }
 
 impl Unread {
@@ -23,16 +20,16 @@ impl Unread {
         if self.places.len() == MAX_KEPT {
             self.places.pop_front();
         }
-        self.places.push_back((link.id, at));
+        self.places.push_back((*link, at));
     }
 
     pub(super) fn memory(&self) -> usize {
-        self.places.len() * size_of::<(ConnectionId, Timestamp)>()
+        self.places.len() * size_of::<(Link, Timestamp)>()
     }
 
-    /// Whether bytes of another connection are missing that may have been sent between two points in time.
-    pub(super) fn is_missing(&self, except: ConnectionId, from: Timestamp, to: Timestamp) -> bool {
+    /// Whether bytes of a connection that `matters` are missing, and may have been sent between two points in time.
+    pub(super) fn is_missing(&self, from: Timestamp, to: Timestamp, matters: impl Fn(&Link) -> bool) -> bool {
         let near = |at: Timestamp| from <= at && at <= to + NOTICED_WITHIN;
-        self.places.iter().any(|(id, at)| *id != except && near(*at))
+        self.places.iter().any(|(link, at)| near(*at) && matters(link))
     }
 }

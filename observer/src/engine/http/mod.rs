@@ -31,12 +31,30 @@ pub struct Ticket(pub u64);
 pub struct TlsConnection {
     /// When its ClientHello was seen.
     pub opened_at: Timestamp,
-    /// When its client last sent anything. Records that arrive with its end (close_notify) count.
-    pub last_client_at: Timestamp,
+    /// When its client last sent anything, and the time before: what comes after the server's end is an answer to it.
+    pub client_at: [Timestamp; 2],
     /// First FIN or RST of the client.
     pub client_ended: Option<Timestamp>,
     /// First FIN or RST of the server.
     pub server_ended: Option<Timestamp>,
+}
+
+impl TlsConnection {
+    /// The client sent something.
+    pub(super) fn heard(&mut self, at: Timestamp) {
+        let [last, before] = self.client_at;
+        let answers = self.server_ended.is_some_and(|ended| at > ended);
+        if !answers && at != last {
+            self.client_at = if at > last { [at, last] } else { [last, before.max(at)] };
+        }
+    }
+
+    /// When its client last spoke by itself.
+    #[must_use]
+    pub fn last_client_at(&self) -> Timestamp {
+        let [last, before] = self.client_at;
+        if self.server_ended.is_some_and(|ended| last > ended) { before } else { last }
+    }
 }
 
 /// What hears of heads, answers and tunnels. Calls about one exchange carry the ticket that its request was given.

@@ -30,6 +30,10 @@ pub(super) fn check(decided: &Decided, config: &Config) -> Option<Alert> {
     if client.silence == Some(Silence::ClosedByClient) && decided.waited < config.answer_timeout {
         return None;
     }
+    // A proxy with hard-coded fields sends such requests too.
+    if decided.unread && request.is_websocket() && (request.key().is_none() || field::defect(request).is_some()) {
+        return None;
+    }
     let Finding { cause, answered_by, by } = find(decided, request);
     let status: Vec<_> = attempt.path().map(|hop| hop.response.as_ref().map(|response| response.status)).collect();
     let message = sentence(decided, cause, by.as_ref(), status[0]);
@@ -91,6 +95,10 @@ fn forwarded(decided: &Decided, client: &Hop, last: &Hop) -> Finding {
             Some(Silence::Unreachable) => at_origin(Cause::UpstreamUnreachable),
             Some(Silence::ClosedByServer) => at_origin(Cause::UpstreamClosed),
             Some(Silence::NotCaptured) | None => Finding { cause: Cause::Unknown, answered_by, by: None },
+            // A proxy that had waited too long says so, or closes: otherwise the end was not captured.
+            Some(Silence::Waiting) if !matches!(status(client), None | Some(504)) => {
+                Finding { cause: Cause::Unknown, answered_by, by: None }
+            }
             Some(Silence::Waiting | Silence::ClosedByClient) => at_origin(Cause::UpstreamSilent),
         };
     };
@@ -100,8 +108,9 @@ fn forwarded(decided: &Decided, client: &Hop, last: &Hop) -> Finding {
     if let Some((_, by, _)) = http10_upstream::find(decided) {
         return Finding { cause: Cause::Http10, answered_by, by: Some(by) };
     }
-    let whole = last.request.as_ref().is_some_and(|request| request.complete && request.is_upgrade());
-    at_origin(if whole { Cause::OriginRejected } else { Cause::Unknown })
+    let whole =
+        response.complete && last.request.as_ref().is_some_and(|request| request.complete && request.is_upgrade());
+    at_origin(if whole && !decided.unread { Cause::OriginRejected } else { Cause::Unknown })
 }
 
 /// Only the client's side was seen.
@@ -117,7 +126,7 @@ fn alone(decided: &Decided, client: &Hop) -> Finding {
     };
     let own = decided.upstream_seen || decided.own_page.is_some();
     let answered_by = if own { AnsweredBy::Proxy } else { AnsweredBy::Unknown };
-    if decided.denied {
+    if decided.denied && matches!(response.status, 401 | 403) {
         return Finding { cause: Cause::AuthRequired, answered_by: AnsweredBy::Proxy, by: proxy };
     }
     match by_status(client.request.as_ref(), response) {
@@ -134,6 +143,10 @@ fn alone(decided: &Decided, client: &Hop) -> Finding {
             answered_by: AnsweredBy::Proxy,
             by: Some(Endpoint::Ip(at)),
         },
+        // What the proxy sent may be among what was not captured.
+        _ if decided.unread || decided.denied || gateway && !decided.upstream_seen => {
+            Finding { cause: Cause::Unknown, answered_by, by: None }
+        }
         _ if own && gateway => Finding { cause: Cause::UpstreamUnreachable, answered_by, by: proxy },
         _ if own => Finding { cause: Cause::NotForwarded, answered_by, by: proxy },
         _ => Finding { cause: Cause::Unknown, answered_by, by: None },

@@ -1,12 +1,14 @@
 //! One connection: two flows, which of them is the client's, and the order between them.
 
+mod patience;
+
 use std::net::SocketAddr;
 
 use smallvec::SmallVec;
 
 use super::{
     Closed, ConnectionId, Direction, End, Link, Opening, Reader, Stamp,
-    flow::{Fin, Flow, Ready, Watched},
+    flow::{Fin, Flow, Ready},
     key::Key,
 };
 use crate::engine::{anomaly::AnomalyKind, packet::Segment, time::Timestamp};
@@ -172,6 +174,10 @@ impl<R: Reader> Connection<R> {
         self.touched = true;
         if segment.flags.syn() {
             self.syn(side, segment, &mut news);
+            if self.was_refused(side, segment) {
+                self.refuse(stamp.at, to, &mut news);
+                return news;
+            }
         }
         if let Some(acknowledgment) = segment.acknowledgment {
             self.opens_other(side, segment, acknowledgment);
@@ -199,7 +205,7 @@ impl<R: Reader> Connection<R> {
         if self.flows[side].is_overfull() {
             // What waits is its own next byte when it is an answer to something that was not seen.
             let hole = if self.flows[side].is_stuck() { side } else { 1 - side };
-            self.give_up(hole, stamp.at, to, &mut news);
+            self.give_up(hole, false, stamp.at, to, &mut news);
             self.pump(to, &mut news);
         }
         news
@@ -248,14 +254,30 @@ impl<R: Reader> Connection<R> {
     fn rst(&mut self, side: usize, stamp: Stamp, to: &mut R::Listener, news: &mut News) {
         let opening = !self.flows[side].started && self.client == u8::try_from(1 - side).ok();
         if opening && self.flows[1 - side].is_clear() && !self.flows[side].heard {
-            if let Some(link) = self.link() {
-                self.reader.opened(to, &link, Opening::Syn, stamp.at);
-                self.reader.opened(to, &link, Opening::Refused, stamp.at);
-            }
-            news.refused = true;
+            self.refuse(stamp.at, to, news);
         } else if self.reset.is_none_or(|(_, at)| stamp.at < at) {
+            // What it sent before its RST counts as sent, whether it was seen or not.
+            if self.flows[side].started && stamp.sequence != 0 {
+                self.flows[side].acknowledge(stamp.sequence);
+            }
             self.reset = u8::try_from(side).ok().map(|side| (side, stamp.at));
         }
+    }
+
+    /// Whether the answer to this SYN, an RST that acknowledges nothing else, was seen before it.
+    fn was_refused(&self, side: usize, segment: &Segment<'_>) -> bool {
+        let (flow, other) = (&self.flows[side], &self.flows[1 - side]);
+        let by_other = self.reset.is_some_and(|(by, _)| usize::from(by) != side);
+        let unopened = segment.acknowledgment.is_none() && !other.started && !other.heard && flow.is_clear();
+        by_other && unopened && flow.heard && flow.acked == flow.next
+    }
+
+    fn refuse(&mut self, at: Timestamp, to: &mut R::Listener, news: &mut News) {
+        if let Some(link) = self.link() {
+            self.reader.opened(to, &link, Opening::Syn, at);
+            self.reader.opened(to, &link, Opening::Refused, at);
+        }
+        news.refused = true;
     }
 
     fn payload(&mut self, side: usize, first: u32, segment: &Segment<'_>, stamp: Stamp, to: &mut R::Listener) {
@@ -379,132 +401,6 @@ impl<R: Reader> Connection<R> {
             moved = true;
         }
         moved
-    }
-
-    /// What to look at again later, each told once.
-    pub(super) fn watches(&mut self) -> SmallVec<[(After, Watch); 3]> {
-        let mut watches = SmallVec::new();
-        if self.closing {
-            return watches;
-        }
-        for side in 0..2u8 {
-            let flow = &mut self.flows[usize::from(side)];
-            let missing = flow.is_missing() || (!flow.started && (flow.heard || !flow.is_clear()));
-            let wanted = match (missing, flow.is_stuck()) {
-                (true, _) => Watched::Closely,
-                (false, true) => Watched::Patiently,
-                (false, false) => Watched::No,
-            };
-            if wanted > flow.watched {
-                flow.watched = wanted;
-                let after = if wanted == Watched::Closely { After::Settle } else { After::Patience };
-                watches.push((after, Watch::Hole(side, flow.next)));
-            }
-        }
-        if self.reset.is_some() {
-            self.closing = true;
-            watches.push((After::Settle, Watch::Reset));
-        } else if self.flows.iter().all(|flow| flow.ended) {
-            self.closing = true;
-            watches.push((After::Linger, Watch::Forget));
-        }
-        watches
-    }
-
-    /// A wait is over.
-    pub(super) fn expire(&mut self, watch: Watch, at: Timestamp, to: &mut R::Listener) -> News {
-        let mut news = News::default();
-        match watch {
-            Watch::Hole(side, position) => {
-                let side = usize::from(side);
-                self.flows[side].watched = Watched::No;
-                if self.flows[side].next == position {
-                    self.give_up(side, at, to, &mut news);
-                    self.pump(to, &mut news);
-                }
-            }
-            Watch::Reset => {
-                news = self.flush(at, to);
-                news.over = true;
-            }
-            Watch::Forget => news.over = true,
-        }
-        news
-    }
-
-    /// Skips what is missing before the next bytes that are there.
-    fn give_up(&mut self, side: usize, at: Timestamp, to: &mut R::Listener, news: &mut News) {
-        if self.client.is_none() {
-            self.guess_client();
-            self.announced = true;
-            if let Some(link) = self.link() {
-                self.reader.opened(to, &link, Opening::Middle, at);
-            }
-        }
-        let Some(link) = self.link() else { return };
-        let way = self.way(side);
-        let flow = &mut self.flows[side];
-        let was_started = flow.started;
-        let stalled = was_started && flow.stalled;
-        let to_first = flow.first_pending().filter(|first| !was_started || *first > flow.next);
-        let target = match (to_first, flow.heard) {
-            _ if stalled => return,
-            (Some(first), _) => first,
-            (None, true) if flow.is_missing() || (!was_started && flow.is_clear()) => flow.acked,
-            _ => return,
-        };
-        let length = if was_started { target.saturating_sub(flow.next) } else { 0 };
-        if was_started && length == 0 {
-            return;
-        }
-        let target = match flow.fin {
-            Some(fin) if target == fin.position + 1 => fin.position,
-            _ => target,
-        };
-        flow.next = target;
-        flow.started = true;
-        let stamp = flow.next_stamp().unwrap_or(Stamp { at, ..Stamp::default() });
-        if was_started {
-            news.gaps += 1;
-            news.gap_bytes += length;
-        }
-        self.reader.gap(to, &link, way, length, stamp);
-    }
-
-    /// No SYN was seen: the bytes tell who is who, or else the lower port is the server's.
-    fn guess_client(&mut self) {
-        let score = |flow: &Flow| flow.peek().map(R::side).find(|side| *side != 0).unwrap_or(0);
-        let lean = i32::from(score(&self.flows[0])) - i32::from(score(&self.flows[1]));
-        let ends = self.key.ends();
-        let first = if lean == 0 { ends[0].port() >= ends[1].port() } else { lean > 0 };
-        self.client = Some(u8::from(!first));
-    }
-
-    /// Gives up every wait: what is there is read, what is not is a gap.
-    pub(super) fn flush(&mut self, at: Timestamp, to: &mut R::Listener) -> News {
-        let mut news = News::default();
-        self.pump(to, &mut news);
-        // Each round skips one hole; the number of pieces bounds the number of holes.
-        for _ in 0..8192 {
-            let before = (self.flows[0].next, self.flows[1].next);
-            for side in 0..2 {
-                let flow = &self.flows[side];
-                if !flow.is_clear() || flow.is_missing() || (!flow.started && flow.heard) {
-                    self.give_up(side, at, to, &mut news);
-                }
-            }
-            self.pump(to, &mut news);
-            if before == (self.flows[0].next, self.flows[1].next) {
-                break;
-            }
-        }
-        if let (Some((side, at)), Some(link)) = (self.reset, self.link()) {
-            self.reader.end(to, &link, self.way(usize::from(side)), End::Reset, at);
-        }
-        for flow in &mut self.flows {
-            flow.clear();
-        }
-        news
     }
 
     /// Tells the reader that it is over.

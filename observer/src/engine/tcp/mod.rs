@@ -266,8 +266,10 @@ impl<R: Reader> Table<R> {
             }
             self.remove(slot, Closed::Replaced, stamp.at, to);
         }
-        // Lone acknowledgments, FINs and RSTs of connections from before the capture are not worth a place.
-        if segment.payload.is_empty() && !segment.flags.syn() {
+        // Lone acknowledgments, FINs and RSTs of connections from before the capture are not worth a place. What answers
+        // a SYN (RFC 9293 3.10.7.1) may be seen before it.
+        let refusal = segment.flags.rst() && segment.sequence == 0 && segment.acknowledgment.is_some();
+        if segment.payload.is_empty() && !segment.flags.syn() && !refusal {
             return None;
         }
         self.generation = self.generation.wrapping_add(1);

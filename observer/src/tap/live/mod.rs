@@ -20,7 +20,7 @@ pub const ANY: &str = "any";
 const WAKE: Token = Token(usize::MAX);
 
 /// The latest a frame is seen after it was captured, while this thread keeps up: the kernel hands a block of its ring
-/// over when it is full or [`handle::BLOCK_AGE`] old; the rest is what timers of both sides are late by.
+/// over when it is full or 10 ms old; the rest is what timers of both sides are late by.
 pub const LAG: Duration = Duration::from_millis(13);
 
 /// What to capture.

@@ -1,0 +1,153 @@
+//! Follows the tunnels of decided attempts to their ends, and puts together the ends that one proxy made at one moment.
+
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use hashbrown::HashMap;
+
+use super::{
+    super::{
+        event::{self, Attempt, ClosedBy, Outcome, Role},
+        http::{self, Ticket},
+        time::Timestamp,
+    },
+    Attempts, Case, SAME_IDLE, Timer, adopt,
+    report::Placed,
+    store::HandshakeId,
+    tunnel::{Ended, Group, LATEST_END, MOMENT, OpenHop, OpenTunnel},
+};
+
+/// Tunnels of one group, and the time it spans, at most.
+const MAX_GROUP: usize = 4096;
+const MAX_GROUP_SPAN: Duration = Duration::from_millis(500);
+
+impl Attempts {
+    /// Tunnels open now, oldest first. `states` are their hops' by ticket.
+    #[must_use]
+    pub fn tunnels(&self, states: &HashMap<Ticket, &http::Tunnel>) -> Vec<event::OpenTunnel> {
+        let state = |hop: &OpenHop| states.get(&adopt::of_handshake(hop.id)).copied();
+        self.tunnels
+            .values()
+            .filter(|tunnel| tunnel.first_end().is_none())
+            .filter_map(|tunnel| {
+                let nearest = tunnel.hops.iter().find_map(state)?;
+                let hops = || tunnel.hops.iter().filter_map(state);
+                let proxies = tunnel.attempt.path().filter_map(|hop| hop.server.address());
+                Some(event::OpenTunnel {
+                    attempt: Arc::clone(&tunnel.attempt),
+                    opened_at: tunnel.opened_at,
+                    last_at: hops().map(|hop| hop.last_at).max()?,
+                    last_heartbeat_at: hops().filter_map(|hop| hop.last_heartbeat_at).max(),
+                    bytes: nearest.bytes,
+                    frames: nearest.frames,
+                    idle_timer: proxies.filter_map(|proxy| self.proxies.get(proxy)?.idle_timer()).min(),
+                })
+            })
+            .collect()
+    }
+
+    pub(super) fn open_tunnel(&mut self, attempt: &Arc<Attempt>, placed: &[Placed], ids: &[HandshakeId]) {
+        if attempt.outcome != Outcome::Upgraded {
+            return;
+        }
+        let Some(opened_at) = placed[0].handshake.response.as_ref().map(|response| response.at) else { return };
+        self.counts.tunnels += 1;
+        let on_path = placed.iter().zip(ids).filter(|(placed, _)| !matches!(placed.role, Role::Side | Role::Retry));
+        let hops: Vec<_> = on_path
+            .map(|(placed, id)| OpenHop { id: *id, state: placed.handshake.tunnel.clone(), gone: None })
+            .collect();
+        let key = ids[0];
+        for (at, hop) in hops.iter().enumerate() {
+            self.hops.insert(hop.id, (key, at));
+        }
+        let tunnel = OpenTunnel { attempt: Arc::clone(attempt), opened_at, hops };
+        if let Some(end) = tunnel.first_end() {
+            self.at(end + self.settle, Timer::Tunnel(key));
+        }
+        self.tunnels.insert(key, tunnel);
+    }
+
+    pub(super) fn tunnel_due(&mut self, key: HandshakeId, at: Timestamp) {
+        let Some(tunnel) = self.tunnels.get(&key) else { return };
+        let Some(end) = tunnel.first_end() else { return };
+        let latest = end + LATEST_END.max(self.settle);
+        // The client's side may be TLS, and end a little later.
+        let waits = tunnel.client_unseen() && self.counts.tls > 0;
+        if tunnel.is_settled() && (!waits || self.tls_closer(tunnel, end).is_some()) || at >= latest {
+            self.end_tunnel(key, at);
+        } else {
+            self.at(latest, Timer::Tunnel(key));
+        }
+    }
+
+    pub(super) fn end_tunnel(&mut self, key: HandshakeId, now: Timestamp) {
+        let Some(tunnel) = self.tunnels.remove(&key) else { return };
+        for hop in &tunnel.hops {
+            self.hops.remove(&hop.id);
+        }
+        let mut ended = tunnel.end(now);
+        let silent_since = ended.tunnel.ended_at.before(ended.tunnel.idle);
+        if self.lossy(silent_since, ended.tunnel.ended_at) {
+            ended.doubt();
+        }
+        if tunnel.client_unseen()
+            && ended.tunnel.closed_by == ClosedBy::Unknown
+            && !ended.tunnel.still_open
+            && let Some(by) = self.tls_closer(&tunnel, ended.tunnel.ended_at)
+        {
+            ended.tunnel.closed_by = ClosedBy::Proxy;
+            ended.by = Some(by);
+        }
+        match ended.by {
+            Some(by) if ended.tunnel.closed_by == ClosedBy::Proxy => self.join_group(by, ended),
+            _ => self.cases.push_back(Case::Ended(Box::new(ended))),
+        }
+    }
+
+    /// Where the proxy listens that ended a tunnel by itself, though its client's side is TLS.
+    pub(super) fn tls_closer(&self, tunnel: &OpenTunnel, end: Timestamp) -> Option<SocketAddr> {
+        let asked = tunnel.attempt.first().request.as_ref()?.at;
+        let last = tunnel.hops.first()?.state.as_ref()?.last_from_client_at.unwrap_or(asked);
+        self.opaque.closed_by_proxy(asked, last, end)
+    }
+
+    pub(super) fn join_group(&mut self, by: SocketAddr, ended: Ended) {
+        let end = ended.tunnel.ended_at;
+        let apart = self.closings.get(&by).is_some_and(|group| {
+            let (first, last) = (group.members.first(), group.members.last());
+            first.is_some_and(|first| end.distance(first.tunnel.ended_at) > MAX_GROUP_SPAN)
+                || last.is_some_and(|last| end.distance(last.tunnel.ended_at) > MOMENT)
+                || group.members.len() >= MAX_GROUP
+        });
+        if apart {
+            self.flush_group(by);
+        }
+        self.closings.entry(by).or_insert_with(|| Group { by, members: Vec::new() }).members.push(ended);
+        self.at(end + self.settle + MOMENT, Timer::Group(by));
+    }
+
+    pub(super) fn group_due(&mut self, by: SocketAddr, at: Timestamp) {
+        let last = self.closings.get(&by).and_then(|group| group.members.last());
+        if last.is_some_and(|last| last.tunnel.ended_at + self.settle + MOMENT <= at) {
+            self.flush_group(by);
+        }
+    }
+
+    pub(super) fn flush_group(&mut self, by: SocketAddr) {
+        let Some(mut group) = self.closings.remove(&by) else { return };
+        group.members.sort_by_key(|member| (member.tunnel.ended_at, member.tunnel.attempt.id));
+        let proxy = self.proxies.entry(by);
+        for member in &mut group.members {
+            member.repeated = proxy.closed_at(member.tunnel.idle, SAME_IDLE);
+        }
+        // Tunnels that end together after different silences were not ended by a timer.
+        if let Some(first) = group.members.first()
+            && group.members.iter().all(|member| member.tunnel.idle.abs_diff(first.tunnel.idle) <= SAME_IDLE)
+            && !first.had_close
+            && first.tunnel.idle >= self.idle_min
+            && !first.repeated
+        {
+            proxy.remember(first.tunnel.idle);
+        }
+        self.cases.push_back(Case::Closed(Box::new(group)));
+    }
+}

@@ -1,0 +1,255 @@
+//! Heads: collected, read, paired with each other, and what each makes of the direction that it came in.
+
+use super::{Dialogue, Exchange, Kind, PartialHead, RESPONSE, State, is_response};
+use crate::engine::{
+    anomaly::AnomalyKind,
+    event::Silence,
+    http::{
+        Listener, RequestHead, ResponseHead, TlsConnection, Tunnel,
+        chunked::Chunked,
+        head::{self, Framing, MAX_HEAD},
+        preface::{self, Preface},
+    },
+    tcp::{Direction, Link, Stamp},
+};
+
+/// Requests that may await an answer on one connection. More are a flood, not a pipeline.
+const MAX_OUTSTANDING: usize = 1024;
+/// Bytes of a refusal's body that the listener is shown.
+const BODY_SHOWN: u16 = 512;
+
+impl<L: Listener> Dialogue<L> {
+    /// Collects a head until its end has come, then reads it. Says how many of `bytes` it took.
+    pub(super) fn head(&mut self, to: &mut L, link: &Link, way: Direction, bytes: &[u8], stamp: Stamp) -> usize {
+        let State::Head(mut partial) = std::mem::take(self.state(way)) else {
+            return self.read_head(to, link, way, bytes, 0, stamp).unwrap_or_else(|| {
+                *self.state(way) = State::Head(Box::new(PartialHead { bytes: bytes.to_vec(), stamp }));
+                bytes.len()
+            });
+        };
+        let before = partial.bytes.len();
+        partial.bytes.extend_from_slice(bytes);
+        match self.read_head(to, link, way, &partial.bytes, before, partial.stamp) {
+            Some(end) => end.saturating_sub(before),
+            None => {
+                *self.state(way) = State::Head(partial);
+                bytes.len()
+            }
+        }
+    }
+
+    /// Reads a head from its first byte; `None` while its end has not come. Says where what it read ends.
+    pub(super) fn read_head(
+        &mut self,
+        to: &mut L,
+        link: &Link,
+        way: Direction,
+        bytes: &[u8],
+        scanned: usize,
+        stamp: Stamp,
+    ) -> Option<usize> {
+        match way {
+            Direction::ToServer if !self.begun => match preface::look(bytes) {
+                Preface::Http => {}
+                preface => return self.preface(to, link, &preface, bytes, stamp),
+            },
+            Direction::ToServer => {}
+            Direction::ToClient if is_response(bytes) => {}
+            Direction::ToClient if RESPONSE.starts_with(bytes) => return None,
+            Direction::ToClient => {
+                self.not_http(to, link, way, "response", stamp);
+                return Some(bytes.len());
+            }
+        }
+        // Empty lines before a request are to be ignored (RFC 9112 2.2).
+        let blank = bytes.iter().take_while(|byte| matches!(byte, b'\r' | b'\n')).count();
+        let Some(end) = head::end(&bytes[blank..], scanned.saturating_sub(blank)).map(|end| blank + end) else {
+            if bytes.len() <= MAX_HEAD {
+                return None;
+            }
+            to.anomaly(link, AnomalyKind::HeadTooLarge, stamp);
+            self.lose(to, link, way, stamp.at);
+            return Some(bytes.len());
+        };
+        let raw = &bytes[blank..end];
+        let read = match way {
+            Direction::ToServer => head::request(raw, stamp, true, |head| self.request(to, link, head)),
+            Direction::ToClient => head::response(raw, stamp, true, |head| self.response(to, link, head)),
+        };
+        if read.is_none() {
+            self.not_http(to, link, way, "head", stamp);
+        }
+        Some(end)
+    }
+
+    /// The connection does not begin with a request.
+    pub(super) fn preface(
+        &mut self,
+        to: &mut L,
+        link: &Link,
+        preface: &Preface,
+        bytes: &[u8],
+        stamp: Stamp,
+    ) -> Option<usize> {
+        match *preface {
+            Preface::Short => return None,
+            Preface::Proxy(length, source) => {
+                self.forwarded_for = source.map(Box::new);
+                return Some(length);
+            }
+            Preface::Tls => {
+                let record = bytes.get(3..5).map(|length| usize::from(u16::from_be_bytes([length[0], length[1]])));
+                if record.is_none_or(|length| bytes.len() < 5 + length.min(MAX_HEAD / 4)) {
+                    return None;
+                }
+                self.tls(to, link, bytes, stamp);
+            }
+            Preface::Http2 => to.anomaly(link, AnomalyKind::Http2, stamp),
+            Preface::Other | Preface::Http => {}
+        }
+        self.opaque();
+        Some(bytes.len())
+    }
+
+    pub(super) fn tls(&mut self, to: &mut L, link: &Link, bytes: &[u8], stamp: Stamp) {
+        self.tls = Some(Box::new(TlsConnection {
+            opened_at: stamp.at,
+            client_at: [stamp.at; 2],
+            client_ended: None,
+            server_ended: None,
+        }));
+        let (server_name, alpn) = preface::client_hello(bytes);
+        to.anomaly(link, AnomalyKind::Tls { server_name, alpn }, stamp);
+        self.opaque();
+    }
+
+    pub(super) fn opaque(&mut self) {
+        self.client = State::Opaque;
+        self.server = State::Opaque;
+    }
+
+    /// Bytes that are no HTTP/1 message where one should begin.
+    pub(super) fn not_http(&mut self, to: &mut L, link: &Link, way: Direction, what: &'static str, stamp: Stamp) {
+        if !self.begun {
+            self.opaque();
+            return;
+        }
+        to.anomaly(link, AnomalyKind::NotHttp(what), stamp);
+        self.lose(to, link, way, stamp.at);
+    }
+
+    pub(super) fn request(&mut self, to: &mut L, link: &Link, head: &RequestHead<'_>) {
+        self.begun = true;
+        let forwarded_for = self.forwarded_for.as_deref().copied();
+        let ticket = to.request(link, head, forwarded_for);
+        let kind = Kind::of(head);
+        self.outstanding.push(Exchange { ticket, kind, sequence: head.stamp.sequence });
+        if self.outstanding.len() > MAX_OUTSTANDING {
+            to.anomaly(link, AnomalyKind::NotHttp("pipeline without answers"), head.stamp);
+            self.silence_all(to, Silence::NotCaptured, head.stamp.at);
+            self.opaque();
+            return;
+        }
+        match head.framing() {
+            _ if !head.complete => self.client = if kind.waits() { State::Waiting } else { State::Lost },
+            Framing::Length(0) => self.body_done(Direction::ToServer),
+            Framing::Length(length) => self.client = State::Body(length),
+            Framing::Chunked => self.client = State::Chunked(Chunked::START),
+            Framing::UntilClose | Framing::Contradiction => {
+                to.anomaly(link, AnomalyKind::NotHttp("framing of a request"), head.stamp);
+                self.lose(to, link, Direction::ToServer, head.stamp.at);
+            }
+        }
+    }
+
+    /// The request that a response answers.
+    pub(super) fn answered(&mut self, stamp: Stamp) -> Option<Exchange> {
+        let front = *self.outstanding.first()?;
+        if front.kind != Kind::Unknown {
+            return Some(self.outstanding.remove(0));
+        }
+        // Requests are missing here. The response is that of the next one seen if it came after the server had it.
+        let next = *self.outstanding.get(1)?;
+        let had = stamp.acknowledgment?.wrapping_sub(next.sequence).cast_signed() > 0;
+        if had {
+            self.outstanding.drain(..2);
+        }
+        had.then_some(next)
+    }
+
+    pub(super) fn response(&mut self, to: &mut L, link: &Link, head: &ResponseHead<'_>) {
+        self.begun = true;
+        self.server = State::Start;
+        if matches!(head.status, 100 | 102..=199) {
+            return;
+        }
+        let exchange = self.answered(head.stamp);
+        if let Some(ticket) = exchange.and_then(|exchange| exchange.ticket) {
+            to.response(ticket, head);
+        }
+        let kind = exchange.map_or(Kind::Plain, |exchange| exchange.kind);
+        match (head.status, kind) {
+            (101, _) => return self.switch(to, exchange, head),
+            (200..=299, Kind::Connect) => return *self = Self::default(),
+            _ => {}
+        }
+        if let (State::Waiting, true) = (&self.client, exchange.is_some()) {
+            self.client = State::Start;
+        }
+        if let (Some(ticket), Kind::Upgrade(_)) = (exchange.and_then(|exchange| exchange.ticket), kind) {
+            self.showing = Some((ticket, BODY_SHOWN));
+        }
+        match head.framing() {
+            _ if !head.complete => self.server = State::Lost,
+            _ if kind == Kind::Head => self.body_done(Direction::ToClient),
+            Framing::Length(0) => self.body_done(Direction::ToClient),
+            Framing::Length(length) => self.server = State::Body(length),
+            Framing::Chunked => self.server = State::Chunked(Chunked::START),
+            Framing::UntilClose => self.server = State::UntilClose,
+            Framing::Contradiction => {
+                to.anomaly(link, AnomalyKind::NotHttp("framing of a response"), head.stamp);
+                self.lose(to, link, Direction::ToClient, head.stamp.at);
+            }
+        }
+    }
+
+    /// 101: from here on both directions speak another protocol (RFC 9110 15.2.2).
+    pub(super) fn switch(&mut self, to: &mut L, exchange: Option<Exchange>, head: &ResponseHead<'_>) {
+        let websocket = match exchange.map(|exchange| exchange.kind) {
+            Some(Kind::Upgrade(websocket)) => websocket,
+            _ => head::values(head.fields, "upgrade").any(|value| value.eq_ignore_ascii_case(b"websocket")),
+        };
+        let mut tunnel = Tunnel::new(head.stamp.at, websocket);
+        if !head.complete {
+            tunnel.gap(Direction::ToClient, 0);
+        }
+        if self.missed || !matches!(self.client, State::Waiting) {
+            tunnel.gap(Direction::ToServer, 0);
+        }
+        if let Some(at) = self.client_ended {
+            tunnel.end(Direction::ToServer, at);
+        }
+        self.silence_all(to, Silence::NotCaptured, head.stamp.at);
+        self.client = State::Tunnel;
+        self.server = State::Tunnel;
+        self.tunnel = Some(Box::new((exchange.and_then(|exchange| exchange.ticket), tunnel)));
+    }
+
+    /// Reads what is there of a head whose rest will not come.
+    pub(super) fn cut_head(&mut self, to: &mut L, link: &Link, way: Direction) {
+        if !matches!(self.state(way), State::Head(_)) {
+            return;
+        }
+        let State::Head(partial) = std::mem::take(self.state(way)) else { return };
+        let stamp = partial.stamp;
+        if way == Direction::ToServer && !self.begun && preface::look(&partial.bytes) == Preface::Tls {
+            return self.tls(to, link, &partial.bytes, stamp);
+        }
+        *self.state(way) = State::Lost;
+        let Some(raw) = head::closed(&partial.bytes) else { return };
+        match way {
+            Direction::ToServer => head::request(&raw, stamp, false, |head| self.request(to, link, head)),
+            Direction::ToClient => head::response(&raw, stamp, false, |head| self.response(to, link, head)),
+        };
+    }
+}

@@ -1,0 +1,81 @@
+//! The captures of the repository as owned frames.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    sync::{Arc, atomic::AtomicBool},
+};
+
+use observer::tap::{
+    SharedInterfaces,
+    file::{FileTap, Input},
+};
+
+use crate::wire::Owned;
+
+/// One case: the frames of each of its files.
+pub struct Capture {
+    pub name: String,
+    pub files: Vec<Vec<Owned>>,
+}
+
+impl Capture {
+    /// All frames, merged by time as `observer read` does.
+    pub fn frames(&self) -> Vec<Owned> {
+        merge(self.files.clone())
+    }
+}
+
+/// Several captures as one, by time; between equals, in the order given.
+pub fn merge(files: Vec<Vec<Owned>>) -> Vec<Owned> {
+    if files.len() == 1 {
+        return files.into_iter().next().unwrap_or_default();
+    }
+    let mut all: Vec<_> = files.into_iter().flatten().collect();
+    all.sort_by_key(|frame| frame.at);
+    all
+}
+
+/// Every capture, by name.
+pub fn all() -> Vec<Capture> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../captures");
+    let only = std::env::var("ONLY").ok();
+    let mut directories: Vec<PathBuf> =
+        fs::read_dir(&root).unwrap().map(|entry| entry.unwrap().path()).filter(|path| path.is_dir()).collect();
+    directories.sort();
+    directories
+        .into_iter()
+        .map(|directory| read(&directory))
+        .filter(|capture| only.as_deref().is_none_or(|only| only.split(',').any(|name| name == capture.name)))
+        .collect()
+}
+
+fn read(directory: &Path) -> Capture {
+    let mut files: Vec<_> = fs::read_dir(directory)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.extension().is_some_and(|extension| extension == "pcap" || extension == "pcapng"))
+        .collect();
+    files.sort();
+    let interfaces = SharedInterfaces::default();
+    let name = directory.file_name().unwrap().to_string_lossy().into_owned();
+    let files = files.into_iter().map(|path| frames(path, &interfaces)).collect();
+    Capture { name, files }
+}
+
+fn frames(path: PathBuf, interfaces: &SharedInterfaces) -> Vec<Owned> {
+    let (mut tap, errors) = FileTap::open(&[Input::Path(path)], interfaces, Arc::new(AtomicBool::new(false)));
+    assert!(errors.is_empty(), "{errors:?}");
+    let mut frames = Vec::new();
+    while let Some(frame) = tap.next_frame().unwrap() {
+        frames.push(Owned {
+            at: frame.at,
+            number: frame.number,
+            interface: frame.interface.0,
+            link: frame.link,
+            wire: frame.wire_length,
+            bytes: frame.bytes.to_vec(),
+        });
+    }
+    frames
+}

@@ -1,0 +1,103 @@
+//! Mutations that take something away: verdicts may get lost, but nobody may be accused for it.
+
+use std::collections::HashSet;
+
+use crate::{
+    random::Random,
+    wire::{Owned, Segment},
+};
+
+/// Whether damage took away every trace of a connection: all that is left of it are acknowledgments and ends, which any
+/// connection from before the capture leaves. What nobody can know is not asked.
+pub fn is_traceless(whole: &[Owned], damaged: &[Owned]) -> bool {
+    let traced = |frames: &[Owned]| -> HashSet<_> {
+        let segments = frames.iter().filter_map(Segment::read);
+        segments.filter(|segment| segment.wire_payload > 0).map(|segment| segment.connection()).collect()
+    };
+    let left = traced(damaged);
+    traced(whole).iter().any(|connection| !left.contains(connection))
+}
+
+/// A kind of damage, by name, and how often it is tried.
+pub type Kind = (&'static str, u64, fn(&[Owned], &mut Random) -> Vec<Owned>);
+
+pub const KINDS: [Kind; 7] = [
+    ("drop-few", 8, drop_few),
+    ("drop-run", 8, drop_run),
+    ("drop-payload", 6, drop_payload),
+    ("drop-flow-run", 6, drop_flow_run),
+    ("snaplen", 4, snaplen),
+    ("snaplen-some", 4, snaplen_some),
+    ("drop-tenth", 3, drop_tenth),
+];
+
+fn drop_few(frames: &[Owned], random: &mut Random) -> Vec<Owned> {
+    let mut out = frames.to_vec();
+    for _ in 0..random.between(1, 5) {
+        if !out.is_empty() {
+            out.remove(random.below(out.len()));
+        }
+    }
+    out
+}
+
+fn drop_run(frames: &[Owned], random: &mut Random) -> Vec<Owned> {
+    let from = random.below(frames.len());
+    let to = (from + random.between(2, 2 + frames.len() / 2)).min(frames.len());
+    [&frames[..from], &frames[to..]].concat()
+}
+
+/// Drops segments that carry bytes, of one connection if there is more than one.
+fn drop_payload(frames: &[Owned], random: &mut Random) -> Vec<Owned> {
+    let full: Vec<_> = (0..frames.len())
+        .filter(|&at| Segment::read(&frames[at]).is_some_and(|segment| segment.wire_payload > 0))
+        .collect();
+    let gone: Vec<_> = (0..random.between(1, 3)).filter_map(|_| full.get(random.below(full.len())).copied()).collect();
+    frames.iter().enumerate().filter(|(at, _)| !gone.contains(at)).map(|(_, frame)| frame.clone()).collect()
+}
+
+/// Drops a run of one connection, acknowledgments and all.
+fn drop_flow_run(frames: &[Owned], random: &mut Random) -> Vec<Owned> {
+    let Some(chosen) = Segment::read(&frames[random.below(frames.len())]) else { return frames.to_vec() };
+    let of = |frame: &Owned| Segment::read(frame).is_some_and(|other| other.connection() == chosen.connection());
+    let total = frames.iter().filter(|frame| of(frame)).count();
+    let from = random.below(total);
+    let to = from + random.between(1, total);
+    let mut place = 0;
+    let mut out = Vec::new();
+    for frame in frames {
+        let own = of(frame);
+        if !own || place < from || place >= to {
+            out.push(frame.clone());
+        }
+        place += usize::from(own);
+    }
+    out
+}
+
+fn snaplen(frames: &[Owned], random: &mut Random) -> Vec<Owned> {
+    let length = random.between(40, 600);
+    frames.iter().map(|frame| cut(frame, length)).collect()
+}
+
+fn snaplen_some(frames: &[Owned], random: &mut Random) -> Vec<Owned> {
+    let mut out = Vec::new();
+    for frame in frames {
+        let length = if random.chance(20) { random.between(30, frame.bytes.len().max(31)) } else { frame.bytes.len() };
+        out.push(cut(frame, length));
+    }
+    out
+}
+
+fn cut(frame: &Owned, length: usize) -> Owned {
+    let mut cut = frame.clone();
+    cut.bytes.truncate(length);
+    cut
+}
+
+fn drop_tenth(frames: &[Owned], random: &mut Random) -> Vec<Owned> {
+    let percent = random.between(3, 25);
+    let mut out = frames.to_vec();
+    out.retain(|_| !random.chance(percent));
+    out
+}

@@ -1,0 +1,101 @@
+//! Mutations of what surrounds the traffic: clocks, addresses, other traffic, noise.
+
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+use observer::engine::frame::LinkType;
+
+use crate::{
+    capture::{Capture, merge},
+    random::Random,
+    wire::{Owned, Segment},
+};
+
+/// The clocks of a case's files apart by up to 200 ms. Two clocks mean two hosts: where a case was made on one, its
+/// clients and its origins get addresses of their own.
+pub fn skewed(capture: &Capture, random: &mut Random) -> Vec<Owned> {
+    let apart = |file: Vec<Owned>, nanos: i64| file.into_iter().map(|frame| frame.delayed(nanos)).collect();
+    let mut shift = || i64::try_from(random.below(400_000_000)).expect("a short time") - 200_000_000;
+    let files = capture.files.iter().enumerate();
+    merge(files.map(|(at, file)| apart(spread(file, at == 0), if at == 0 { 0 } else { shift() })).collect())
+}
+
+fn spread(frames: &[Owned], clients: bool) -> Vec<Owned> {
+    let name = |end: SocketAddr| {
+        let ephemeral = end.port() >= 32768;
+        match (clients, ephemeral) {
+            _ if !end.ip().is_loopback() => end.ip(),
+            (true, true) => Ipv4Addr::new(10, 9, 0, 1).into(),
+            (false, false) => Ipv4Addr::new(10, 9, 0, 2).into(),
+            _ => end.ip(),
+        }
+    };
+    renamed(frames, name)
+}
+
+/// Other addresses for every segment.
+fn renamed(frames: &[Owned], name: impl Fn(SocketAddr) -> IpAddr) -> Vec<Owned> {
+    let rename = |frame: &Owned| {
+        let Some(mut segment) = Segment::read(frame) else { return frame.clone() };
+        segment.source.set_ip(name(segment.source));
+        segment.destination.set_ip(name(segment.destination));
+        segment.relink(LinkType::Raw, false);
+        segment.write(frame)
+    };
+    frames.iter().map(rename).collect()
+}
+
+/// The same over IPv6.
+pub fn ipv6(frames: &[Owned]) -> Vec<Owned> {
+    renamed(frames, |end| match end.ip() {
+        IpAddr::V4(ip) => {
+            let [a, b, c, d] = ip.octets().map(u16::from);
+            Ipv6Addr::new(0xfd00, 0, 0, 0, a, b, c, d).into()
+        }
+        ip => ip,
+    })
+}
+
+/// Two captures at one time on two sets of hosts.
+pub fn interleaved(one: &[Owned], other: &[Owned]) -> Vec<Owned> {
+    let moved = renamed(other, |end| match end.ip() {
+        IpAddr::V4(ip) => {
+            let [a, b, c, d] = ip.octets();
+            Ipv4Addr::new(a, b ^ 0x55, c, d).into()
+        }
+        IpAddr::V6(ip) => {
+            let mut groups = ip.segments();
+            groups[5] ^= 0x55;
+            Ipv6Addr::from(groups).into()
+        }
+    });
+    let shift = one[0].at.as_nanos() - other[0].at.as_nanos();
+    merge(vec![one.to_vec(), moved.into_iter().map(|frame| frame.delayed(shift)).collect()])
+}
+
+/// Frames of random bytes between the others, some of them cut from real ones.
+pub fn garbage(frames: &[Owned], random: &mut Random) -> Vec<Owned> {
+    let mut out = Vec::new();
+    for frame in frames {
+        if random.chance(30) {
+            let mut noise = frame.clone();
+            noise.bytes = (0..random.below(120)).map(|_| u8::try_from(random.below(256)).expect("a byte")).collect();
+            out.push(noise);
+        }
+        out.push(frame.clone());
+    }
+    out
+}
+
+/// Bits flipped anywhere.
+pub fn flipped(frames: &[Owned], random: &mut Random) -> Vec<Owned> {
+    let mut out = frames.to_vec();
+    for frame in &mut out {
+        for _ in 0..random.below(4) {
+            let at = random.below(frame.bytes.len());
+            if let Some(byte) = frame.bytes.get_mut(at) {
+                *byte ^= 1 << random.below(8);
+            }
+        }
+    }
+    out
+}

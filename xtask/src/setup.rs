@@ -47,6 +47,7 @@ const TEST_AS_ROOT: &[Need] = &[
     ("ip", &["iproute2"]),
     ("setpriv", &["util-linux"]),
     ("python3", &["python3-minimal"]),
+    ("promtool", &["prometheus"]),
 ];
 /// What brings libpcap's headers.
 const LIBPCAP: Need = ("pcap-config", &["libpcap-dev"]);

@@ -132,7 +132,7 @@ fn it_resizes() {
     let Some(screen) = many("resize") else { return };
     screen.expect(&["all read"]);
     screen.tmux(&["resize-window", "-t", "t", "-x", "200", "-y", "50"]);
-    screen.expect(&["✓ GET /good/ on chat.test", "All fields, as sent"]);
+    screen.expect(&["GET /bad/ on chat.test  426", "All fields, as sent"]);
     screen.tmux(&["resize-window", "-t", "t", "-x", "50", "-y", "12"]);
     screen.expect(&["make it larger"]);
     screen.tmux(&["resize-window", "-t", "t", "-x", "80", "-y", "24"]);

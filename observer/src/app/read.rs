@@ -5,6 +5,7 @@ use std::time::Instant;
 use anyhow::Context;
 
 use super::{
+    FAILED, complain,
     outlet::Printer,
     output::{self, Output},
     progress::Bar,
@@ -29,8 +30,13 @@ pub(super) fn run(read: &Read, config: &Config, output: &Output) -> anyhow::Resu
     signals::listen(&stop, Hangup::Usual).context("cannot listen for signals")?;
     let interfaces = SharedInterfaces::default();
     let prompt = read.inputs.iter().any(Input::is_pipe);
-    let sink = output.sink(&read.report, config.color, &interfaces, prompt)?;
     let (tap, errors) = FileTap::open(&read.inputs, &interfaces, stop.flag());
+    if errors.len() == read.inputs.len() {
+        // Nothing can be read, so there is nothing to report on.
+        errors.iter().for_each(|error| complain(&format!("error: {error}")));
+        return Ok(FAILED);
+    }
+    let sink = output.sink(&read.report, config.color, &interfaces, prompt)?;
     let on_terminal = read.report.format == Format::Text && read.report.output.is_none() && output::is_terminal();
     let bar = Bar::new(read.progress, tap.progress().1);
     let engine = Engine::new(read.engine.clone());

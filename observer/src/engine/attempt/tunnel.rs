@@ -140,6 +140,10 @@ impl OpenTunnel {
         if close_by_proxy {
             return (ClosedBy::Proxy, self.proxy_at_fault());
         }
+        // Where bytes are missing, the Close frame that was seen may be the answer to one that was not.
+        if close.is_some() && self.states().any(|hop| hop.incomplete) {
+            return (ClosedBy::Unknown, None);
+        }
         if let Some(close) = close {
             return match (close.from_client, only && role == Role::Only) {
                 (true, _) => (ClosedBy::Client, None),

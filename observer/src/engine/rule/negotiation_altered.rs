@@ -34,18 +34,20 @@ pub(super) fn check(decided: &Decided) -> Option<Alert> {
         return None;
     }
     let attempt = &decided.attempt;
-    let change = attempt.path().find_map(unoffered).or_else(|| on_the_way(decided))?;
-    let message = format!(
-        "{} {} {} for {}.",
-        call(change.product.as_ref(), &change.by),
-        change.what,
-        change.field,
-        path(attempt)
-    );
+    // The hop nearest to the origin is where it began; the proxy only passed it on.
+    let change = attempt.path().filter_map(unoffered).last().or_else(|| on_the_way(decided))?;
+    let message = format!("{} {} {} for {}.", who(&change), change.what, change.field, path(attempt));
     let Change { field, level, before, after, by, product, at, .. } = change;
     let details = Details::Negotiation { field, before, after, by };
     let alert = alert(RuleId::NegotiationAltered, level, at, attempt, message, details);
     Some(Alert { product, ..alert })
+}
+
+fn who(change: &Change) -> String {
+    if change.level == Level::Error && change.product.is_none() {
+        return format!("the server at {}", change.by);
+    }
+    call(change.product.as_ref(), &change.by)
 }
 
 /// A 101 that chooses what the request on the same hop did not offer.

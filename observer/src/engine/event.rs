@@ -109,6 +109,19 @@ pub enum Outcome {
     Unknown,
 }
 
+impl Outcome {
+    /// As printed.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Upgraded => "upgraded",
+            Self::Refused => "refused",
+            Self::Failed => "failed",
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
 /// Why handshakes belong to one attempt.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Join {

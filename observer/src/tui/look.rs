@@ -77,15 +77,6 @@ pub(super) const fn level(level: Level) -> (Tint, &'static str) {
     }
 }
 
-pub(super) const fn outcome(outcome: Outcome) -> &'static str {
-    match outcome {
-        Outcome::Upgraded => "upgraded",
-        Outcome::Refused => "refused",
-        Outcome::Failed => "failed",
-        Outcome::Unknown => "unknown",
-    }
-}
-
 pub(super) const fn side(side: ClosedBy) -> &'static str {
     match side {
         ClosedBy::Client => "the client",

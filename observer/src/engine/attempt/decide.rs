@@ -4,7 +4,7 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use super::{
     super::{
-        event::{JoinMethod, Outcome, Role, Silence},
+        event::{Outcome, Role, Silence},
         handshake::{Handshake, field::UpgradeRequest, product},
         time::Timestamp,
     },
@@ -133,10 +133,7 @@ impl Attempts {
 
     /// Whether the host that sent a lone request sent another one with its key to another server.
     pub(super) fn has_sibling(&self, lone: &Handshake) -> bool {
-        let Some((_, name)) = store::names(lone).into_iter().find(|(method, _)| *method == JoinMethod::WebSocketKey)
-        else {
-            return false;
-        };
+        let Some(name) = store::key_name(lone) else { return false };
         let (from, to) = (lone.request.at.before(SIBLINGS), lone.ended_at.unwrap_or(lone.request.at) + SIBLINGS);
         let waiting = self.store.named(name, from, to, 16).map(|(_, other)| &other.link);
         let decided =
@@ -148,8 +145,7 @@ impl Attempts {
     /// Remembers what the hops tell of their proxies.
     pub(super) fn learn(&mut self, placed: &[Placed]) {
         for hop in placed {
-            let key = store::names(&hop.handshake).into_iter().find(|(method, _)| *method == JoinMethod::WebSocketKey);
-            if let Some((_, name)) = key {
+            if let Some(name) = store::key_name(&hop.handshake) {
                 if self.lately.len() == MAX_LATELY {
                     self.lately.pop_front();
                 }

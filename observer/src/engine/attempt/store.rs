@@ -94,8 +94,8 @@ impl Store {
 pub(super) fn names(handshake: &Handshake) -> SmallVec<[(JoinMethod, Name); 3]> {
     let request = &handshake.request;
     let mut names = SmallVec::new();
-    if let Some(key) = request.key() {
-        names.push((JoinMethod::WebSocketKey, hash("key", key)));
+    if let Some(name) = key_name(handshake) {
+        names.push((JoinMethod::WebSocketKey, name));
     }
     if let Some(id) = request.request_id() {
         names.push((JoinMethod::RequestId, hash("id", id)));
@@ -104,6 +104,11 @@ pub(super) fn names(handshake: &Handshake) -> SmallVec<[(JoinMethod, Name); 3]> 
         names.push((JoinMethod::Fingerprint, hash("tail", field::tail(&request.target))));
     }
     names
+}
+
+/// The name that a handshake's key gives it.
+pub(super) fn key_name(handshake: &Handshake) -> Option<Name> {
+    handshake.request.key().map(|key| hash("key", key))
 }
 
 fn hash(kind: &str, value: &str) -> Name {

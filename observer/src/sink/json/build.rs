@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     engine::{
-        event::{self, Confidence, Fields, JoinMethod, Outcome, Role, Silence},
+        event::{self, Confidence, Fields, JoinMethod, Role, Silence},
         frame::InterfaceId,
         time::Timestamp,
     },
@@ -119,7 +119,7 @@ impl Context<'_> {
         Attempt {
             id: attempt.id.to_string(),
             upgrade: self.text(&attempt.upgrade),
-            outcome: outcome(attempt.outcome),
+            outcome: attempt.outcome.as_str(),
             join: attempt
                 .join
                 .map(|join| Join { method: method(join.method), confidence: confidence(join.confidence) }),
@@ -218,16 +218,6 @@ pub(super) fn time(at: Timestamp) -> String {
 /// A span as ECS counts it; saturating.
 pub(super) fn nanos(span: Duration) -> u64 {
     u64::try_from(span.as_nanos()).unwrap_or(u64::MAX)
-}
-
-/// An outcome as printed.
-pub(super) const fn outcome(outcome: Outcome) -> &'static str {
-    match outcome {
-        Outcome::Upgraded => "upgraded",
-        Outcome::Refused => "refused",
-        Outcome::Failed => "failed",
-        Outcome::Unknown => "unknown",
-    }
 }
 
 const fn method(method: JoinMethod) -> &'static str {

@@ -9,7 +9,7 @@ mod record;
 use std::io::Write;
 
 use self::{
-    build::{Context, nanos, outcome, split_target, time},
+    build::{Context, nanos, split_target, time},
     clip::{LINE, Limits},
     record::{Ecs, EventInfo, Fix, Log, Record, Repeated, Rule},
 };
@@ -236,7 +236,7 @@ fn of_attempt(context: &Context<'_>, attempt: &Attempt) -> Record {
     let event = EventInfo { outcome: Some(ecs_outcome(attempt.outcome)), ..sorted };
     let hops = attempt.path().count();
     let message =
-        format!("{}: {} over {hops} hop{}", what(attempt), outcome(attempt.outcome), if hops == 1 { "" } else { "s" });
+        format!("{}: {} over {hops} hop{}", what(attempt), attempt.outcome.as_str(), if hops == 1 { "" } else { "s" });
     Record {
         connection: Some(context.connection(attempt)),
         observer: context.observer(Some(attempt.first().interface)),

@@ -36,7 +36,7 @@ impl Facts {
             path,
             host,
             look::status(attempt),
-            look::outcome(attempt.outcome).to_owned(),
+            attempt.outcome.as_str().to_owned(),
             list(alerts.iter().map(|alert| alert.rule.as_str()).collect()),
             proxies.collect::<Vec<_>>().join(" "),
             method,

@@ -53,6 +53,15 @@ impl fmt::Display for Endpoint {
     }
 }
 
+/// A process that holds one end of a connection.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Process {
+    /// Its number.
+    pub pid: u32,
+    /// Its command's name.
+    pub command: Arc<str>,
+}
+
 /// Names one attempt. Derived from the first hop's endpoints, sequence number and key, never from a clock, so that
 /// two runs, and two hosts that see the same hop, agree.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -140,7 +149,7 @@ pub enum JoinMethod {
     RequestId,
     /// Target, Origin, User-Agent and forwarded-for fit, inside the time of the downstream handshake.
     Fingerprint,
-    /// One process owns both sockets.
+    /// One process owns both sockets, and nothing else that it does meanwhile fits.
     Process,
 }
 
@@ -191,6 +200,8 @@ pub struct Hop {
     pub silence: Option<Silence>,
     /// The product that answers at `server`, where the capture shows it.
     pub product: Option<Product>,
+    /// The processes that hold the client's and the server's end, where the tap knows them.
+    pub processes: [Option<Process>; 2],
 }
 
 /// Why a hop has no final response.

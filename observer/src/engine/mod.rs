@@ -14,14 +14,14 @@ pub mod rule;
 pub mod tcp;
 pub mod time;
 
-use std::{collections::VecDeque, time::Duration};
+use std::{collections::VecDeque, net::SocketAddr, time::Duration};
 
 use hashbrown::HashMap;
 
 use self::{
     alert::Alert,
     anomaly::Anomaly,
-    attempt::{Attempts, Case},
+    attempt::{Attempts, Case, Owner},
     event::{Event, OpenTunnel, Stats},
     frame::Frame,
     http::Dialogue,
@@ -141,6 +141,16 @@ impl Engine {
     pub fn handle_loss(&mut self, count: u64, since: Timestamp, at: Timestamp) {
         self.stats.drops += count;
         self.attempts.lose(since, at);
+    }
+
+    /// A tap knows who holds an end of a connection, whether its frames were seen already or not.
+    pub fn handle_owner(&mut self, owner: Owner) {
+        self.attempts.own(owner);
+    }
+
+    /// A connection, client first, whose owners are worth finding out: an upgrade request has just been read there.
+    pub fn poll_owner(&mut self) -> Option<(SocketAddr, SocketAddr)> {
+        self.attempts.poll_owner()
     }
 
     /// When [`Self::handle_timeout`] should be called next, at the latest.

@@ -77,13 +77,16 @@ impl Attempts {
     /// Whether the proxy that got `down` may have sent `up`: a likeness alone ties nothing between other hosts.
     fn may_come_from(&self, down: &Handshake, up: &Handshake) -> bool {
         let hosts = self.proxies.hosts(down.link.server);
-        hosts.contains(&up.link.client.ip()) && may_follow(down, up, self.settle)
+        hosts.contains(&up.link.client.ip())
+            && may_follow(down, up, self.settle)
+            && down.shares_process(up) != Some(false)
     }
 
     /// A recent request as a handshake.
     fn ordinary(&self, entry: &Entry) -> Option<Handshake> {
         let request = self.recent.request(entry)?;
         let mut handshake = Handshake::new(entry.link, entry.stamp.interface, entry.stamp.sequence, request);
+        handshake.pids = self.owners.of(&entry.link).map(|owner| owner.map(|process| process.pid));
         handshake.ended_at = entry.ended_at;
         handshake.response.clone_from(&entry.response);
         Some(handshake)

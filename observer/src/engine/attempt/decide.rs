@@ -97,7 +97,7 @@ impl Attempts {
         let seen = unreachable.is_some() || (!unread && self.is_upstream_seen(client.link.server));
         let upstream_seen = placed.len() > 1 || seen;
         let decided_at = client.ended_at.unwrap_or(now);
-        let attempt = report::attempt(placed, &failed, tree.join, decided_at, timed_out, &self.proxies);
+        let attempt = report::attempt(placed, &failed, tree.join, decided_at, timed_out, (&self.proxies, &self.owners));
         let alone = placed.len() == 1;
         let siblings = alone && self.has_sibling(client);
         let maybe_side = alone && (siblings || report::names_original(client) || matches!(client.status(), Some(401 | 403 | 204)))

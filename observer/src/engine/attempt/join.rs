@@ -53,7 +53,7 @@ pub(super) fn has_parent(store: &Store, id: HandshakeId, skew: Duration) -> bool
             return false;
         }
     }
-    false
+    by_process(store, id, skew, Side::Up).is_some()
 }
 
 /// Whether `up` may be the next hop after `down`, with which it shares a name.
@@ -71,7 +71,50 @@ pub(super) fn tree(store: &Store, root: HandshakeId, skew: Duration) -> Tree {
             return found;
         }
     }
-    alone
+    let Some(up) = by_process(store, root, skew, Side::Down) else { return alone };
+    let nodes = vec![Node { id: root, parent: None }, Node { id: up, parent: Some(0) }];
+    let join = Some(Join { method: JoinMethod::Process, confidence: Confidence::Probable });
+    Tree { nodes, join, uniform: true }
+}
+
+/// On which side of a proxy a handshake is.
+#[derive(Clone, Copy)]
+enum Side {
+    Down,
+    Up,
+}
+
+/// The handshake on the other side of the process that holds `id`, where nothing else that it did meanwhile fits either
+/// of the two.
+fn by_process(store: &Store, id: HandshakeId, skew: Duration, side: Side) -> Option<HandshakeId> {
+    let other = only_partner(store, id, skew, side)?;
+    let back = match side {
+        Side::Down => Side::Up,
+        Side::Up => Side::Down,
+    };
+    (only_partner(store, other, skew, back)? == id).then_some(other)
+}
+
+fn only_partner(store: &Store, id: HandshakeId, skew: Duration, side: Side) -> Option<HandshakeId> {
+    let own = store.get(id)?;
+    own.pids[usize::from(matches!(side, Side::Down))]?;
+    let mut partners = store.around(id, SEARCHED).filter(|(_, other)| match side {
+        Side::Down => may_share_process(own, other, skew),
+        Side::Up => may_share_process(other, own, skew),
+    });
+    let (first, _) = partners.next()?;
+    partners.next().is_none().then_some(first)
+}
+
+/// Whether one process got `down` and sent `up` meanwhile, and nothing in them speaks against it.
+fn may_share_process(down: &Handshake, up: &Handshake, skew: Duration) -> bool {
+    let (one, two) = (&down.traits, &up.traits);
+    down.shares_process(up) == Some(true)
+        && may_follow(down, up, skew)
+        && may_have_passed_on(down, up)
+        && !differ(one.agent, two.agent)
+        && !differ(one.origin, two.origin)
+        && forwarded_for(down, up) != Some(false)
 }
 
 /// The tree of handshakes that share one name with `root`.
@@ -200,6 +243,7 @@ fn agree(method: JoinMethod, down: &Handshake, up: &Handshake) -> bool {
         && !differ(one.agent, two.agent)
         && !differ(one.origin, two.origin)
         && forwarded_for(down, up) != Some(false)
+        && down.shares_process(up) != Some(false)
 }
 
 /// Whether two values are there and not the same.
@@ -230,4 +274,5 @@ fn affinity(down: &Handshake, up: &Handshake) -> i32 {
         + weigh(same(one.origin, two.origin), 2, 6)
         + weigh(same(one.host, two.host), 1, 0)
         + weigh(forwarded_for(down, up), 2, 8)
+        + weigh(down.shares_process(up), 2, 16)
 }

@@ -28,6 +28,10 @@ impl Listener for Attempts {
         self.next_id += 1;
         let mut handshake = Handshake::new(*link, head.stamp.interface, head.stamp.sequence, head.to_owned());
         handshake.forwarded_for = forwarded_for;
+        handshake.pids = self.owners.of(link).map(|owner| owner.map(|process| process.pid));
+        if handshake.pids.contains(&None) {
+            self.owners.ask(link);
+        }
         self.at(handshake.request.at + self.answer_timeout, Timer::Answer(id));
         self.store.insert(id, handshake);
         Some(of_handshake(id))
@@ -94,6 +98,10 @@ impl Listener for Attempts {
 
     fn tls_ended(&mut self, link: &Link, connection: &TlsConnection) {
         self.opaque.ended(link, connection);
+    }
+
+    fn closed(&mut self, link: &Link) {
+        self.owners.forget(link);
     }
 
     fn opened(&mut self, link: &Link, opening: Opening, at: Timestamp) {

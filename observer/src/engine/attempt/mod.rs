@@ -9,6 +9,7 @@ mod join;
 mod listen;
 mod loss;
 mod opaque;
+mod owner;
 mod polling;
 mod proxy;
 mod recent;
@@ -32,6 +33,7 @@ use self::{
     connect::Connects,
     loss::Losses,
     opaque::Opaque,
+    owner::Owners,
     polling::Polling,
     proxy::Proxies,
     recent::Recent,
@@ -40,6 +42,7 @@ use self::{
     unread::Unread,
 };
 pub use self::{
+    owner::Owner,
     polling::Fallback,
     tunnel::{Ended, Group},
 };
@@ -146,6 +149,7 @@ pub struct Attempts {
     opaque: Opaque,
     losses: Losses,
     unread: Unread,
+    owners: Owners,
     /// Keys of hops decided lately.
     lately: VecDeque<(Name, Timestamp, Link)>,
     timers: BinaryHeap<Reverse<(Timestamp, Timer)>>,
@@ -175,6 +179,7 @@ impl Attempts {
             opaque: Opaque::default(),
             losses: Losses::default(),
             unread: Unread::default(),
+            owners: Owners::default(),
             lately: VecDeque::new(),
             timers: BinaryHeap::new(),
             tunnels: BTreeMap::new(),
@@ -207,6 +212,7 @@ impl Attempts {
     pub fn memory(&self) -> usize {
         let tables = self.timers.len() * 40 + self.hops.len() * 40 + self.tunnels.len() * OPEN_TUNNEL;
         let rings = self.recent.memory() + self.polling.memory() + self.opaque.memory() + self.unread.memory();
+        let rings = rings + self.owners.memory();
         self.store.memory() + tables + rings + self.connects.memory() + self.proxies.memory()
     }
 
@@ -268,6 +274,17 @@ impl Attempts {
     /// Frames were lost between two times.
     pub fn lose(&mut self, since: Timestamp, at: Timestamp) {
         self.losses.add(since, at);
+    }
+
+    /// A tap has found who holds an end of a connection.
+    pub fn own(&mut self, owner: Owner) {
+        self.store.own(&owner);
+        self.owners.add(owner);
+    }
+
+    /// A connection, client first, with an upgrade request: who holds its ends is worth finding out.
+    pub fn poll_owner(&mut self) -> Option<(SocketAddr, SocketAddr)> {
+        self.owners.poll()
     }
 
     /// Whether frames were lost then, so that what was not seen may have happened.

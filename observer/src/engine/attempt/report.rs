@@ -15,6 +15,7 @@ use super::{
         time::Timestamp,
     },
     connect::Failed,
+    owner::Owners,
     proxy::Proxies,
 };
 
@@ -120,13 +121,13 @@ pub(super) fn attempt(
     join: Option<Join>,
     decided_at: Timestamp,
     timed_out: bool,
-    proxies: &Proxies,
+    (proxies, owners): (&Proxies, &Owners),
 ) -> Attempt {
     let client = &placed[0].handshake;
     let mut order: Vec<usize> = (0..placed.len()).collect();
     order.sort_by_key(|&at| (depth(placed, at), !is_on_path(placed[at].role), at));
-    let mut hops: Vec<_> = order.into_iter().map(|at| hop(&placed[at], proxies)).collect();
-    hops.extend(failed.iter().map(failed_hop));
+    let mut hops: Vec<_> = order.into_iter().map(|at| hop(&placed[at], proxies, owners)).collect();
+    hops.extend(failed.iter().map(|failed| failed_hop(failed, owners)));
     let asked = placed.iter().map(|placed| placed.handshake.request.upgrade()).find(|upgrade| !upgrade.is_empty());
     Attempt {
         id: id(client),
@@ -156,7 +157,7 @@ fn outcome(client: &Handshake, timed_out: bool) -> Outcome {
     }
 }
 
-fn hop(placed: &Placed, proxies: &Proxies) -> Hop {
+fn hop(placed: &Placed, proxies: &Proxies, owners: &Owners) -> Hop {
     let handshake = &placed.handshake;
     let link = handshake.link;
     let proxy = matches!(placed.role, Role::Downstream | Role::Middle | Role::Only);
@@ -170,10 +171,11 @@ fn hop(placed: &Placed, proxies: &Proxies) -> Hop {
         response: handshake.response.clone(),
         silence: if handshake.response.is_some() { None } else { handshake.silence.or(Some(Silence::Waiting)) },
         product,
+        processes: owners.of(&link),
     }
 }
 
-fn failed_hop(failed: &Failed) -> Hop {
+fn failed_hop(failed: &Failed, owners: &Owners) -> Hop {
     Hop {
         role: Role::Retry,
         client: Endpoint::Ip(failed.link.client),
@@ -183,6 +185,7 @@ fn failed_hop(failed: &Failed) -> Hop {
         response: None,
         silence: Some(failed.silence),
         product: None,
+        processes: owners.of(&failed.link),
     }
 }
 

@@ -15,8 +15,13 @@ use super::super::{
         Handshake,
         field::{self, UpgradeRequest},
     },
+    tcp::Link,
     time::Timestamp,
 };
+use super::owner::Owner;
+
+/// Newest handshakes among which the one of an owner is looked for.
+const OWNED_WITHIN: usize = 1024;
 
 /// Names a handshake. Later requests have higher ids.
 pub(super) type HandshakeId = u64;
@@ -65,6 +70,24 @@ impl Store {
 
     pub(super) fn memory(&self) -> usize {
         self.memory + self.by_id.len() * 160
+    }
+
+    /// Notes which process holds an end of a connection whose request came lately.
+    pub(super) fn own(&mut self, owner: &Owner) {
+        for handshake in self.by_id.values_mut().rev().take(OWNED_WITHIN) {
+            let Link { client, server, .. } = handshake.link;
+            let ends = [(client, server), (server, client)];
+            if let Some(end) = ends.iter().position(|end| *end == (owner.local, owner.peer)) {
+                handshake.pids[end] = Some(owner.process.pid);
+            }
+        }
+    }
+
+    /// The open handshakes whose requests were read next to that of `id`, before and after it.
+    pub(super) fn around(&self, id: HandshakeId, limit: usize) -> impl Iterator<Item = (HandshakeId, &Handshake)> {
+        let before = self.by_id.range(..id).rev().take(limit);
+        let after = self.by_id.range(id + 1..).take(limit);
+        before.chain(after).map(|(id, handshake)| (*id, handshake))
     }
 
     /// Ids of all, oldest first.

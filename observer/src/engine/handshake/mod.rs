@@ -43,6 +43,8 @@ pub struct Handshake {
     pub forwarded_for: Option<SocketAddr>,
     /// The tunnel's last known state, once a side has ended it.
     pub tunnel: Option<Box<Tunnel>>,
+    /// The processes that hold the client's and the server's end, where a tap knows them.
+    pub pids: [Option<u32>; 2],
 }
 
 impl Handshake {
@@ -61,6 +63,7 @@ impl Handshake {
             body: Vec::new(),
             forwarded_for: None,
             tunnel: None,
+            pids: [None, None],
         }
     }
 
@@ -86,6 +89,12 @@ impl Handshake {
     #[must_use]
     pub fn was_open(&self, at: Timestamp, skew: Duration) -> bool {
         self.request.at <= at + skew && self.ended_at.is_none_or(|ended| at <= ended + skew)
+    }
+
+    /// Whether the process that accepted this one sent `up`; `None` where one of them is not known.
+    #[must_use]
+    pub fn shares_process(&self, up: &Self) -> Option<bool> {
+        self.pids[1].zip(up.pids[0]).map(|(accepted, sent)| accepted == sent)
     }
 
     /// Bytes it costs, by estimate.

@@ -196,6 +196,7 @@ impl<L: Listener> Reader for Dialogue<L> {
             Closed::Evicted | Closed::Replaced => Silence::NotCaptured,
         };
         self.silence_all(to, silence, at);
+        to.closed(link);
     }
 
     fn anomaly(&mut self, to: &mut L, link: &Link, kind: AnomalyKind, stamp: Stamp) {

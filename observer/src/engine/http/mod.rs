@@ -74,6 +74,8 @@ pub trait Listener {
     fn unread(&mut self, link: &Link, at: Timestamp);
     /// A side of a TLS connection ended.
     fn tls_ended(&mut self, link: &Link, connection: &TlsConnection);
+    /// A connection left the table.
+    fn closed(&mut self, link: &Link);
     /// A connection was opened.
     fn opened(&mut self, link: &Link, opening: Opening, at: Timestamp);
     /// Something odd.

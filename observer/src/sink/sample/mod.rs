@@ -65,6 +65,7 @@ pub(crate) fn hop(role: Role, client: &str, server: &str, request: Request, resp
         response,
         silence: None,
         product: None,
+        processes: [None, None],
     }
 }
 

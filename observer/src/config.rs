@@ -216,7 +216,7 @@ fn judged(typed: cli::Report, default: Format, settle: Duration) -> (Report, eng
         show_secrets,
         output,
     } = typed;
-    let engine = engine::Config { memory_limit, idle_min, answer_timeout, settle };
+    let engine = engine::Config { memory_limit, idle_min, answer_timeout, settle, demanding: false };
     let emit = emit.into_iter().map(kind).fold(Emit::NONE, Emit::with);
     let format = format.unwrap_or(default);
     let report = Report {

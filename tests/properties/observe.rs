@@ -5,15 +5,18 @@ use std::{fmt::Write, time::Duration};
 use observer::engine::{
     Config, Engine,
     alert::{Alert, Cause, Details, Level, RuleId},
-    event::{Attempt, Event, Outcome, Stats},
+    event::{Attempt, Event, Outcome, Stats, Tunnel},
 };
 
 use crate::wire::Owned;
 
 /// What the engine said.
+#[derive(Default)]
 pub struct Seen {
     pub alerts: Vec<Alert>,
     pub attempts: Vec<std::sync::Arc<Attempt>>,
+    /// What is known of each tunnel at its end.
+    pub tunnels: Vec<String>,
     pub stats: Stats,
     /// The most memory that was held after any frame.
     pub peak: u64,
@@ -30,28 +33,23 @@ pub fn observe(frames: &[Owned]) -> Seen {
 
 pub fn observe_with(frames: &[Owned], config: Config) -> Seen {
     let small = config.memory_limit < 16 << 20;
-    let mut engine = Engine::new(config);
-    let (mut alerts, mut attempts, mut stats, mut peak) = (Vec::new(), Vec::new(), Stats::default(), 0);
-    let mut take = |engine: &mut Engine| {
-        while let Some(event) = engine.poll_event() {
-            match event {
-                Event::Alert(alert) => alerts.push(*alert),
-                Event::Attempt(attempt) => attempts.push(attempt),
-                Event::Stats(all) => stats = *all,
-                Event::Tunnel(_) | Event::Anomaly(_) => {}
-            }
-        }
-    };
+    let (mut engine, mut seen) = (Engine::new(config), Seen::default());
     for frame in frames {
         engine.handle_frame(&frame.frame());
-        take(&mut engine);
+        seen.take(&mut engine);
         if small {
-            peak = peak.max(engine.stats().memory);
+            seen.peak = seen.peak.max(engine.stats().memory);
         }
     }
     engine.finish();
-    take(&mut engine);
-    Seen { alerts, attempts, stats, peak }
+    seen.take(&mut engine);
+    seen
+}
+
+fn tunnel_line(tunnel: &Tunnel) -> String {
+    let Tunnel { attempt, bytes, frames, pings, pongs, close, closed_by, idle, incomplete, .. } = tunnel;
+    let close = close.map(|close| (close.from_client, close.code));
+    format!("tunnel {} {bytes:?} {frames:?} {pings}+{pongs} {close:?} {closed_by:?} {idle:?} {incomplete}", attempt.id)
 }
 
 /// How closely two runs are compared.
@@ -66,6 +64,19 @@ pub enum Detail {
 }
 
 impl Seen {
+    /// Takes all that the engine has to say.
+    pub fn take(&mut self, engine: &mut Engine) {
+        while let Some(event) = engine.poll_event() {
+            match event {
+                Event::Alert(alert) => self.alerts.push(*alert),
+                Event::Attempt(attempt) => self.attempts.push(attempt),
+                Event::Stats(all) => self.stats = *all,
+                Event::Tunnel(tunnel) => self.tunnels.push(tunnel_line(&tunnel)),
+                Event::Anomaly(_) => {}
+            }
+        }
+    }
+
     /// Every alert above notice by its rule and cause, without addresses, in order.
     pub fn kinds(&self) -> Vec<String> {
         let kind = |alert: &Alert| match &alert.details {

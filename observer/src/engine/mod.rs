@@ -5,6 +5,7 @@
 pub mod alert;
 pub mod anomaly;
 pub mod attempt;
+pub mod demand;
 pub mod event;
 pub mod frame;
 pub mod handshake;
@@ -22,6 +23,7 @@ use self::{
     alert::Alert,
     anomaly::Anomaly,
     attempt::{Attempts, Case, Owner},
+    demand::{Activity, Control, Demand},
     event::{Event, OpenTunnel, Stats},
     frame::Frame,
     http::Dialogue,
@@ -42,6 +44,8 @@ pub struct Config {
     /// How long after its last evidence an attempt or a tunnel's end is judged: room for frames out of order and for
     /// clocks of different taps.
     pub settle: Duration,
+    /// Whether the tap can leave payload out, and is to be told which.
+    pub demanding: bool,
 }
 
 impl Default for Config {
@@ -51,6 +55,7 @@ impl Default for Config {
             idle_min: Duration::from_millis(4500),
             answer_timeout: Duration::from_secs(30),
             settle: Duration::from_millis(25),
+            demanding: false,
         }
     }
 }
@@ -82,7 +87,7 @@ impl Engine {
     pub fn new(config: Config) -> Self {
         Self {
             packets: Packets::new(config.memory_limit / 16),
-            connections: tcp::Table::new(config.settle, config.memory_limit),
+            connections: tcp::Table::new(config.settle, config.memory_limit, config.demanding),
             attempts: Attempts::new(&config),
             events: VecDeque::new(),
             stats: Stats::default(),
@@ -146,6 +151,22 @@ impl Engine {
     /// A tap knows who holds an end of a connection, whether its frames were seen already or not.
     pub fn handle_owner(&mut self, owner: Owner) {
         self.attempts.own(owner);
+    }
+
+    /// What is needed of a connection's payload from now on, where [`Config::demanding`].
+    pub fn poll_demand(&mut self) -> Option<Demand> {
+        self.connections.poll_demand()
+    }
+
+    /// Payload went by that was left out on demand.
+    pub fn handle_activity(&mut self, activity: &Activity) {
+        self.connections.activity(activity, &mut self.attempts);
+        self.judge();
+    }
+
+    /// A control frame went by in payload that was left out on demand.
+    pub fn handle_control(&mut self, control: &Control<'_>) {
+        self.connections.control(control);
     }
 
     /// A connection, client first, whose owners are worth finding out: an upgrade request has just been read there.

@@ -1,5 +1,6 @@
 //! The state of one connection: where each direction stands in its messages, and which requests await an answer.
 
+mod bodies;
 mod heads;
 
 use std::{marker::PhantomData, net::SocketAddr};
@@ -8,13 +9,13 @@ use smallvec::SmallVec;
 
 use super::{
     Listener, RequestHead, Ticket, TlsConnection, Tunnel,
-    chunked::{Chunked, Step},
+    chunked::Chunked,
     head::{self},
 };
 use crate::engine::{
     anomaly::AnomalyKind,
     event::Silence,
-    tcp::{Closed, Direction, End, Link, Opening, Reader, Stamp},
+    tcp::{Closed, Direction, End, Link, Opening, Passed, Reader, Stamp, Want},
     time::Timestamp,
 };
 
@@ -220,6 +221,20 @@ impl<L: Listener> Reader for Dialogue<L> {
         if is_response(bytes) { -1 } else { i8::from(is_request(bytes)) }
     }
 
+    fn wants(&self, way: Direction) -> Want {
+        self.wanted(way)
+    }
+
+    fn passed(&mut self, to: &mut L, link: &Link, way: Direction, passed: &Passed) {
+        self.pass(to, link, way, passed);
+    }
+
+    fn control(&mut self, way: Direction, bytes: &[u8], at: Timestamp) {
+        if let Some(tunnel) = &mut self.tunnel {
+            tunnel.1.control(way, bytes, at);
+        }
+    }
+
     fn memory(&self) -> usize {
         let head = |state: &State| match state {
             State::Head(head) => head.bytes.capacity() + size_of::<PartialHead>(),
@@ -270,78 +285,6 @@ impl<L: Listener> Dialogue<L> {
             State::Lost if !is_response(bytes) => Some(bytes.len()),
             State::Start | State::Head(_) | State::Lost => Some(self.head(to, link, Direction::ToClient, bytes, stamp)),
             _ => Some(self.follow(to, link, Direction::ToClient, bytes, stamp)),
-        }
-    }
-
-    /// Bytes outside heads.
-    fn follow(&mut self, to: &mut L, link: &Link, way: Direction, bytes: &[u8], stamp: Stamp) -> usize {
-        let length = bytes.len();
-        match self.state(way) {
-            State::Body(left) => {
-                let taken = usize::try_from(*left).unwrap_or(usize::MAX).min(length);
-                *left -= taken as u64;
-                let done = *left == 0;
-                self.show(to, way, &bytes[..taken]);
-                if done {
-                    self.body_done(way);
-                }
-                taken
-            }
-            State::Chunked(chunks) => {
-                let step = chunks.follow(bytes);
-                let taken = if let Step::Ended(end) = step { end } else { length };
-                self.show(to, way, &bytes[..taken]);
-                match step {
-                    Step::More => {}
-                    Step::Ended(_) => self.body_done(way),
-                    Step::Bad => {
-                        to.anomaly(link, AnomalyKind::NotHttp("chunked body"), stamp);
-                        self.lose(to, link, way, stamp.at);
-                    }
-                }
-                taken
-            }
-            State::UntilClose => {
-                self.show(to, way, bytes);
-                length
-            }
-            State::Tunnel => {
-                if let Some(wrong) = self.tunnel.as_mut().and_then(|tunnel| tunnel.1.bytes(way, bytes, stamp)) {
-                    to.anomaly(link, AnomalyKind::WebSocketFrame(wrong), stamp);
-                }
-                length
-            }
-            State::Opaque => {
-                if let Some(tls) = self.tls.as_mut().filter(|_| way == Direction::ToServer) {
-                    tls.heard(stamp.at);
-                }
-                length
-            }
-            _ => length,
-        }
-    }
-
-    fn show(&mut self, to: &mut L, way: Direction, bytes: &[u8]) {
-        let Some((ticket, left)) = self.showing.as_mut().filter(|_| way == Direction::ToClient) else { return };
-        let shown = bytes.len().min(usize::from(*left));
-        to.body(*ticket, &bytes[..shown]);
-        *left -= u16::try_from(shown).unwrap_or(*left);
-        if *left == 0 {
-            self.showing = None;
-        }
-    }
-
-    /// A message's body is complete.
-    fn body_done(&mut self, way: Direction) {
-        match way {
-            Direction::ToServer => {
-                let waits = self.outstanding.last().is_some_and(|last| last.kind.waits());
-                self.client = if waits { State::Waiting } else { State::Start };
-            }
-            Direction::ToClient => {
-                self.server = State::Start;
-                self.showing = None;
-            }
         }
     }
 

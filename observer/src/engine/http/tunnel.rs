@@ -1,7 +1,7 @@
 //! One hop of a tunnel after its 101: who sent how much and when, control frames, and how it ended.
 
 use super::{
-    super::tcp::{Direction, Stamp},
+    super::tcp::{Direction, Passed, Stamp, Want},
     websocket::{Follower, Opcode},
 };
 use crate::engine::{
@@ -73,10 +73,7 @@ impl Tunnel {
 
     /// Takes payload; tells what is wrong with a frame.
     pub(super) fn bytes(&mut self, way: Direction, bytes: &[u8], stamp: Stamp) -> Option<&'static str> {
-        self.last_at = self.last_at.max(stamp.at);
-        if way == Direction::ToServer {
-            self.last_from_client_at = self.last_from_client_at.max(Some(stamp.at));
-        }
+        self.spoken(way, stamp.at);
         *count(&mut self.bytes, way) += bytes.len() as u64;
         let mut follower = self.followers.as_mut().map(|followers| std::mem::take(&mut followers[index(way)]))?;
         let mut wrong = None;
@@ -89,6 +86,13 @@ impl Tunnel {
             followers[index(way)] = follower;
         }
         wrong
+    }
+
+    fn spoken(&mut self, way: Direction, at: Timestamp) {
+        self.last_at = self.last_at.max(at);
+        if way == Direction::ToServer {
+            self.last_from_client_at = self.last_from_client_at.max(Some(at));
+        }
     }
 
     fn frame(&mut self, way: Direction, opcode: Opcode, at: Timestamp) {
@@ -105,6 +109,38 @@ impl Tunnel {
                 let first = if from_client { &mut self.close_from_client } else { &mut self.close_from_server };
                 first.get_or_insert(Close { at, from_client, code });
             }
+        }
+    }
+
+    /// What is needed of the bytes to come.
+    pub(super) fn wants(&self, way: Direction) -> Want {
+        match &self.followers {
+            Some(followers) if !followers[index(way)].is_lost() => {
+                followers[index(way)].to_header().map_or(Want::All, Want::Frames)
+            }
+            _ => Want::Nothing,
+        }
+    }
+
+    /// Takes payload that was only counted.
+    pub(super) fn passed(&mut self, way: Direction, passed: &Passed) {
+        if passed.length > 0 {
+            self.spoken(way, passed.at);
+        }
+        *count(&mut self.bytes, way) += passed.length;
+        *count(&mut self.frames, way) += passed.frames;
+        if let Some(followers) = &mut self.followers {
+            followers[index(way)].jump(passed.length, passed.to_header);
+            self.incomplete |= followers[index(way)].is_lost();
+        }
+    }
+
+    /// Takes a control frame out of payload that was only counted.
+    pub(super) fn control(&mut self, way: Direction, bytes: &[u8], at: Timestamp) {
+        let mut opcode = None;
+        Follower::default().follow(bytes, |frame| opcode = opcode.or(frame.ok()));
+        if let Some(opcode) = opcode {
+            self.frame(way, opcode, at);
         }
     }
 

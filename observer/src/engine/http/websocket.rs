@@ -46,6 +46,23 @@ impl Follower {
         }
     }
 
+    /// Bytes up to the next header; `None` in the middle of a header or of a Close frame.
+    pub(super) fn to_header(&self) -> Option<u64> {
+        let in_close = self.in_payload && self.header[0] & 0x0f == 8;
+        (self.have == 0 && !in_close).then_some(self.left)
+    }
+
+    /// Goes on behind bytes that somebody else followed, with so many to the next header.
+    pub(super) fn jump(&mut self, length: u64, to_header: Option<u64>) {
+        match to_header {
+            Some(left) => {
+                *self = Self { left, in_payload: left > 0, lost: self.lost, ..Self::default() };
+            }
+            None if length > 0 => self.skip(length),
+            None => {}
+        }
+    }
+
     /// Follows bytes and tells every frame, once its header (for Close, its code) is complete, or what is wrong.
     pub(super) fn follow(&mut self, mut bytes: &[u8], mut tell: impl FnMut(Result<Opcode, &'static str>)) {
         while !self.lost && !bytes.is_empty() {

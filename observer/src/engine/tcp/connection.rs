@@ -1,5 +1,6 @@
 //! One connection: two flows, which of them is the client's, and the order between them.
 
+mod activity;
 mod patience;
 
 use std::net::SocketAddr;
@@ -11,7 +12,7 @@ use super::{
     flow::{Fin, Flow, Ready},
     key::Key,
 };
-use crate::engine::{anomaly::AnomalyKind, packet::Segment, time::Timestamp};
+use crate::engine::{anomaly::AnomalyKind, demand::Wanted, packet::Segment, time::Timestamp};
 
 /// A connection and its reader. Sides are 0 (lower end of the key) and 1.
 #[derive(Debug)]
@@ -28,6 +29,8 @@ pub(super) struct Connection<R> {
     closing: bool,
     timestamp_value: Option<u32>,
     aliases: Option<Box<SmallVec<[Key; 1]>>>,
+    /// What the tap was told to be wanted of each side.
+    told: [Wanted; 2],
 }
 
 /// Something to look at again later.
@@ -76,6 +79,7 @@ impl<R: Reader> Connection<R> {
             closing: false,
             timestamp_value: None,
             aliases: None,
+            told: [Wanted::All; 2],
         }
     }
 
@@ -302,6 +306,7 @@ impl<R: Reader> Connection<R> {
             let taken = self.reader.bytes(to, &link, self.way(side), segment.payload, stamp);
             let flow = &mut self.flows[side];
             flow.next += taken as u64;
+            flow.read = flow.next;
             flow.stalled = taken < segment.payload.len();
             if flow.stalled {
                 flow.keep(start, segment.payload, length, stamp);
@@ -376,6 +381,7 @@ impl<R: Reader> Connection<R> {
                     let taken = self.reader.bytes(to, link, way, &piece.bytes, piece.stamp);
                     let flow = &mut self.flows[side];
                     flow.next += taken as u64;
+                    flow.read = flow.next;
                     flow.stalled = taken < piece.bytes.len();
                     if flow.stalled {
                         let skipped = u32::try_from(taken).unwrap_or(0);

@@ -16,6 +16,8 @@ const PENDING_PIECES: usize = 2048;
 pub(super) struct Flow {
     /// Position of the next byte to deliver; its low 32 bits are the sequence number. Meaningless until `started`.
     pub(super) next: u64,
+    /// Position up to which bytes were read, not only counted.
+    pub(super) read: u64,
     /// Position up to which the peer acknowledged.
     pub(super) acked: u64,
     /// The first FIN.

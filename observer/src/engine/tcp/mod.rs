@@ -7,17 +7,28 @@
 mod connection;
 mod flow;
 mod key;
+mod reader;
 
-use std::{cmp::Reverse, collections::BinaryHeap, net::SocketAddr, time::Duration};
+use std::{
+    cmp::Reverse,
+    collections::{BinaryHeap, VecDeque},
+    net::SocketAddr,
+    time::Duration,
+};
 
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 
+pub use self::reader::{Closed, ConnectionId, Direction, End, Link, Opening, Passed, Reader, Stamp, Want};
 use self::{
     connection::{Connection, Watch},
     key::Key,
 };
-use super::{anomaly::AnomalyKind, frame::InterfaceId, packet::Segment, time::Timestamp};
+use super::{
+    demand::{Activity, Control, Demand},
+    packet::Segment,
+    time::Timestamp,
+};
 
 /// Capture time for which a closed connection is kept, so that late copies of its segments find it.
 const LINGER: Duration = Duration::from_secs(2);
@@ -27,121 +38,6 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const CHOICE: usize = 64;
 /// Bytes that a connection costs in the table, apart from what waits in it and what its reader holds.
 const ENTRY: usize = 96;
-
-/// Which way bytes go.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub enum Direction {
-    /// From the client to the server.
-    ToServer,
-    /// From the server to the client.
-    ToClient,
-}
-
-impl Direction {
-    /// The other way.
-    #[must_use]
-    pub const fn reversed(self) -> Self {
-        match self {
-            Self::ToServer => Self::ToClient,
-            Self::ToClient => Self::ToServer,
-        }
-    }
-}
-
-/// Where bytes come from: the segment that carried their first copy.
-#[derive(Clone, Copy, Default, Debug)]
-pub struct Stamp {
-    /// Capture time of its frame.
-    pub at: Timestamp,
-    /// Number of its frame.
-    pub frame: u64,
-    /// Interface of its frame.
-    pub interface: InterfaceId,
-    /// Sequence number of the first of these bytes.
-    pub sequence: u32,
-    /// Its acknowledgment number.
-    pub acknowledgment: Option<u32>,
-}
-
-/// Names a connection in the table; never used again for another one.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-pub struct ConnectionId {
-    slot: u32,
-    generation: u32,
-}
-
-/// A connection as its reader sees it.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Link {
-    /// Its name.
-    pub id: ConnectionId,
-    /// The client's end.
-    pub client: SocketAddr,
-    /// The server's end.
-    pub server: SocketAddr,
-}
-
-/// How a direction ended.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum End {
-    /// FIN, after all bytes.
-    Fin,
-    /// RST.
-    Reset,
-}
-
-/// Why a connection leaves the table.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Closed {
-    /// Both directions ended, or one side reset it.
-    Ended,
-    /// Another connection took over its ports.
-    Replaced,
-    /// To stay under the memory limit.
-    Evicted,
-    /// The capture is over.
-    CaptureEnded,
-}
-
-/// What reads the bytes of one connection.
-pub trait Reader: Default {
-    /// Where the reader reports.
-    type Listener;
-
-    /// Takes bytes in order and says how many it took; fewer means that it waits for the other direction.
-    fn bytes(&mut self, to: &mut Self::Listener, link: &Link, way: Direction, bytes: &[u8], stamp: Stamp) -> usize;
-    /// `length` bytes were on the wire but not captured; 0 when how many is unknown.
-    fn gap(&mut self, to: &mut Self::Listener, link: &Link, way: Direction, length: u64, stamp: Stamp);
-    /// No more bytes come this way. A reset ends both ways.
-    fn end(&mut self, to: &mut Self::Listener, link: &Link, way: Direction, end: End, at: Timestamp);
-    /// The connection leaves the table.
-    fn close(&mut self, to: &mut Self::Listener, link: &Link, why: Closed, at: Timestamp);
-    /// Something odd below the reader's level.
-    fn anomaly(&mut self, to: &mut Self::Listener, link: &Link, kind: AnomalyKind, stamp: Stamp);
-    /// A connection was opened (or first seen), or its client's SYN was refused.
-    fn opened(&mut self, to: &mut Self::Listener, link: &Link, opening: Opening, at: Timestamp);
-    /// Whether the order between the two directions still matters.
-    fn needs_order(&self) -> bool;
-    /// How likely the bytes look like those of a client (positive) or a server (negative); 0 when they tell nothing.
-    fn side(bytes: &[u8]) -> i8;
-    /// Bytes held on the heap.
-    fn memory(&self) -> usize;
-    /// Whether losing it would lose a verdict: such connections are evicted last.
-    fn is_precious(&self) -> bool;
-}
-
-/// How far the opening of a connection was seen.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Opening {
-    /// The client's SYN.
-    Syn,
-    /// The server's answer to it.
-    Accepted,
-    /// RST in answer to the SYN.
-    Refused,
-    /// Seen in the middle.
-    Middle,
-}
 
 /// Counters of the table.
 #[derive(Clone, Copy, Default, Debug)]
@@ -177,6 +73,8 @@ pub struct Table<R> {
     hand: usize,
     settle: Duration,
     memory_limit: usize,
+    /// What taps may be told of what readers need, where they can use it.
+    demands: Option<VecDeque<Demand>>,
 }
 
 /// Where a key leads: the connection's slot, and whether its lower end is the connection's second one.
@@ -188,7 +86,7 @@ struct Entry {
 
 impl<R: Reader> Table<R> {
     /// An empty table.
-    pub fn new(settle: Duration, memory_limit: usize) -> Self {
+    pub fn new(settle: Duration, memory_limit: usize, demanding: bool) -> Self {
         Self {
             by_key: HashMap::default(),
             by_initial: HashMap::default(),
@@ -201,6 +99,7 @@ impl<R: Reader> Table<R> {
             hand: 0,
             settle,
             memory_limit,
+            demands: demanding.then(VecDeque::new),
         }
     }
 
@@ -247,7 +146,52 @@ impl<R: Reader> Table<R> {
             return;
         }
         self.watch(slot, stamp.at);
+        self.demand(slot);
         while self.memory() > self.memory_limit && self.evict(slot, stamp.at, to) {}
+    }
+
+    /// Takes what a tap tells of payload that was not wanted.
+    pub fn activity(&mut self, activity: &Activity, to: &mut R::Listener) {
+        let Some((slot, side)) = self.known(activity.client, activity.server, activity.way) else { return };
+        let connection = self.connection(slot);
+        let before = connection.memory();
+        let news = connection.activity(side, activity, to);
+        let after = connection.memory();
+        self.held = (self.held + after).saturating_sub(before);
+        self.counts.gaps += news.gaps;
+        self.counts.gap_bytes += news.gap_bytes;
+        self.watch(slot, activity.at);
+    }
+
+    /// Takes a control frame out of payload that was not wanted.
+    pub fn control(&mut self, control: &Control<'_>) {
+        if let Some((slot, side)) = self.known(control.client, control.server, control.way) {
+            self.connection(slot).control(side, control);
+        }
+    }
+
+    /// What is needed of a connection's payload from now on.
+    pub fn poll_demand(&mut self) -> Option<Demand> {
+        self.demands.as_mut()?.pop_front()
+    }
+
+    fn demand(&mut self, slot: u32) {
+        if self.demands.is_some()
+            && let Some(news) = self.connection(slot).demands()
+            && let Some(demands) = &mut self.demands
+        {
+            demands.extend(news);
+        }
+    }
+
+    /// A connection in the table, and the side that sends this way.
+    fn known(&self, client: SocketAddr, server: SocketAddr, way: Direction) -> Option<(u32, usize)> {
+        let (source, destination) = if way == Direction::ToServer { (client, server) } else { (server, client) };
+        let (key, low) = Key::new(source, destination);
+        let Entry { slot, flipped } = *self.by_key.get(&key)?;
+        // Of a connection behind NAT only what is told by its first name counts.
+        self.slots[slot as usize].as_ref().filter(|connection| connection.key() == key)?;
+        Some((slot, usize::from(low == flipped)))
     }
 
     /// The connection of a segment and the side that sent it; makes a new one where the segment may begin one.

@@ -1,0 +1,123 @@
+//! Between heads: bodies, tunnels and what is not HTTP, followed or left out on demand.
+
+use super::{Dialogue, State};
+use crate::engine::{
+    anomaly::AnomalyKind,
+    http::{Listener, chunked::Step},
+    tcp::{Direction, Link, Passed, Stamp, Want},
+};
+
+/// Bytes of a body that a tap is asked to leave out.
+const LARGE: u64 = 64 << 10;
+
+impl<L: Listener> Dialogue<L> {
+    /// Bytes outside heads.
+    pub(super) fn follow(&mut self, to: &mut L, link: &Link, way: Direction, bytes: &[u8], stamp: Stamp) -> usize {
+        let length = bytes.len();
+        match self.state(way) {
+            State::Body(left) => {
+                let taken = usize::try_from(*left).unwrap_or(usize::MAX).min(length);
+                *left -= taken as u64;
+                let done = *left == 0;
+                self.show(to, way, &bytes[..taken]);
+                if done {
+                    self.body_done(way);
+                }
+                taken
+            }
+            State::Chunked(chunks) => {
+                let step = chunks.follow(bytes);
+                let taken = if let Step::Ended(end) = step { end } else { length };
+                self.show(to, way, &bytes[..taken]);
+                match step {
+                    Step::More => {}
+                    Step::Ended(_) => self.body_done(way),
+                    Step::Bad => {
+                        to.anomaly(link, AnomalyKind::NotHttp("chunked body"), stamp);
+                        self.lose(to, link, way, stamp.at);
+                    }
+                }
+                taken
+            }
+            State::UntilClose => {
+                self.show(to, way, bytes);
+                length
+            }
+            State::Tunnel => {
+                if let Some(wrong) = self.tunnel.as_mut().and_then(|tunnel| tunnel.1.bytes(way, bytes, stamp)) {
+                    to.anomaly(link, AnomalyKind::WebSocketFrame(wrong), stamp);
+                }
+                length
+            }
+            State::Opaque => {
+                if let Some(tls) = self.tls.as_mut().filter(|_| way == Direction::ToServer) {
+                    tls.heard(stamp.at);
+                }
+                length
+            }
+            _ => length,
+        }
+    }
+
+    fn show(&mut self, to: &mut L, way: Direction, bytes: &[u8]) {
+        let Some((ticket, left)) = self.showing.as_mut().filter(|_| way == Direction::ToClient) else { return };
+        let shown = bytes.len().min(usize::from(*left));
+        to.body(*ticket, &bytes[..shown]);
+        *left -= u16::try_from(shown).unwrap_or(*left);
+        if *left == 0 {
+            self.showing = None;
+        }
+    }
+
+    /// A message's body is complete.
+    pub(super) fn body_done(&mut self, way: Direction) {
+        match way {
+            Direction::ToServer => {
+                let waits = self.outstanding.last().is_some_and(|last| last.kind.waits());
+                self.client = if waits { State::Waiting } else { State::Start };
+            }
+            Direction::ToClient => {
+                self.server = State::Start;
+                self.showing = None;
+            }
+        }
+    }
+
+    /// What is needed of the bytes to come.
+    pub(super) fn wanted(&self, way: Direction) -> Want {
+        let state = if way == Direction::ToServer { &self.client } else { &self.server };
+        match state {
+            State::Tunnel => self.tunnel.as_deref().map_or(Want::All, |(_, tunnel)| tunnel.wants(way)),
+            State::Opaque => Want::Nothing,
+            _ if self.showing.is_some() => Want::All,
+            State::Body(left) if *left >= LARGE => Want::After(*left),
+            State::UntilClose => Want::Nothing,
+            _ => Want::All,
+        }
+    }
+
+    /// Goes on behind bytes that a tap left out on demand.
+    pub(super) fn pass(&mut self, to: &mut L, link: &Link, way: Direction, passed: &Passed) {
+        match self.state(way) {
+            State::Tunnel => {
+                if let Some(tunnel) = &mut self.tunnel {
+                    tunnel.1.passed(way, passed);
+                }
+            }
+            State::Opaque => {
+                if let Some(tls) = self.tls.as_mut().filter(|_| way == Direction::ToServer) {
+                    tls.heard(passed.at);
+                }
+            }
+            State::Body(left) if passed.length <= *left => {
+                *left -= passed.length;
+                if *left == 0 {
+                    self.body_done(way);
+                }
+            }
+            State::UntilClose => {}
+            _ if passed.length == 0 => {}
+            _ => self.lose(to, link, way, passed.at),
+        }
+    }
+}

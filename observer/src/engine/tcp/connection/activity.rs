@@ -1,0 +1,86 @@
+//! Payload that is not needed: what to tell a tap that can leave it out, and what the tap tells of it.
+
+use smallvec::{SmallVec, smallvec};
+
+use super::{Connection, News};
+use crate::engine::{
+    demand::{Activity, Control, Demand, Wanted},
+    tcp::{Passed, Reader, Want},
+};
+
+impl<R: Reader> Connection<R> {
+    /// What is needed of both directions, where that is less than was told before; of its other names, nothing.
+    pub(in crate::engine::tcp) fn demands(&mut self) -> Option<SmallVec<[Demand; 1]>> {
+        let link = self.link()?;
+        let wanted = [0, 1].map(|side| self.wanted(side));
+        let news = wanted.iter().zip(&self.told).any(|(wanted, told)| *wanted != Wanted::All && wanted != told);
+        if !news {
+            return None;
+        }
+        self.told = wanted;
+        let client = usize::from(self.client?);
+        let demand = |client, server, to_server, to_client| Demand { client, server, to_server, to_client };
+        let mut demands = smallvec![demand(link.client, link.server, wanted[client], wanted[1 - client])];
+        for alias in self.aliases.iter().flat_map(|keys| keys.iter()) {
+            let [low, high] = alias.ends();
+            let (client, server) = if high == link.server || low == link.client { (low, high) } else { (high, low) };
+            demands.push(demand(client, server, Wanted::Nothing, Wanted::Nothing));
+        }
+        Some(demands)
+    }
+
+    fn wanted(&self, side: usize) -> Wanted {
+        let flow = &self.flows[side];
+        if !flow.started || !flow.is_clear() {
+            return Wanted::All;
+        }
+        #[expect(clippy::cast_possible_truncation, reason = "sequence numbers are the low 32 bits of positions")]
+        let after = |length: u64| (flow.next + length) as u32;
+        match self.reader.wants(self.way(side)) {
+            Want::All => Wanted::All,
+            Want::After(length) if length > 1 << 30 => Wanted::All,
+            Want::After(length) => Wanted::From(after(length)),
+            Want::Frames(length) => Wanted::Frames(after(length)),
+            Want::Nothing => Wanted::Nothing,
+        }
+    }
+
+    /// Takes what `side` sent, by the tap's count, up to a position.
+    pub(in crate::engine::tcp) fn activity(&mut self, side: usize, activity: &Activity, to: &mut R::Listener) -> News {
+        let mut news = News::default();
+        let Some(link) = self.link().filter(|_| self.flows[side].started) else { return news };
+        self.touched = true;
+        let (way, end) = (self.way(side), self.flows[side].position(activity.next));
+        // Payload that was wanted may lie among what was not.
+        while let Some(first) = self.flows[side].first_pending().filter(|first| *first < end) {
+            let length = first.saturating_sub(self.flows[side].next);
+            self.reader.passed(to, &link, way, &Passed { length, at: activity.at, frames: 0, to_header: None });
+            self.flows[side].next += length;
+            self.pump(to, &mut news);
+            if self.flows[side].first_pending() == Some(first) {
+                return news;
+            }
+        }
+        let flow = &mut self.flows[side];
+        let length = end.saturating_sub(flow.next);
+        flow.next += length;
+        let header = activity.next_header.map(|header| flow.position(header)).filter(|_| flow.next == end);
+        let to_header = header.and_then(|header| header.checked_sub(end));
+        if let (Some(header), Wanted::Frames(_)) = (activity.next_header, self.told[side]) {
+            self.told[side] = Wanted::Frames(header);
+        }
+        // What was read by another name is not new.
+        let frames = if length > 0 { activity.frames } else { 0 };
+        self.reader.passed(to, &link, way, &Passed { length, at: activity.at, frames, to_header });
+        self.pump(to, &mut news);
+        news
+    }
+
+    /// Takes a control frame out of what was not wanted.
+    pub(in crate::engine::tcp) fn control(&mut self, side: usize, control: &Control<'_>) {
+        let flow = &self.flows[side];
+        if flow.started && flow.position(control.next) > flow.read {
+            self.reader.control(self.way(side), control.bytes, control.at);
+        }
+    }
+}

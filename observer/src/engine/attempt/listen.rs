@@ -100,6 +100,10 @@ impl Listener for Attempts {
         self.opaque.ended(link, connection);
     }
 
+    fn disowned(&mut self, link: &Link) {
+        self.store.remove_of(link);
+    }
+
     fn closed(&mut self, link: &Link) {
         self.owners.forget(link);
     }

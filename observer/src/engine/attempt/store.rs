@@ -20,8 +20,8 @@ use super::super::{
 };
 use super::owner::Owner;
 
-/// Newest handshakes among which the one of an owner is looked for.
-const OWNED_WITHIN: usize = 1024;
+/// Newest handshakes among which those of one connection are looked for.
+const LATELY: usize = 1024;
 
 /// Names a handshake. Later requests have higher ids.
 pub(super) type HandshakeId = u64;
@@ -68,13 +68,22 @@ impl Store {
         Some(handshake)
     }
 
+    /// Removes the handshakes of a connection whose requests came lately.
+    pub(super) fn remove_of(&mut self, link: &Link) {
+        let lately = self.by_id.iter().rev().take(LATELY);
+        let own: Vec<_> = lately.filter(|(_, handshake)| handshake.link.id == link.id).map(|(id, _)| *id).collect();
+        for id in own {
+            self.remove(id);
+        }
+    }
+
     pub(super) fn memory(&self) -> usize {
         self.memory + self.by_id.len() * 160
     }
 
     /// Notes which process holds an end of a connection whose request came lately.
     pub(super) fn own(&mut self, owner: &Owner) {
-        for handshake in self.by_id.values_mut().rev().take(OWNED_WITHIN) {
+        for handshake in self.by_id.values_mut().rev().take(LATELY) {
             let Link { client, server, .. } = handshake.link;
             let ends = [(client, server), (server, client)];
             if let Some(end) = ends.iter().position(|end| *end == (owner.local, owner.peer)) {

@@ -200,6 +200,10 @@ impl<L: Listener> Reader for Dialogue<L> {
         to.closed(link);
     }
 
+    fn disowned(&mut self, to: &mut L, link: &Link) {
+        to.disowned(link);
+    }
+
     fn anomaly(&mut self, to: &mut L, link: &Link, kind: AnomalyKind, stamp: Stamp) {
         to.anomaly(link, kind, stamp);
     }

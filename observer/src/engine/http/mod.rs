@@ -74,6 +74,8 @@ pub trait Listener {
     fn unread(&mut self, link: &Link, at: Timestamp);
     /// A side of a TLS connection ended.
     fn tls_ended(&mut self, link: &Link, connection: &TlsConnection);
+    /// What was told of a connection is told of another one as well: it is the same, before or after NAT.
+    fn disowned(&mut self, link: &Link);
     /// A connection left the table.
     fn closed(&mut self, link: &Link);
     /// A connection was opened.

@@ -28,6 +28,8 @@ pub(super) struct Connection<R> {
     announced: bool,
     closing: bool,
     timestamp_value: Option<u32>,
+    /// When the client's SYN was captured first.
+    syn_at: Timestamp,
     aliases: Option<Box<SmallVec<[Key; 1]>>>,
     /// What the tap was told to be wanted of each side.
     told: [Wanted; 2],
@@ -78,6 +80,7 @@ impl<R: Reader> Connection<R> {
             announced: false,
             closing: false,
             timestamp_value: None,
+            syn_at: Timestamp::MAX,
             aliases: None,
             told: [Wanted::All; 2],
         }
@@ -91,9 +94,8 @@ impl<R: Reader> Connection<R> {
         self.key
     }
 
-    /// Whether no byte of either side has come.
-    pub(super) fn is_untouched(&self) -> bool {
-        self.flows.iter().all(Flow::is_untouched)
+    pub(super) fn syn_at(&self) -> Timestamp {
+        self.syn_at
     }
 
     pub(super) fn reader(&self) -> &R {
@@ -177,7 +179,7 @@ impl<R: Reader> Connection<R> {
         let mut news = News::default();
         self.touched = true;
         if segment.flags.syn() {
-            self.syn(side, segment, &mut news);
+            self.syn(side, segment, stamp.at, &mut news);
             if self.was_refused(side, segment) {
                 self.refuse(stamp.at, to, &mut news);
                 return news;
@@ -215,11 +217,12 @@ impl<R: Reader> Connection<R> {
         news
     }
 
-    fn syn(&mut self, side: usize, segment: &Segment<'_>, news: &mut News) {
+    fn syn(&mut self, side: usize, segment: &Segment<'_>, at: Timestamp, news: &mut News) {
         let client = if segment.acknowledgment.is_some() { 1 - side } else { side };
         self.client = u8::try_from(client).ok();
-        if client == side && self.timestamp_value.is_none() {
-            self.timestamp_value = segment.timestamp_value;
+        if client == side {
+            self.syn_at = self.syn_at.min(at);
+            self.timestamp_value = self.timestamp_value.or(segment.timestamp_value);
         }
         let flow = &mut self.flows[side];
         let again = flow.initial.is_some_and(|initial| initial != segment.sequence) && flow.is_untouched();
@@ -407,6 +410,13 @@ impl<R: Reader> Connection<R> {
             moved = true;
         }
         moved
+    }
+
+    /// Tells the reader that what it read is another connection's.
+    pub(super) fn disown(&mut self, to: &mut R::Listener) {
+        if let Some(link) = self.link() {
+            self.reader.disowned(to, &link);
+        }
     }
 
     /// Tells the reader that it is over.

@@ -137,7 +137,7 @@ impl<R: Reader> Table<R> {
             (news.refused, news.initials)
         };
         if let Some(initials) = aliased
-            && self.merge(slot, initials)
+            && self.merge(slot, initials, to)
         {
             return;
         }
@@ -237,28 +237,25 @@ impl<R: Reader> Table<R> {
 
     /// Both initial sequence numbers of `slot` are known now. If another connection has the same ones, it is the same
     /// connection on the other side of a NAT (docker port publishing): both keys lead to one entry from now on.
-    fn merge(&mut self, slot: u32, initials: (u32, u32)) -> bool {
+    fn merge(&mut self, slot: u32, initials: (u32, u32), to: &mut R::Listener) -> bool {
         let Some(&first) = self.by_initial.get(&initials).filter(|first| **first != slot) else {
             self.by_initial.insert(initials, slot);
             return false;
         };
         let (one, other) = (self.slots[first as usize].as_ref(), self.slots[slot as usize].as_ref());
         let Some((one, other)) = one.zip(other).filter(|(one, other)| one.is_twin_of(other)) else { return false };
-        // Which one stays does not depend on which was seen first, unless its bytes were read already.
-        let (stays, goes) = match (one.is_untouched(), other.is_untouched()) {
-            (false, false) => return false,
-            (true, true) if other.key() < one.key() => (slot, first),
-            (true, false) => (slot, first),
-            _ => (first, slot),
-        };
+        // The name that the client used stays: its SYN was there first, in whichever order the frames come.
+        let named = |connection: &Connection<R>| (connection.syn_at(), connection.key());
+        let (stays, goes) = if named(other) < named(one) { (slot, first) } else { (first, slot) };
         self.by_initial.insert(initials, stays);
-        self.absorb(stays, goes);
+        self.absorb(stays, goes, to);
         true
     }
 
-    /// Gives the keys of one entry to another.
-    fn absorb(&mut self, stays: u32, goes: u32) {
-        let Some(gone) = self.slots[goes as usize].take() else { return };
+    /// Gives the keys of one entry to another. What was read of it will be, or was, read again there.
+    fn absorb(&mut self, stays: u32, goes: u32, to: &mut R::Listener) {
+        let Some(mut gone) = self.slots[goes as usize].take() else { return };
+        gone.disown(to);
         self.free.push(goes);
         self.held = self.held.saturating_sub(gone.memory());
         self.counts.connections -= 1;

@@ -90,6 +90,8 @@ pub trait Reader: Default {
     fn gap(&mut self, to: &mut Self::Listener, link: &Link, way: Direction, length: u64, stamp: Stamp);
     /// No more bytes come this way. A reset ends both ways.
     fn end(&mut self, to: &mut Self::Listener, link: &Link, way: Direction, end: End, at: Timestamp);
+    /// It is the same connection as another one, seen before or after NAT, which goes on in its place.
+    fn disowned(&mut self, to: &mut Self::Listener, link: &Link);
     /// The connection leaves the table.
     fn close(&mut self, to: &mut Self::Listener, link: &Link, why: Closed, at: Timestamp);
     /// Something odd below the reader's level.

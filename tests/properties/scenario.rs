@@ -1,11 +1,16 @@
-//! Hand-made scenarios: what DESIGN asks for where no real capture shows it. Notices are not compared.
+//! Hand-made scenarios: what no real capture shows. Notices are not compared.
 
 use std::{fmt::Write, time::Duration};
 
-use observer::engine::alert::{Details, Level};
+use observer::engine::{
+    Engine,
+    alert::{Details, Level},
+    attempt::Owner,
+    event::{Confidence, Join, JoinMethod, Process},
+};
 
 use crate::{
-    observe::observe,
+    observe::{Seen, config, observe},
     talk::{Client, Connection, KEY, Server, Wire, answer, get, stripped, switching, upgrade},
 };
 
@@ -316,4 +321,41 @@ fn a_refusal_seen_before_its_syn_is_a_refusal() {
     wire.frames.swap(last - 1, last);
     wire.say(&mut down, Server, &answer("502 Bad Gateway"));
     check(&wire, "missing-101:UpstreamRefused");
+}
+
+/// The attempts of two clients whose proxy renames the target and makes keys of its own, told by hops and join.
+fn renamed(pids: &[(&str, &str, u32)], clients: &[&str]) -> Vec<(usize, Option<Join>)> {
+    let mut wire = Wire::default();
+    let mut open = Vec::new();
+    for (number, client) in clients.iter().enumerate() {
+        let requests = [upgrade("/ws", KEY), upgrade("/backend/socket", &format!("bmV3IGtleSBudW1iZXIg{number}w=="))];
+        open.push(forwarded(&mut wire, client, &format!("10.0.0.1:600{number}"), [&requests[0], &requests[1]]));
+    }
+    for [mut down, mut up] in open {
+        wire.say(&mut up, Server, &answer("403 Forbidden"));
+        wire.say(&mut down, Server, &answer("403 Forbidden"));
+    }
+    let mut engine = Engine::new(config());
+    for (local, peer, pid) in pids {
+        let process = Process { pid: *pid, command: "nginx".into() };
+        engine.handle_owner(Owner { local: local.parse().unwrap(), peer: peer.parse().unwrap(), process });
+    }
+    let mut seen = Seen::default();
+    wire.frames.iter().for_each(|frame| engine.handle_frame(&frame.frame()));
+    engine.finish();
+    seen.take(&mut engine);
+    seen.attempts.iter().map(|attempt| (attempt.hops.len(), attempt.join)).collect()
+}
+
+#[test]
+fn hops_that_share_only_their_process_are_joined_where_nothing_else_fits() {
+    let (one, other) = ("10.9.0.1:5000", "10.9.0.2:5000");
+    let by_process = Some(Join { method: JoinMethod::Process, confidence: Confidence::Probable });
+    let accepted = [(PROXY, one, 7), (PROXY, other, 7)];
+    let sent = |pid| ("10.0.0.1:6000", ORIGIN, pid);
+    assert_eq!(renamed(&[accepted[0], sent(7)], &[one]), [(2, by_process)]);
+    assert_eq!(renamed(&[accepted[0], sent(8)], &[one]), [(1, None), (1, None)]);
+    assert_eq!(renamed(&[], &[one]), [(1, None), (1, None)]);
+    let both = [accepted[0], accepted[1], sent(7), ("10.0.0.1:6001", ORIGIN, 7)];
+    assert_eq!(renamed(&both, &[one, other]), [(1, None); 4]);
 }

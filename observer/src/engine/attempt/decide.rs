@@ -51,6 +51,9 @@ impl Attempts {
             return;
         }
         let handshakes = self.adopt(handshakes, &mut tree, now);
+        if let [(alone, _)] = &*handshakes {
+            self.store.leave_unpaired(alone, now);
+        }
         let (placed, denied) = report::place(handshakes);
         self.learn(&placed);
         let decided = self.judge_ready(&placed, &tree, denied, window, (now, timed_out));

@@ -97,7 +97,10 @@ fn by_process(store: &Store, id: HandshakeId, skew: Duration, side: Side) -> Opt
 
 fn only_partner(store: &Store, id: HandshakeId, skew: Duration, side: Side) -> Option<HandshakeId> {
     let own = store.get(id)?;
-    own.pids[usize::from(matches!(side, Side::Down))]?;
+    let pid = own.pids[usize::from(matches!(side, Side::Down))]?;
+    if store.has_unpaired(pid, own) {
+        return None;
+    }
     let mut partners = store.around(id, SEARCHED).filter(|(_, other)| match side {
         Side::Down => may_share_process(own, other, skew),
         Side::Up => may_share_process(other, own, skew),

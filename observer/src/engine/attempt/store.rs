@@ -1,7 +1,7 @@
 //! Handshakes that no attempt has taken yet, found by id and by the names that tie hops together.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     hash::BuildHasher,
     time::Duration,
 };
@@ -23,6 +23,9 @@ use super::owner::Owner;
 /// Newest handshakes among which those of one connection are looked for.
 const LATELY: usize = 1024;
 
+/// Handshakes decided alone that are remembered.
+const MAX_UNPAIRED: usize = 256;
+
 /// Names a handshake. Later requests have higher ids.
 pub(super) type HandshakeId = u64;
 
@@ -34,6 +37,8 @@ pub(super) type Name = u64;
 pub(super) struct Store {
     by_id: BTreeMap<HandshakeId, Handshake>,
     by_name: BTreeSet<(Name, Timestamp, HandshakeId)>,
+    /// Processes with handshakes decided alone, and from when to when these were open.
+    unpaired: VecDeque<(u32, Timestamp, Timestamp)>,
     memory: usize,
 }
 
@@ -97,6 +102,23 @@ impl Store {
         let before = self.by_id.range(..id).rev().take(limit);
         let after = self.by_id.range(id + 1..).take(limit);
         before.chain(after).map(|(id, handshake)| (*id, handshake))
+    }
+
+    /// Notes that a handshake was decided alone: what its process did meanwhile may belong to it all the same.
+    pub(super) fn leave_unpaired(&mut self, handshake: &Handshake, now: Timestamp) {
+        for pid in handshake.pids.into_iter().flatten() {
+            if self.unpaired.len() == MAX_UNPAIRED {
+                self.unpaired.pop_front();
+            }
+            self.unpaired.push_back((pid, handshake.request.at, handshake.ended_at.unwrap_or(now)));
+        }
+    }
+
+    /// Whether a process left a handshake unpaired while this one was open.
+    pub(super) fn has_unpaired(&self, pid: u32, handshake: &Handshake) -> bool {
+        self.unpaired.iter().any(|&(other, from, to)| {
+            other == pid && from <= handshake.ended_at.unwrap_or(Timestamp::MAX) && handshake.request.at <= to
+        })
     }
 
     /// Ids of all, oldest first.

@@ -4,6 +4,7 @@ mod bless;
 mod command;
 mod demo;
 mod diff;
+mod ebpf;
 mod golden;
 mod lab;
 mod purity;
@@ -32,6 +33,8 @@ enum Task {
     /// Install what is missing, and run every check; the same as CI does.
     #[command(visible_alias = "ci")]
     Test,
+    /// Build the kernel program that the observer embeds, as it is committed.
+    BuildEbpf(ebpf::Args),
     /// Take what the observer says about the captures as what is expected.
     Bless(bless::Args),
     /// Hold the observer against tshark: the same upgrade requests, the same 101s; and its time and memory.
@@ -55,6 +58,7 @@ fn run(task: Task) -> anyhow::Result<()> {
         Task::Setup(args) => setup::run(&args),
         Task::Demo => demo::run(),
         Task::Test => test::run(),
+        Task::BuildEbpf(args) => ebpf::run(&args),
         Task::Bless(args) => bless::run(&args),
         Task::Diff(args) => diff::run(&args),
         Task::Lab(args) => lab::run(&args),

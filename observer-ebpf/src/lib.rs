@@ -113,7 +113,9 @@ pub struct Frame {
     /// Length of the whole payload of TCP, 0 where TCP was not read.
     pub payload: u32,
     /// Where IP begins in the bytes: 0 where there is no link layer.
-    pub network: u32,
+    pub network: u16,
+    /// Where TCP begins in the bytes.
+    pub transport: u16,
     /// Where TCP's payload begins in the bytes, or 0 where TCP was not read.
     pub headers: u32,
 }
@@ -124,19 +126,24 @@ pub const BYTES: usize = 16 << 10;
 /// Headers that TCP's payload may stand behind.
 pub const HEADERS: usize = 255;
 
-/// The causes of what was not shipped, as places in the map of counters.
+/// The causes of what was not shipped, as places in [`super::Counts`].
 pub mod count {
     /// Records for which the ring had no room.
-    pub const RING_FULL: u32 = 0;
+    pub const RING_FULL: usize = 0;
     /// Frames of TCP that could not be read or copied.
-    pub const UNREAD: u32 = 1;
+    pub const UNREAD: usize = 1;
     /// Frames with more headers than are looked behind, or longer than are copied.
-    pub const CUT: u32 = 2;
+    pub const CUT: usize = 2;
     /// Bytes of payload that were shipped; no loss.
-    pub const SHIPPED: u32 = 3;
-    /// How many there are.
-    pub const ALL: u32 = 4;
+    pub const SHIPPED: usize = 3;
 }
+
+/// What is counted, by [`count`].
+pub type Counts = [u64; 4];
+
+/// The kernel program as it is committed: `cargo xtask build-ebpf` makes it.
+#[cfg(feature = "user")]
+pub static OBJECT: &[u8] = aya::include_bytes_aligned!("../observer.bpf.o");
 
 #[cfg(test)]
 mod tests {

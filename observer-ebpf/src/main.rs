@@ -1,6 +1,6 @@
 //! The kernel program: filters, copies, counts; it decides nothing. Each packet of an interface passes one of the
 //! classifiers, which look and let it go on.
-#![cfg_attr(target_arch = "bpf", no_std, no_main)]
+#![cfg_attr(target_arch = "bpf", feature(asm_experimental_arch), no_std, no_main)]
 #![cfg_attr(target_arch = "bpf", expect(unsafe_code, reason = "the kernel's helpers take pointers"))]
 
 #[cfg(target_arch = "bpf")]

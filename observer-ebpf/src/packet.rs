@@ -33,6 +33,7 @@ pub(crate) struct Segment {
     /// Which of its flows.
     pub(crate) flow: usize,
     pub(crate) network: u32,
+    pub(crate) transport: u32,
     pub(crate) payload: u32,
     /// Bytes of payload.
     pub(crate) length: u32,
@@ -124,7 +125,7 @@ fn tcp(frame: &TcContext, network: usize, at: usize, length: u32, ends: [[u32; 4
         return Packet::Opaque;
     }
     #[expect(clippy::cast_possible_truncation, reason = "places in a frame")]
-    let (network, payload) = (network as u32, payload as u32);
+    let (network, transport, payload) = (network as u32, at as u32, payload as u32);
     // Behind the packet there may be padding.
     let there = frame.len();
     let end = if length == 0 { there } else { (network + length).min(there) };
@@ -136,6 +137,7 @@ fn tcp(frame: &TcContext, network: usize, at: usize, length: u32, ends: [[u32; 4
         connection,
         flow,
         network,
+        transport,
         payload,
         length: end.saturating_sub(payload),
         sequence: u32::from_be(words[1]),

@@ -196,9 +196,12 @@ pub enum Fence {
 /// How to capture.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
 pub enum Tap {
-    /// The best that works here.
+    /// The best that works here: ebpf, else pcap; with --filter always pcap.
     Auto,
-    /// libpcap.
+    /// A program in the kernel, which copies only what is needed.
+    #[cfg(feature = "ebpf")]
+    Ebpf,
+    /// libpcap, which copies every frame of TCP.
     Pcap,
 }
 

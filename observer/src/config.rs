@@ -9,6 +9,8 @@ use std::{
 use clap::ColorChoice;
 use clap_complete::Shell;
 
+#[cfg(feature = "pcap")]
+use crate::tap::Choice;
 use crate::{
     cli::{self, Cli, Command, Format, Kind, Progress, Threshold},
     engine::{
@@ -87,6 +89,8 @@ pub struct Report {
 #[cfg(feature = "pcap")]
 #[derive(Clone, Debug)]
 pub struct Live {
+    /// How to capture.
+    pub choice: crate::tap::Choice,
     /// What to capture.
     pub tap: crate::tap::live::Options,
     /// What to give up before.
@@ -126,6 +130,10 @@ pub enum ConfigError {
     /// Screens are no feed.
     #[error("--metrics is for --format json or text, not for the screens")]
     MetricsScreens,
+    /// Filters are libpcap's.
+    #[cfg(feature = "ebpf")]
+    #[error("--filter is in libpcap's language; use it with --tap pcap")]
+    EbpfFilter,
     /// This program was built without live capture.
     #[error("this observer was built without live capture; build it with the feature `pcap`, or use `observer read`")]
     NoLive,
@@ -178,8 +186,14 @@ impl TryFrom<cli::Live> for Live {
 
     fn try_from(typed: cli::Live) -> Result<Self, ConfigError> {
         let cli::Live { interfaces, tap, filter, buffer, fence, user, aggregate, metrics, report } = typed;
-        // There is one to choose from.
-        let (cli::Tap::Auto | cli::Tap::Pcap) = tap;
+        let choice = match tap {
+            cli::Tap::Auto => Choice::Auto,
+            #[cfg(feature = "ebpf")]
+            cli::Tap::Ebpf if filter.is_some() => return Err(ConfigError::EbpfFilter),
+            #[cfg(feature = "ebpf")]
+            cli::Tap::Ebpf => Choice::Ebpf,
+            cli::Tap::Pcap => Choice::Pcap,
+        };
         let on_terminal = std::io::IsTerminal::is_terminal(&std::io::stdout());
         #[cfg(feature = "tui")]
         let screens = report.tui || (on_terminal && report.format.is_none() && report.output.is_none());
@@ -198,7 +212,7 @@ impl TryFrom<cli::Live> for Live {
         }
         let fence = Fence { raise: fence, user };
         let tap = crate::tap::live::Options { interfaces, filter, buffer };
-        Ok(Self { tap, fence, aggregate, metrics, report, engine })
+        Ok(Self { choice, tap, fence, aggregate, metrics, report, engine })
     }
 }
 

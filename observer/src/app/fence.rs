@@ -53,6 +53,8 @@ pub(super) struct Gates {
     pub(super) outputs: Vec<PathBuf>,
     /// Whether a screen is drawn, so that the terminal may be opened.
     pub(super) screen: bool,
+    /// Whether there is a program in the kernel to talk to.
+    pub(super) program: bool,
 }
 
 /// Raises the fence. Gives one line for each part of it that this system lacks.
@@ -76,7 +78,7 @@ pub(super) fn raise(fence: &Fence, gates: &Gates) -> anyhow::Result<Vec<String>>
     user::change(fence.user.as_deref())?;
     part("no new privileges", nix::sys::prctl::set_no_new_privs().map_err(anyhow::Error::from))?;
     part("Landlock", files(gates))?;
-    part("seccomp", syscalls::deny(gates.screen || !gates.outputs.is_empty()))?;
+    part("seccomp", syscalls::deny(gates.screen || !gates.outputs.is_empty(), gates.program))?;
     Ok(gaps)
 }
 
@@ -142,7 +144,7 @@ mod tests {
             if has_landlock() {
                 files(&gates).unwrap();
             }
-            syscalls::deny(gates.screen || !gates.outputs.is_empty()).unwrap();
+            syscalls::deny(gates.screen || !gates.outputs.is_empty(), gates.program).unwrap();
             // What holds for a thread holds for its children.
             thread::spawn(check).join().unwrap();
         });
@@ -171,7 +173,7 @@ mod tests {
         fs::create_dir_all(&dir).unwrap();
         let output = dir.join("out.json");
         File::create(&output).unwrap();
-        let gates = Gates { outputs: vec![output.clone()], screen: false };
+        let gates = Gates { outputs: vec![output.clone()], ..Gates::default() };
         behind(&gates, move || {
             assert!(File::options().append(true).create(true).open(&output).is_ok());
             assert!(File::options().append(true).create(true).open(output.with_extension("new")).is_ok());

@@ -20,8 +20,8 @@ use crate::{
     config::{Config, Live},
     engine::{Engine, event::Event, time::Timestamp},
     tap::{
-        SharedInterfaces, TapError,
-        live::{Change, LAG, LiveTap},
+        HostTap, SharedInterfaces, TapError,
+        live::{Change, LAG},
     },
 };
 
@@ -36,19 +36,22 @@ const STATS: Duration = Duration::from_secs(60);
 
 pub(super) fn run(live: &Live, config: &Config, output: &Output) -> anyhow::Result<u8> {
     let interfaces = SharedInterfaces::default();
-    let tap = LiveTap::open(&live.tap, &interfaces)?;
+    let (tap, why) = HostTap::open(live.choice, &live.tap, &interfaces)?;
+    if let Some(why) = why {
+        complain(&format!("--tap auto takes libpcap: {why}"));
+    }
     let waker = tap.waker();
     let stop = Stop::new(move || drop(waker.wake()));
     #[cfg(feature = "tui")]
     if live.report.tui {
-        raise_fence(live, true)?;
+        raise_fence(live, true, tap.has_program())?;
         signals::listen(&stop, Hangup::Usual).context("cannot listen for signals")?;
         return super::screens::live(live, config, interfaces, &stop, tap);
     }
     let mut outlet = Box::new(output.queue(live, config.color, &interfaces)?);
     let metrics = live.metrics.map(Endpoint::bind).transpose()?;
     let nohup = signals::hangup_is_ignored();
-    raise_fence(live, false)?;
+    raise_fence(live, false, tap.has_program())?;
     outlet.start(&stop)?;
     if let Some(metrics) = metrics {
         outlet.show(metrics.board());
@@ -64,8 +67,8 @@ pub(super) fn run(live: &Live, config: &Config, output: &Output) -> anyhow::Resu
     watch(live, tap, outlet, on_terminal, stop)
 }
 
-fn raise_fence(live: &Live, screen: bool) -> anyhow::Result<()> {
-    let gates = Gates { outputs: live.report.output.clone().into_iter().collect(), screen };
+fn raise_fence(live: &Live, screen: bool, program: bool) -> anyhow::Result<()> {
+    let gates = Gates { outputs: live.report.output.clone().into_iter().collect(), screen, program };
     for gap in fence::raise(&live.fence, &gates)? {
         complain(&format!("warning: fence: {gap}"));
     }
@@ -75,7 +78,7 @@ fn raise_fence(live: &Live, screen: bool) -> anyhow::Result<()> {
 /// Captures and judges until it is stopped; events go to the outlet. Gives the exit code.
 pub(super) fn watch(
     live: &Live,
-    tap: LiveTap,
+    tap: HostTap,
     outlet: Box<dyn Outlet>,
     on_terminal: bool,
     stop: Stop,
@@ -108,7 +111,7 @@ impl Clocks {
 
 struct Loop {
     session: Session,
-    tap: LiveTap,
+    tap: HostTap,
     clocks: Clocks,
     stop: Stop,
 }

@@ -17,7 +17,7 @@ use crate::{
     config::Live,
     engine::{event::Event, frame::Frame},
     sink::Ending,
-    tap::live::LiveTap,
+    tap::HostTap,
     tui::Ring,
 };
 use crate::{
@@ -140,7 +140,7 @@ pub(super) fn live(
     config: &Config,
     interfaces: SharedInterfaces,
     stop: &Stop,
-    tap: LiveTap,
+    tap: HostTap,
 ) -> anyhow::Result<u8> {
     let ring = Arc::new(Mutex::new(Ring::new(EVIDENCE)));
     let watched =

@@ -148,6 +148,26 @@ pub enum TapError {
         /// What libpcap says.
         why: String,
     },
+    /// The kernel does not take the program.
+    #[cfg(feature = "ebpf")]
+    #[error("cannot watch from inside the kernel: {why}; `--tap pcap` does without")]
+    Ebpf {
+        /// What the kernel says.
+        why: String,
+    },
+    /// The kernel takes programs only from some users.
+    #[cfg(feature = "ebpf")]
+    #[error("no permission to watch from inside the kernel; {}", super::ebpf::permission())]
+    EbpfNotPermitted,
+    /// The program cannot be attached to an interface.
+    #[cfg(feature = "ebpf")]
+    #[error("{name} is not watched: {why}; start again to watch it")]
+    Unwatched {
+        /// The interface.
+        name: String,
+        /// What the kernel says.
+        why: String,
+    },
     /// Nothing is left to capture on.
     #[error("every interface is lost, and none can be opened again without privileges; start again, without -i")]
     Deaf,

@@ -1,12 +1,20 @@
 //! Taps: where frames come from. A tap knows nothing above the link layer.
 
+#[cfg(feature = "pcap")]
+mod choice;
+#[cfg(feature = "ebpf")]
+pub mod ebpf;
 mod error;
 pub mod file;
 #[cfg(feature = "pcap")]
 pub mod live;
+#[cfg(feature = "pcap")]
+mod names;
 
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 
+#[cfg(feature = "pcap")]
+pub use self::choice::{Choice, HostTap};
 pub use self::error::{TapError, permission};
 use crate::engine::frame::InterfaceId;
 

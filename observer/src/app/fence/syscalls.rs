@@ -26,7 +26,6 @@ const NEVER: &[c_long] = &[
     libc::SYS_setns,
     libc::SYS_personality,
     // The network: what is open stays, nothing is added and nothing is sent first.
-    libc::SYS_socket,
     libc::SYS_connect,
     libc::SYS_bind,
     libc::SYS_listen,
@@ -43,7 +42,6 @@ const NEVER: &[c_long] = &[
     libc::SYS_memfd_create,
     libc::SYS_open_by_handle_at,
     // The kernel.
-    libc::SYS_bpf,
     libc::SYS_perf_event_open,
     libc::SYS_userfaultfd,
     libc::SYS_add_key,
@@ -95,10 +93,18 @@ const ABSENT: &[c_long] = &[
     libc::SYS_io_uring_register,
 ];
 
+/// Commands of bpf(2) that what is loaded needs: to look up, update and delete an element of a map, to walk over its keys,
+/// and to attach a program to an interface that has come.
+const BPF: [u64; 5] = [1, 2, 3, 4, 28];
+
 /// Refuses them, for this thread and all that it will start.
-pub(super) fn deny(writes: bool) -> anyhow::Result<()> {
+pub(super) fn deny(writes: bool, has_program: bool) -> anyhow::Result<()> {
     let mut rules: BTreeMap<i64, Vec<SeccompRule>> =
         NEVER.iter().chain(NEVER_OLD).map(|number| (*number, Vec::new())).collect();
+    // A socket can be had that names interfaces; to connect or bind it is refused.
+    let not_unix = if has_program { vec![unless(0, &[libc::AF_UNIX as u64])?] } else { Vec::new() };
+    rules.insert(libc::SYS_socket, not_unix);
+    rules.insert(libc::SYS_bpf, if has_program { vec![unless(0, &BPF)?] } else { Vec::new() });
     // A process, where a thread would do.
     rules.insert(libc::SYS_clone, vec![when(0, libc::CLONE_THREAD, 0)?]);
     // Memory that can be run.
@@ -121,6 +127,12 @@ fn when(argument: u8, mask: i32, value: i32) -> anyhow::Result<SeccompRule> {
     let equal = SeccompCmpOp::MaskedEq(mask);
     let condition = SeccompCondition::new(argument, SeccompCmpArgLen::Dword, equal, value)?;
     Ok(SeccompRule::new(vec![condition])?)
+}
+
+/// A rule for one argument: it is none of `values`.
+fn unless(argument: u8, values: &[u64]) -> anyhow::Result<SeccompRule> {
+    let differs = |value: &u64| SeccompCondition::new(argument, SeccompCmpArgLen::Dword, SeccompCmpOp::Ne, *value);
+    Ok(SeccompRule::new(values.iter().map(differs).collect::<Result<_, _>>()?)?)
 }
 
 /// To write, or to read and write: except a terminal there is nothing left that would need it.

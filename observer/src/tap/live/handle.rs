@@ -4,13 +4,13 @@ use std::os::fd::{AsRawFd, RawFd};
 
 use pcap::{Active, Capture, Linktype, Packet, Precision};
 
-use super::{ANY, Options, names::Names};
+use super::{ANY, Options};
 use crate::{
     engine::{
         frame::{Frame, InterfaceId, LinkType},
         time::Timestamp,
     },
-    tap::TapError,
+    tap::{TapError, names::Names},
 };
 
 /// Offloaded segments are up to 64 KiB, with BIG TCP up to 512 KiB, of which heads are the first.

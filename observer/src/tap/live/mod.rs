@@ -3,14 +3,13 @@
 //! the kernel's ring, never copied.
 
 mod handle;
-mod names;
 
 use std::{io, sync::Arc, time::Duration};
 
 use mio::{Events, Interest, Poll, Token, Waker, unix::SourceFd};
 
-use self::{handle::Handle, names::Names};
-use super::{SharedInterfaces, TapError};
+use self::handle::Handle;
+use super::{SharedInterfaces, TapError, names::Names};
 use crate::engine::frame::Frame;
 
 /// Every interface, also those that appear later.

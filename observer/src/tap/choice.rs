@@ -1,0 +1,126 @@
+//! Which tap watches this host: the one in the kernel where it loads, else libpcap. Both hand out the same frames.
+
+use std::{sync::Arc, time::Duration};
+
+use mio::Waker;
+
+#[cfg(feature = "ebpf")]
+use super::ebpf::EbpfTap;
+use super::{
+    SharedInterfaces, TapError,
+    live::{Change, LiveTap, Options},
+};
+use crate::engine::frame::Frame;
+
+/// What the user wants.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Choice {
+    /// The best that works here.
+    Auto,
+    /// The program in the kernel.
+    #[cfg(feature = "ebpf")]
+    Ebpf,
+    /// libpcap.
+    Pcap,
+}
+
+/// The tap that was taken.
+#[expect(clippy::large_enum_variant, reason = "there is one in a process")]
+pub enum HostTap {
+    /// The program in the kernel.
+    #[cfg(feature = "ebpf")]
+    Ebpf(EbpfTap),
+    /// libpcap.
+    Pcap(LiveTap),
+}
+
+/// Calls a method of whichever tap it is.
+macro_rules! either {
+    ($tap:expr, $it:ident => $call:expr) => {
+        match $tap {
+            #[cfg(feature = "ebpf")]
+            HostTap::Ebpf($it) => $call,
+            HostTap::Pcap($it) => $call,
+        }
+    };
+}
+
+impl HostTap {
+    /// Opens the tap of choice. With [`Choice::Auto`], says also why it is not the one in the kernel.
+    ///
+    /// # Errors
+    /// When it cannot be opened.
+    pub fn open(
+        choice: Choice,
+        options: &Options,
+        interfaces: &SharedInterfaces,
+    ) -> Result<(Self, Option<TapError>), TapError> {
+        #[cfg(feature = "ebpf")]
+        let why = match (choice, &options.filter) {
+            (Choice::Ebpf, _) => return Ok((Self::Ebpf(EbpfTap::open(options, interfaces)?), None)),
+            // The filter is in libpcap's language.
+            (Choice::Auto, None) => match EbpfTap::open(options, interfaces) {
+                Ok(tap) => return Ok((Self::Ebpf(tap), None)),
+                Err(error @ TapError::NoInterface { .. }) => return Err(error),
+                Err(error) => Some(error),
+            },
+            _ => None,
+        };
+        #[cfg(not(feature = "ebpf"))]
+        let (why, Choice::Auto | Choice::Pcap) = (None, choice);
+        Ok((Self::Pcap(LiveTap::open(options, interfaces)?), why))
+    }
+
+    /// Whether a program in the kernel has to be talked to.
+    #[must_use]
+    pub const fn has_program(&self) -> bool {
+        !matches!(self, Self::Pcap(_))
+    }
+
+    /// What ends [`Self::wait`] early, from any thread.
+    #[must_use]
+    pub fn waker(&self) -> Arc<Waker> {
+        either!(self, tap => tap.waker())
+    }
+
+    /// Whether there is nothing left to read from.
+    #[must_use]
+    pub fn is_deaf(&self) -> bool {
+        either!(self, tap => tap.is_deaf())
+    }
+
+    /// Whether what vanished may be watched again.
+    #[must_use]
+    pub fn may_reopen(&self) -> bool {
+        either!(self, tap => tap.may_reopen())
+    }
+
+    /// Sleeps until there are frames, or somebody wakes it, or for `most`.
+    ///
+    /// # Errors
+    /// When the kernel refuses to wait.
+    pub fn wait(&mut self, most: Duration) -> Result<(), TapError> {
+        either!(self, tap => tap.wait(most))
+    }
+
+    /// Hands out the frames that are there, at most about `most`. Says whether that were all, and which interfaces came
+    /// or went.
+    pub fn drain(&mut self, most: usize, each: impl FnMut(&Frame<'_>)) -> (bool, Vec<Change>) {
+        either!(self, tap => tap.drain(most, each))
+    }
+
+    /// Frames that the kernel dropped since the last call.
+    pub fn drops(&mut self) -> u64 {
+        either!(self, tap => tap.drops())
+    }
+
+    /// Tries to open again what vanished. Says what changed.
+    pub fn reopen(&mut self) -> Vec<Change> {
+        match self {
+            // The kernel tells it which interfaces come.
+            #[cfg(feature = "ebpf")]
+            Self::Ebpf(_) => Vec::new(),
+            Self::Pcap(tap) => tap.reopen(),
+        }
+    }
+}

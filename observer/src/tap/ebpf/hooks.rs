@@ -1,0 +1,142 @@
+//! The program on its interfaces. On loopback every packet goes out and comes in: it is looked at once, going out.
+
+use std::os::fd::RawFd;
+
+use aya::{
+    Ebpf,
+    programs::{
+        TcAttachType,
+        links::LinkOrder,
+        tc::{SchedClassifierLink, TcAttachOptions},
+    },
+};
+use netlink_packet_route::link::LinkLayerType;
+
+use super::{
+    links::{Interface, Links, News},
+    load::{classifier, is_refused, why},
+};
+use crate::tap::{
+    TapError,
+    live::{ANY, Change},
+};
+
+/// The program and where it is attached.
+pub(super) struct Hooks {
+    programs: Ebpf,
+    links: Links,
+    /// The names that are watched; none for every interface.
+    wanted: Vec<String>,
+    hooks: Vec<Hook>,
+    /// Interfaces that cannot be watched, so that each is told once.
+    unread: Vec<u32>,
+    /// Whether the kernel has refused to attach to an interface that came later.
+    refused: bool,
+}
+
+/// One interface, watched as long as the links are held.
+struct Hook {
+    interface: Interface,
+    _links: Vec<SchedClassifierLink>,
+}
+
+impl Hooks {
+    /// Attaches to what is there of `wanted`.
+    pub(super) fn open(programs: Ebpf, wanted: &[String]) -> Result<Self, TapError> {
+        let (links, there) = Links::open().map_err(|error| TapError::List { why: error.to_string() })?;
+        let wanted = if wanted.iter().any(|name| name == ANY) { Vec::new() } else { wanted.to_vec() };
+        if let Some(name) = wanted.iter().find(|name| there.iter().all(|interface| interface.name != **name)) {
+            let known = there.iter().map(|interface| &*interface.name).collect::<Vec<_>>().join(", ");
+            return Err(TapError::NoInterface { name: name.clone(), known });
+        }
+        let mut hooks = Self { programs, links, wanted, hooks: Vec::new(), unread: Vec::new(), refused: false };
+        for interface in there {
+            let named = !hooks.wanted.is_empty();
+            match hooks.add(interface) {
+                // Of all interfaces, those that carry something else are passed over.
+                Err(TapError::LinkType { .. }) if !named => {}
+                added => drop(added?),
+            }
+        }
+        Ok(hooks)
+    }
+
+    pub(super) fn fd(&self) -> RawFd {
+        self.links.fd()
+    }
+
+    pub(super) const fn is_empty(&self) -> bool {
+        self.hooks.is_empty()
+    }
+
+    pub(super) const fn may_attach(&self) -> bool {
+        !self.refused
+    }
+
+    /// Attaches to interfaces that came. Says which came back or went, of those that were named, and which cannot be
+    /// watched.
+    pub(super) fn follow(&mut self) -> Vec<Change> {
+        let mut changes = Vec::new();
+        for news in self.links.news() {
+            match news {
+                News::There(interface) => {
+                    let name = interface.name.clone();
+                    match self.add(interface) {
+                        Ok(true) if !self.wanted.is_empty() => changes.push(Change::Back(name)),
+                        Ok(_) => {}
+                        Err(error) => changes.push(Change::Lost(error)),
+                    }
+                }
+                News::Gone(index) => changes.extend(self.lose(index)),
+            }
+        }
+        changes
+    }
+
+    /// Attaches to an interface. False when it is not wanted, or watched already.
+    fn add(&mut self, interface: Interface) -> Result<bool, TapError> {
+        let known = self.hooks.iter().any(|hook| hook.interface.index == interface.index)
+            || self.unread.contains(&interface.index);
+        if known || !(self.wanted.is_empty() || self.wanted.contains(&interface.name)) {
+            return Ok(false);
+        }
+        match self.attach(&interface) {
+            Ok(links) => self.hooks.push(Hook { interface, _links: links }),
+            Err(error) => {
+                self.unread.push(interface.index);
+                return Err(error);
+            }
+        }
+        Ok(true)
+    }
+
+    fn attach(&mut self, interface: &Interface) -> Result<Vec<SchedClassifierLink>, TapError> {
+        let name = &interface.name;
+        let (program, ways) = match interface.kind {
+            LinkLayerType::Loopback => ("ethernet", &[TcAttachType::Egress][..]),
+            LinkLayerType::Ether => ("ethernet", &BOTH[..]),
+            LinkLayerType::None | LinkLayerType::Rawip | LinkLayerType::Ppp => ("bare", &BOTH[..]),
+            kind => return Err(TapError::LinkType { name: name.clone(), number: u16::from(kind).into() }),
+        };
+        let program = classifier(&mut self.programs, program)?;
+        let links = ways.iter().map(|way| {
+            let options = TcAttachOptions::TcxOrder(LinkOrder::default());
+            program.attach_with_options(name, *way, options).and_then(|id| program.take_link(id))
+        });
+        links.collect::<Result<_, _>>().map_err(|error| {
+            self.refused |= is_refused(&error);
+            TapError::Unwatched { name: name.clone(), why: why(&error) }
+        })
+    }
+
+    /// The interface with this index is gone, and with it what was attached.
+    fn lose(&mut self, index: u32) -> Option<Change> {
+        self.unread.retain(|unread| *unread != index);
+        let at = self.hooks.iter().position(|hook| hook.interface.index == index)?;
+        let name = self.hooks.swap_remove(at).interface.name;
+        let why = "it is gone".to_owned();
+        (!self.wanted.is_empty()).then_some(Change::Lost(TapError::Lost { name, why }))
+    }
+}
+
+const BOTH: [TcAttachType; 2] = [TcAttachType::Ingress, TcAttachType::Egress];

@@ -43,8 +43,8 @@ fn live_gives_the_alerts_of_read() {
     let capture = scene.path("all.pcap");
     let dump = scene.start("tcpdump", "tcpdump", &["-i", "lo", "--nano", "-U", "-B", "8192", "-w", &capture, "tcp"]);
     wait_for("tcpdump", || scene.told("tcpdump.err").contains("listening on"));
-    let lo = scene.observer("lo", &["-i", "lo", "--format", "json"]);
-    let any = scene.observer("any", &["-i", "any", "--format", "json"]);
+    let lo = scene.observer("lo", &["--tap", "pcap", "-i", "lo", "--format", "json"]);
+    let any = scene.observer("any", &["--tap", "pcap", "-i", "any", "--format", "json"]);
     let every = scene.observer("every", &["--format", "json", "--filter", "port 8080 or portrange 3000-3001"]);
     for steps in [&BARE[..], &GOOD, &BARE] {
         let output = scene.client(steps);
@@ -159,7 +159,7 @@ fn without_permission_it_says_what_to_do() {
         command.args(["--reuid", "65534", "--regid", "65534", "--clear-groups", copy]).args(arguments);
         command.stdin(Stdio::null()).output().unwrap()
     };
-    let (live, doctor) = (nobody(&["live"]), nobody(&["doctor"]));
+    let (live, doctor) = (nobody(&["live", "--tap", "pcap"]), nobody(&["doctor"]));
     std::fs::remove_file(copy).unwrap();
     let (code, line) = complaint(&live);
     assert_eq!(code, Some(3));
@@ -200,10 +200,10 @@ fn interfaces_may_come_and_go() {
     let up = || run(scene.command("ip").args(["link", "set", "away0", "up"]));
     add();
     up();
-    let every = scene.observer("every", &["--format", "json"]);
-    let kept = scene.observer("kept", &["-i", "lo", "-i", "away0", "--format", "json"]);
-    let deaf = scene.observer("deaf", &["-i", "away0", "--format", "json"]);
-    let again = scene.observer("again", &["-i", "away0", "--format", "json", "--fence", "off"]);
+    let every = scene.observer("every", &["--tap", "pcap", "--format", "json"]);
+    let kept = scene.observer("kept", &["--tap", "pcap", "-i", "lo", "-i", "away0", "--format", "json"]);
+    let deaf = scene.observer("deaf", &["--tap", "pcap", "-i", "away0", "--format", "json"]);
+    let again = scene.observer("again", &["--tap", "pcap", "-i", "away0", "--format", "json", "--fence", "off"]);
     run(scene.command("ip").args(["link", "del", "away0"]));
     for name in ["kept.err", "again.err"] {
         wait_for("the loss", || scene.told(name).contains("away0 is lost"));

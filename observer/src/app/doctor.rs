@@ -24,6 +24,7 @@ pub(super) fn run(out: &mut dyn Write) -> io::Result<u8> {
     writeln!(out, "kernel      {}", kernel())?;
     writeln!(out, "user        {}", user())?;
     writeln!(out, "CAP_NET_RAW {}", if may_capture() { "yes" } else { "no" })?;
+    let loads = ebpf(out)?;
     writeln!(out, "libpcap     {}", libpcap())?;
     writeln!(out, "fence       {}", fence())?;
     writeln!(out, "\nInterfaces:")?;
@@ -35,8 +36,13 @@ pub(super) fn run(out: &mut dyn Write) -> io::Result<u8> {
     }
     writeln!(out)?;
     match every {
+        _ if loads => {
+            writeln!(out, "--tap auto takes ebpf, and pcap with --filter.")?;
+            writeln!(out, "This host can be watched: `observer live`.")?;
+            Ok(0)
+        }
         Ok(()) => {
-            writeln!(out, "--tap auto takes libpcap.")?;
+            writeln!(out, "--tap auto takes pcap.")?;
             writeln!(out, "This host can be watched: `observer live`.")?;
             Ok(0)
         }
@@ -94,6 +100,24 @@ fn user() -> String {
 
 fn may_capture() -> bool {
     caps::has_cap(None, CapSet::Effective, Capability::CAP_NET_RAW).unwrap_or(false)
+}
+
+/// Whether the program in the kernel can be had: loads it, attaches it and lets it go.
+#[cfg(feature = "ebpf")]
+fn ebpf(out: &mut dyn Write) -> io::Result<bool> {
+    let options = Options { interfaces: Vec::new(), filter: None, buffer: BUFFER };
+    let opened = crate::tap::ebpf::EbpfTap::open(&options, &SharedInterfaces::default());
+    match &opened {
+        Ok(tap) => writeln!(out, "eBPF        loads and attaches to {} interfaces by tcx", tap.watched())?,
+        Err(error) => writeln!(out, "eBPF        {error}")?,
+    }
+    Ok(opened.is_ok())
+}
+
+#[cfg(not(feature = "ebpf"))]
+fn ebpf(out: &mut dyn Write) -> io::Result<bool> {
+    writeln!(out, "eBPF        this observer was built without it")?;
+    Ok(false)
 }
 
 /// The library that is loaded has its version in its file's name.

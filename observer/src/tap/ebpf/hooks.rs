@@ -65,8 +65,8 @@ impl Hooks {
         self.links.fd()
     }
 
-    pub(super) const fn is_empty(&self) -> bool {
-        self.hooks.is_empty()
+    pub(super) const fn len(&self) -> usize {
+        self.hooks.len()
     }
 
     pub(super) const fn may_attach(&self) -> bool {

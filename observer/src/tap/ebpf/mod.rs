@@ -75,6 +75,12 @@ impl EbpfTap {
         })
     }
 
+    /// How many interfaces are watched.
+    #[must_use]
+    pub const fn watched(&self) -> usize {
+        self.hooks.len()
+    }
+
     /// What ends [`Self::wait`] early, from any thread.
     #[must_use]
     pub fn waker(&self) -> Arc<Waker> {
@@ -84,7 +90,7 @@ impl EbpfTap {
     /// Whether there is nothing left to read from.
     #[must_use]
     pub fn is_deaf(&self) -> bool {
-        self.hooks.is_empty()
+        self.hooks.len() == 0
     }
 
     /// Whether interfaces that come may be attached to.

@@ -26,7 +26,7 @@ macro_rules! plain {
     )*};
 }
 
-plain!(Endpoint, Connection, Start, Frame);
+plain!(Endpoint, Connection, Start, Frame, Wanted, Demand, Flow, Flows, Activity, Control);
 
 /// One end of a connection.
 #[repr(C)]
@@ -95,6 +95,10 @@ pub struct Start {
 pub mod kind {
     /// [`super::Frame`] and its bytes.
     pub const FRAME: u32 = 1;
+    /// [`super::Activity`].
+    pub const ACTIVITY: u32 = 2;
+    /// [`super::Control`].
+    pub const CONTROL: u32 = 3;
 }
 
 /// A frame, or a part of one that is longer than [`BYTES`]: then each part has the headers of the whole, and the part of
@@ -118,7 +122,136 @@ pub struct Frame {
     pub transport: u16,
     /// Where TCP's payload begins in the bytes, or 0 where TCP was not read.
     pub headers: u32,
+    /// The connection, where TCP was read.
+    pub connection: Connection,
+    /// Which flow of it.
+    pub flow: u32,
+    /// Whether [`Flows`] are kept of it: 0 or 1.
+    pub is_kept: u32,
+    /// Whether frames are followed from a place that is not known to be a header: 0 or 1.
+    pub is_guess: u32,
+    /// That place.
+    pub base: u32,
 }
+
+/// What is wanted of a flow.
+#[repr(C)]
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct Wanted {
+    /// One of [`want`].
+    pub kind: u32,
+    /// A sequence number.
+    pub mark: u32,
+}
+
+/// The kinds of [`Wanted`].
+pub mod want {
+    /// All payload.
+    pub const ALL: u32 = 0;
+    /// All from the mark on.
+    pub const FROM: u32 = 1;
+    /// Control frames of WebSocket; the next frame header begins at the mark.
+    pub const FRAMES: u32 = 2;
+    /// No payload.
+    pub const NOTHING: u32 = 3;
+}
+
+/// What user space wants of a connection. The kernel only reads it, so that neither overwrites what the other counts.
+#[repr(C)]
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct Demand {
+    /// By flow.
+    pub flows: [Wanted; 2],
+}
+
+/// What the kernel knows of a flow. Only the kernel writes it.
+#[repr(C)]
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct Flow {
+    /// When payload was left out last, by the monotonic clock.
+    pub at: u64,
+    /// Bytes left out.
+    pub bytes: u64,
+    /// Data frames that began in them.
+    pub frames: u64,
+    /// The end of what was seen.
+    pub seen: u32,
+    /// The end of what was left out.
+    pub left: u32,
+    /// The first frame header behind that.
+    pub header_then: u32,
+    /// Where following of frames began.
+    pub base: u32,
+    /// The first frame header that was not read whole.
+    pub header: u32,
+    /// Bytes of it that are held.
+    pub held: u32,
+    /// The mark that was looked at last.
+    pub mark: u32,
+    /// Of [`flag`].
+    pub flags: u32,
+    /// The held bytes, and room to read more behind them.
+    pub bytes_held: [u8; 32],
+}
+
+/// What is known of a [`Flow`].
+pub mod flag {
+    /// `seen` is.
+    pub const SEEN: u32 = 1;
+    /// `left` is.
+    pub const LEFT: u32 = 2;
+    /// `header_then` is.
+    pub const HEADER_THEN: u32 = 4;
+    /// `base` and `header` are: frames are followed.
+    pub const FOLLOWED: u32 = 8;
+    /// That `base` was a header.
+    pub const TRUSTED: u32 = 16;
+    /// Something was left out that was not told with a frame.
+    pub const UNTOLD: u32 = 32;
+}
+
+/// Both flows of a connection.
+#[repr(C)]
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct Flows {
+    /// By flow.
+    pub flows: [Flow; 2],
+}
+
+/// What was left out of a connection before the frame that follows.
+#[repr(C)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Activity {
+    /// Of kind [`kind::ACTIVITY`].
+    pub start: Start,
+    /// The connection.
+    pub connection: Connection,
+    /// What is known of it.
+    pub flows: Flows,
+}
+
+/// A control frame of WebSocket in payload that was left out.
+#[repr(C)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Control {
+    /// Of kind [`kind::CONTROL`].
+    pub start: Start,
+    /// The connection.
+    pub connection: Connection,
+    /// Which flow of it.
+    pub flow: u32,
+    /// The sequence number after its last byte.
+    pub next: u32,
+    /// How many bytes were kept.
+    pub kept: u32,
+    /// None.
+    pub reserved: u32,
+    /// The header, and of a Close frame its code.
+    pub bytes: [u8; 16],
+}
+
+/// Connections of which the kernel leaves payload out.
+pub const CONNECTIONS: u32 = 1 << 16;
 
 /// Bytes of a frame in one record.
 pub const BYTES: usize = 16 << 10;
@@ -134,12 +267,10 @@ pub mod count {
     pub const UNREAD: usize = 1;
     /// Frames with more headers than are looked behind, or longer than are copied.
     pub const CUT: usize = 2;
-    /// Bytes of payload that were shipped; no loss.
-    pub const SHIPPED: usize = 3;
 }
 
 /// What is counted, by [`count`].
-pub type Counts = [u64; 4];
+pub type Counts = [u64; 3];
 
 /// The kernel program as it is committed: `cargo xtask build-ebpf` makes it.
 #[cfg(feature = "user")]
@@ -154,7 +285,11 @@ mod tests {
         assert_eq!(size_of::<Endpoint>(), 20);
         assert_eq!(size_of::<Connection>(), 40);
         assert_eq!(size_of::<Start>(), 16);
-        assert_eq!(size_of::<Frame>(), 16 + 6 * 4);
+        assert_eq!(size_of::<Frame>(), 16 + 6 * 4 + 40 + 4 * 4);
+        assert_eq!(size_of::<Demand>(), 2 * 8);
+        assert_eq!(size_of::<Flow>(), 3 * 8 + 8 * 4 + 32);
+        assert_eq!(size_of::<Activity>(), 16 + 40 + 2 * size_of::<Flow>());
+        assert_eq!(size_of::<Control>(), 16 + 40 + 4 * 4 + 16);
         assert_eq!(core::mem::offset_of!(Start, kind), 8);
         assert_eq!(core::mem::offset_of!(Frame, length), 16);
         assert_eq!(core::mem::offset_of!(Frame, headers), 36);

@@ -4,6 +4,10 @@
 #![cfg_attr(target_arch = "bpf", expect(unsafe_code, reason = "the kernel's helpers take pointers"))]
 
 #[cfg(target_arch = "bpf")]
+mod follow;
+#[cfg(target_arch = "bpf")]
+mod keep;
+#[cfg(target_arch = "bpf")]
 mod packet;
 #[cfg(target_arch = "bpf")]
 mod ship;

@@ -43,6 +43,12 @@ pub(crate) struct Segment {
 }
 
 impl Segment {
+    /// The first of a connection.
+    #[inline(always)]
+    pub(crate) const fn opens(&self) -> bool {
+        self.flags & 0b1_0010 == 0b10
+    }
+
     /// FIN, SYN or RST.
     #[inline(always)]
     pub(crate) const fn begins_or_ends(&self) -> bool {

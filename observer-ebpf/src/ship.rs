@@ -9,7 +9,9 @@ use aya_ebpf::{
     maps::{PerCpuArray, RingBuf},
     programs::TcContext,
 };
-use observer_ebpf::{BYTES, Counts, Frame, HEADERS, Start, count, kind};
+use observer_ebpf::{
+    Activity, BYTES, Connection, Control, Counts, Endpoint, Flow, Flows, Frame, HEADERS, Start, count, flag, kind,
+};
 
 use crate::packet::Segment;
 
@@ -54,21 +56,20 @@ pub(crate) fn now() -> u64 {
 /// Ships a frame of which only the place of IP is known.
 #[inline(always)]
 pub(crate) fn opaque(context: &TcContext, network: u32) {
-    first(context, network, None, context.len());
+    first(context, network, None, None, context.len());
 }
 
 /// Ships the headers of a segment alone.
 #[inline(always)]
-pub(crate) fn headers(context: &TcContext, segment: &Segment) {
-    first(context, segment.network, Some(segment), segment.payload);
+pub(crate) fn headers(context: &TcContext, segment: &Segment, flow: Option<&Flow>) {
+    first(context, segment.network, Some(segment), flow, segment.payload);
 }
 
 /// Ships a segment, in parts if it is long.
 #[inline(always)]
-pub(crate) fn whole(context: &TcContext, segment: &Segment) {
-    count(count::SHIPPED, u64::from(segment.length));
+pub(crate) fn whole(context: &TcContext, segment: &Segment, flow: Option<&Flow>) {
     let end = segment.payload + segment.length;
-    first(context, segment.network, Some(segment), end);
+    first(context, segment.network, Some(segment), flow, end);
     if end > BYTES as u32 {
         let mut rest = Rest { context, headers: segment.payload, end };
         // SAFETY: the callback is given what it takes, and the loop ends before `rest` does.
@@ -81,7 +82,7 @@ pub(crate) fn whole(context: &TcContext, segment: &Segment) {
 
 /// The front of a frame, as far as there is room for it.
 #[inline(always)]
-fn first(context: &TcContext, network: u32, segment: Option<&Segment>, end: u32) {
+fn first(context: &TcContext, network: u32, segment: Option<&Segment>, flow: Option<&Flow>, end: u32) {
     let Some(scratch) = SCRATCH.get_ptr_mut(0) else { return };
     // SAFETY: it is of this CPU.
     let scratch = unsafe { &mut *scratch };
@@ -100,8 +101,48 @@ fn first(context: &TcContext, network: u32, segment: Option<&Segment>, end: u32)
         network: network as u16,
         transport: segment.map_or(0, |segment| segment.transport as u16),
         headers: segment.map_or(0, |segment| segment.payload),
+        connection: segment.map_or(NOBODY, |segment| segment.connection),
+        flow: segment.map_or(0, |segment| segment.flow as u32),
+        is_kept: u32::from(flow.is_some()),
+        is_guess: flow.map_or(0, |flow| u32::from(flow.flags & (flag::FOLLOWED | flag::TRUSTED) == flag::FOLLOWED)),
+        base: flow.map_or(0, |flow| flow.base),
     };
     output(scratch, captured);
+}
+
+const NOBODY: Connection = {
+    let end = Endpoint { address: [0; 4], port: 0 };
+    Connection { low: end, high: end }
+};
+
+/// Ships what is known of a connection's flows.
+#[inline(always)]
+pub(crate) fn activity(connection: &Connection, flows: &Flows) {
+    let Some(scratch) = SCRATCH.get_ptr_mut(0) else { return };
+    let record = scratch.cast::<Activity>();
+    // SAFETY: the scratch is of this CPU, and longer.
+    unsafe {
+        (*record).start = Start { at: now(), kind: kind::ACTIVITY, interface: 0 };
+        (*record).connection = *connection;
+        (*record).flows = *flows;
+        put(record.cast(), size_of::<Activity>() as u64);
+    }
+}
+
+/// Ships a control frame.
+#[inline(always)]
+pub(crate) fn control(control: &Control) {
+    // SAFETY: the record is whole.
+    unsafe { put(core::ptr::from_ref(control).cast_mut().cast(), size_of::<Control>() as u64) };
+}
+
+/// What the scratch holds of the payload of the frame that was shipped last, and how much of it.
+#[inline(always)]
+pub(crate) fn payload_of_last(segment: &Segment) -> Option<*const u8> {
+    let scratch = SCRATCH.get_ptr(0)?;
+    let headers = clamp(segment.payload, HEADERS as u32) as usize;
+    // SAFETY: `clamp` keeps it within the scratch.
+    Some(unsafe { core::ptr::addr_of!((*scratch).bytes).cast::<u8>().add(headers) })
 }
 
 /// A frame of which the first part was shipped.
@@ -145,10 +186,17 @@ unsafe extern "C" fn part(index: u64, rest: *mut c_void) -> i64 {
 #[inline(always)]
 fn output(scratch: &mut Scratch, captured: u32) {
     let length = size_of::<Frame>() as u32 + clamp(captured, BYTES as u32);
-    let record = core::ptr::from_mut(scratch).cast();
-    let ring = core::ptr::addr_of!(RECORDS).cast_mut().cast();
     // SAFETY: `clamp` keeps it within the scratch.
-    if unsafe { bpf_ringbuf_output(ring, record, u64::from(length), 0) } != 0 {
+    unsafe { put(core::ptr::from_mut(scratch).cast(), u64::from(length)) };
+}
+
+/// # Safety
+/// The record is as long as is said.
+#[inline(always)]
+unsafe fn put(record: *mut c_void, length: u64) {
+    let ring = core::ptr::addr_of!(RECORDS).cast_mut().cast();
+    // SAFETY: the caller says so.
+    if unsafe { bpf_ringbuf_output(ring, record, length, 0) } != 0 {
         count(count::RING_FULL, 1);
     }
 }
@@ -162,7 +210,7 @@ fn interface(context: &TcContext) -> u32 {
 /// From 1 to `most`, in a register from the test to its use: the compiler must neither leave out the test because it knows
 /// better, nor test one copy and use another, since the verifier would not follow.
 #[inline(always)]
-fn clamp(length: u32, most: u32) -> u32 {
+pub(crate) fn clamp(length: u32, most: u32) -> u32 {
     let mut length = u64::from(length);
     // SAFETY: it copies a register to itself.
     unsafe { asm!("{0} = {0}", inout(reg) length) };

@@ -4,6 +4,7 @@ use aya_ebpf::{bindings::TC_ACT_UNSPEC, macros::classifier, programs::TcContext}
 use observer_ebpf::count;
 
 use crate::{
+    keep,
     packet::{self, Packet, Segment},
     ship,
 };
@@ -33,11 +34,27 @@ fn watch(context: &TcContext, packet: Packet, network: u32) -> i32 {
 
 #[inline(always)]
 fn flow(context: &TcContext, segment: &Segment) {
-    if segment.length > 0 {
-        ship::whole(context, segment);
-    } else if segment.begins_or_ends() {
-        ship::headers(context, segment);
+    if segment.length == 0 && !segment.begins_or_ends() {
+        return;
     }
+    if segment.opens() {
+        keep::forget(&segment.connection);
+    }
+    let Some((demand, flows)) = keep::find(&segment.connection) else {
+        if segment.length == 0 {
+            return ship::headers(context, segment, None);
+        }
+        ship::whole(context, segment, None);
+        return keep::upgraded(context, segment);
+    };
+    let flow = &mut flows.flows[segment.flow & 1];
+    let ships = segment.length > 0 && keep::ships(context, segment, &demand.flows[segment.flow & 1], flow);
+    if !ships && !segment.begins_or_ends() {
+        return;
+    }
+    keep::tell(&segment.connection, flows);
+    let flow = Some(&flows.flows[segment.flow & 1]);
+    if ships { ship::whole(context, segment, flow) } else { ship::headers(context, segment, flow) }
 }
 
 #[panic_handler]

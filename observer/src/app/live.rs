@@ -18,7 +18,7 @@ use super::{
 use crate::{
     cli::{Format, Progress},
     config::{Config, Live},
-    engine::{Engine, event::Event, time::Timestamp},
+    engine::{self, Engine, event::Event, time::Timestamp},
     tap::{
         HostTap, SharedInterfaces, TapError,
         live::{Change, LAG},
@@ -83,7 +83,7 @@ pub(super) fn watch(
     on_terminal: bool,
     stop: Stop,
 ) -> anyhow::Result<u8> {
-    let engine = Engine::new(live.engine.clone());
+    let engine = Engine::new(engine::Config { demanding: tap.has_program(), ..live.engine.clone() });
     let session = Session::new(engine, outlet, on_terminal, Bar::new(Progress::Never, None));
     let mut watch = Loop { session, tap, clocks: Clocks::new(), stop };
     let ended = watch.run();
@@ -139,7 +139,7 @@ impl Loop {
     fn turn(&mut self) -> anyhow::Result<bool> {
         self.losses();
         let before = wall_clock();
-        let (drained, changes) = self.tap.drain(BATCH, |frame| self.session.frame(frame));
+        let (drained, changes) = self.tap.drain(BATCH, &mut self.session);
         changes.into_iter().for_each(|change| self.tell(change));
         if drained {
             self.losses();
@@ -169,6 +169,7 @@ impl Loop {
         }
         if now >= self.clocks.retry {
             self.clocks.retry = now + RETRY;
+            self.tap.look(&mut self.session);
             self.tap.reopen().into_iter().for_each(|change| self.tell(change));
         }
         if now >= self.clocks.stats {

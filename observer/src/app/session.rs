@@ -1,6 +1,11 @@
 //! One run of the engine, whatever feeds it: events go to the outlet, and what goes wrong on the way is told once.
 
 use super::{ALERTED, FAILED, complain, outlet::Outlet, progress::Bar};
+#[cfg(feature = "pcap")]
+use crate::{
+    engine::demand::Demand,
+    tap::{Seen, Watcher},
+};
 use crate::{
     engine::{Engine, alert::Level, event::Event, frame::Frame},
     sink::Ending,
@@ -18,6 +23,21 @@ pub(super) struct Session {
     worst: Option<Level>,
     warnings: Vec<String>,
     failed: bool,
+}
+
+#[cfg(feature = "pcap")]
+impl Watcher for Session {
+    fn seen(&mut self, seen: Seen<'_>) {
+        match seen {
+            Seen::Frame(frame) => self.frame(frame),
+            Seen::Activity(activity) => self.engine.handle_activity(activity),
+            Seen::Control(control) => self.engine.handle_control(control),
+        }
+    }
+
+    fn demand(&mut self) -> Option<Demand> {
+        self.engine.poll_demand()
+    }
 }
 
 impl Session {

@@ -7,10 +7,9 @@ use mio::Waker;
 #[cfg(feature = "ebpf")]
 use super::ebpf::EbpfTap;
 use super::{
-    SharedInterfaces, TapError,
+    Seen, SharedInterfaces, TapError, Watcher,
     live::{Change, LiveTap, Options},
 };
-use crate::engine::frame::Frame;
 
 /// What the user wants.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -105,8 +104,21 @@ impl HostTap {
 
     /// Hands out the frames that are there, at most about `most`. Says whether that were all, and which interfaces came
     /// or went.
-    pub fn drain(&mut self, most: usize, each: impl FnMut(&Frame<'_>)) -> (bool, Vec<Change>) {
-        either!(self, tap => tap.drain(most, each))
+    pub fn drain(&mut self, most: usize, to: &mut impl Watcher) -> (bool, Vec<Change>) {
+        match self {
+            #[cfg(feature = "ebpf")]
+            Self::Ebpf(tap) => tap.drain(most, to),
+            Self::Pcap(tap) => tap.drain(most, |frame| to.seen(Seen::Frame(frame))),
+        }
+    }
+
+    /// Hands out what the kernel has left out since the last time.
+    pub fn look(&mut self, to: &mut impl Watcher) {
+        match self {
+            #[cfg(feature = "ebpf")]
+            Self::Ebpf(tap) => tap.look(to),
+            Self::Pcap(_) => {}
+        }
     }
 
     /// Frames that the kernel dropped since the last call.

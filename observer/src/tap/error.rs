@@ -168,6 +168,13 @@ pub enum TapError {
         /// What the kernel says.
         why: String,
     },
+    /// The kernel takes no demands: nothing is lost by that.
+    #[cfg(feature = "ebpf")]
+    #[error("payload that is not needed is copied all the same: {why}")]
+    Costly {
+        /// What the kernel says.
+        why: String,
+    },
     /// Nothing is left to capture on.
     #[error("every interface is lost, and none can be opened again without privileges; start again, without -i")]
     Deaf,

@@ -17,6 +17,32 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 pub use self::choice::{Choice, HostTap};
 pub use self::error::{TapError, permission};
 use crate::engine::frame::InterfaceId;
+#[cfg(feature = "pcap")]
+use crate::engine::{
+    demand::{Activity, Control, Demand},
+    frame::Frame,
+};
+
+/// What a tap sees live.
+#[cfg(feature = "pcap")]
+#[derive(Clone, Copy, Debug)]
+pub enum Seen<'a> {
+    /// A frame.
+    Frame(&'a Frame<'a>),
+    /// Payload was left out.
+    Activity(&'a Activity),
+    /// A control frame in what was left out.
+    Control(&'a Control<'a>),
+}
+
+/// What a live tap hands to, and asks.
+#[cfg(feature = "pcap")]
+pub trait Watcher {
+    /// Something was seen.
+    fn seen(&mut self, seen: Seen<'_>);
+    /// What is wanted of a connection from now on, if there is news.
+    fn demand(&mut self) -> Option<Demand>;
+}
 
 /// Where frames of one [`InterfaceId`] were captured.
 #[derive(Clone, PartialEq, Eq, Debug)]

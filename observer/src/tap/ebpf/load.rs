@@ -8,11 +8,11 @@ use std::{
 
 use aya::{
     Ebpf, EbpfLoader,
-    maps::{MapData, PerCpuArray, RingBuf},
+    maps::{HashMap, MapData, PerCpuArray, RingBuf},
     programs::{ProgramError, SchedClassifier},
 };
 use caps::{CapSet, Capability};
-use observer_ebpf::Counts;
+use observer_ebpf::{Connection, Counts, Demand, Flows};
 
 use crate::tap::TapError;
 
@@ -29,6 +29,8 @@ pub(super) struct Loaded {
     pub(super) ring: RingBuf<MapData>,
     pub(super) ring_fd: RawFd,
     pub(super) counts: PerCpuArray<MapData, Counts>,
+    pub(super) demands: HashMap<MapData, Connection, Demand>,
+    pub(super) flows: HashMap<MapData, Connection, Flows>,
 }
 
 /// Loads it, with a ring of `buffer` bytes or the next power of two.
@@ -43,7 +45,9 @@ pub(super) fn load(buffer: usize) -> Result<Loaded, TapError> {
     }
     let ring = RingBuf::try_from(map(&mut programs, "RECORDS")?).map_err(|error| failed(&error))?;
     let counts = PerCpuArray::try_from(map(&mut programs, "COUNTS")?).map_err(|error| failed(&error))?;
-    Ok(Loaded { ring_fd: ring.as_raw_fd(), ring, counts, programs })
+    let demands = HashMap::try_from(map(&mut programs, "DEMANDS")?).map_err(|error| failed(&error))?;
+    let flows = HashMap::try_from(map(&mut programs, "FLOWS")?).map_err(|error| failed(&error))?;
+    Ok(Loaded { ring_fd: ring.as_raw_fd(), ring, counts, demands, flows, programs })
 }
 
 /// One of its programs.

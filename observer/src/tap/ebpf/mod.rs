@@ -6,20 +6,20 @@ mod hooks;
 mod links;
 mod load;
 mod record;
+mod table;
 
 use std::{io, sync::Arc, time::Duration};
 
 use aya::maps::{MapData, PerCpuArray, RingBuf};
 use mio::{Events, Interest, Poll, Token, Waker, unix::SourceFd};
-use observer_ebpf::{Counts, count, kind};
+use observer_ebpf::{Counts, Frame, Start, kind};
 
-use self::{clock::Clock, hooks::Hooks, record::Parts};
+use self::{clock::Clock, hooks::Hooks, record::Parts, table::Table};
 use super::{
-    SharedInterfaces, TapError,
+    Seen, SharedInterfaces, TapError, Watcher,
     live::{Change, Options},
     names::Names,
 };
-use crate::engine::frame::Frame;
 
 pub use self::load::{CAPABILITIES, permission};
 
@@ -43,6 +43,7 @@ pub struct EbpfTap {
     names: Names,
     clock: Clock,
     parts: Parts,
+    table: Table,
     frames: u64,
 }
 
@@ -71,6 +72,7 @@ impl EbpfTap {
             names: Names::new(interfaces).map_err(broken)?,
             clock: Clock::now(),
             parts: Parts::default(),
+            table: Table::new(loaded.demands, loaded.flows),
             frames: 0,
         })
     }
@@ -115,30 +117,60 @@ impl EbpfTap {
         Ok(())
     }
 
-    /// Hands out the frames that are there, of at most `most` records. Says whether that were all, and which interfaces
-    /// came or went.
-    pub fn drain(&mut self, most: usize, mut each: impl FnMut(&Frame<'_>)) -> (bool, Vec<Change>) {
+    /// Hands out what is there, of at most `most` records. Says whether that were all, and which interfaces came or went.
+    pub fn drain(&mut self, most: usize, to: &mut impl Watcher) -> (bool, Vec<Change>) {
         self.clock = Clock::now();
+        let Self { ring, names, parts, table, clock, frames, .. } = self;
         for _ in 0..most {
-            let Some(item) = self.ring.next() else { return (true, self.hooks.follow()) };
-            let Some(start) = observer_ebpf::read::<observer_ebpf::Start>(&item) else { continue };
-            let at = self.clock.wall(start.at);
-            if start.kind == kind::FRAME {
-                self.frames += 1;
-                let interface = self.names.by_index(start.interface);
-                if let Some(frame) = self.parts.frame(&item, at, self.frames, interface) {
-                    each(&frame);
+            let Some(item) = ring.next() else {
+                table.write();
+                let mut changes = self.hooks.follow();
+                changes.extend(table.trouble().map(|why| Change::Lost(TapError::Costly { why })));
+                return (true, changes);
+            };
+            let Some(start) = observer_ebpf::read::<Start>(&item) else { continue };
+            match start.kind {
+                kind::FRAME => {
+                    let Some(record) = observer_ebpf::read::<Frame>(&item) else { continue };
+                    *frames += 1;
+                    let (at, interface) = (clock.wall(start.at), names.by_index(start.interface));
+                    if let Some(frame) = parts.frame(&item, &record, at, *frames, interface) {
+                        let flags = record::flags(&record, frame.bytes);
+                        table.before(&record);
+                        to.seen(Seen::Frame(&frame));
+                        table.after(&record, flags);
+                    }
                 }
+                kind::ACTIVITY => {
+                    if let Some(activity) = observer_ebpf::read(&item) {
+                        table.activity(&activity, *clock, to);
+                    }
+                }
+                kind::CONTROL => {
+                    if let Some(control) = observer_ebpf::read(&item) {
+                        table.control(&control, *clock, to);
+                    }
+                }
+                _ => {}
+            }
+            while let Some(demand) = to.demand() {
+                table.demand(&demand);
             }
         }
+        table.write();
         (false, Vec::new())
+    }
+
+    /// Hands out what the kernel has left out since the last time.
+    pub fn look(&mut self, to: &mut impl Watcher) {
+        self.clock = Clock::now();
+        self.table.look(self.clock, to);
     }
 
     /// Frames that were not shipped, or not whole, since the last call.
     pub fn drops(&mut self) -> u64 {
         let Ok(counts) = self.counts.get(&0, 0) else { return 0 };
-        let lost =
-            counts.iter().map(|counts| counts[count::RING_FULL] + counts[count::UNREAD] + counts[count::CUT]).sum();
+        let lost = counts.iter().flatten().sum();
         lost - std::mem::replace(&mut self.lost, lost)
     }
 }

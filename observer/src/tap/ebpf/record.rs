@@ -24,11 +24,11 @@ impl Parts {
     pub(super) fn frame<'a>(
         &'a mut self,
         item: &'a [u8],
+        record: &Record,
         at: Timestamp,
         number: u64,
         interface: InterfaceId,
     ) -> Option<Frame<'a>> {
-        let record: Record = observer_ebpf::read(item)?;
         let bytes = item.get(size_of::<Record>()..)?.get(..record.captured as usize)?;
         let link = if record.network == 0 { LinkType::Raw } else { LinkType::Ethernet };
         let frame = Frame { at, number, interface, link, wire_length: record.length, bytes };
@@ -43,9 +43,14 @@ impl Parts {
         }
         self.bytes.clear();
         self.bytes.extend_from_slice(bytes);
-        cut(&mut self.bytes, &record)?;
+        cut(&mut self.bytes, record)?;
         Some(Frame { wire_length: record.captured, bytes: &self.bytes, ..frame })
     }
+}
+
+/// The flags of TCP; of what is no segment, none.
+pub(super) fn flags(record: &Record, bytes: &[u8]) -> u8 {
+    if record.headers == 0 { 0 } else { bytes.get(usize::from(record.transport) + 13).copied().unwrap_or(0) }
 }
 
 /// Makes the headers those of a part.

@@ -21,6 +21,12 @@ http {
     server {
         listen 127.0.0.1:8080;
         location /bare { proxy_pass http://127.0.0.1:3001; }
+        location /stream {
+            proxy_pass http://127.0.0.1:3002;
+            proxy_http_version 1.1;
+            proxy_set_header Upgrade $http_upgrade;
+            proxy_set_header Connection upgrade;
+        }
         location /good {
             proxy_pass http://127.0.0.1:3000;
             proxy_http_version 1.1;
@@ -76,7 +82,9 @@ impl Scene {
         scene.origin("3000", &["head", "accept", "frame", "text:hello", "frame", "close", "eof"]);
         let answer = "send:HTTP/1.1 426 Upgrade Required\\r\\nContent-Length: 0\\r\\nConnection: close\\r\\n\\r\\n";
         scene.origin("3001", &["head", answer]);
-        for port in ["8080", "3000", "3001"] {
+        let stream = scene.spawn("python3", &[&stream(), "--serve", "3002"]);
+        scene.children.push(stream);
+        for port in ["8080", "3000", "3001", "3002"] {
             scene.listens(port);
         }
         scene
@@ -121,6 +129,13 @@ impl Scene {
         self.command("python3").arg(script).arg("8080").args(steps).stdout(Stdio::piped()).output().unwrap()
     }
 
+    /// A tunnel through the proxy with so many frames of this length and pings from the origin; says how many bytes came.
+    pub(crate) fn stream(&self, frames: u32, length: u32, pings: u32) -> u64 {
+        let asked = format!("{frames}-{length}-{pings}");
+        let output = self.command("python3").args([&stream(), &asked]).stdout(Stdio::piped()).output().unwrap();
+        String::from_utf8_lossy(&output.stdout).trim().parse().unwrap_or_else(|_| panic!("{output:?}"))
+    }
+
     fn origin(&mut self, port: &str, steps: &[&str]) {
         let origin = self.spawn("python3", &[&[lab("raw.py").as_str(), "--listen", port], steps].concat());
         self.children.push(origin);
@@ -152,6 +167,10 @@ impl Drop for Scene {
             let _ = fs::remove_dir_all(&self.dir);
         }
     }
+}
+
+fn stream() -> String {
+    format!("{}/../tests/scene/stream.py", env!("CARGO_MANIFEST_DIR"))
 }
 
 fn lab(name: &str) -> String {

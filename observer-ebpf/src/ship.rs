@@ -6,7 +6,7 @@ use aya_ebpf::{
     EbpfContext,
     helpers::generated::{bpf_ktime_get_ns, bpf_loop, bpf_ringbuf_output, bpf_skb_load_bytes},
     macros::map,
-    maps::{PerCpuArray, RingBuf},
+    maps::{Array, PerCpuArray, RingBuf},
     programs::TcContext,
 };
 use observer_ebpf::{
@@ -21,7 +21,7 @@ pub(crate) static RECORDS: RingBuf = RingBuf::with_byte_size(1 << 20, 0);
 
 /// How much of what was not shipped, by its cause: see [`count`].
 #[map]
-static COUNTS: PerCpuArray<Counts> = PerCpuArray::with_max_entries(1, 0);
+static COUNTS: Array<Counts> = Array::with_max_entries(1, 0);
 
 #[map]
 static SCRATCH: PerCpuArray<Scratch> = PerCpuArray::with_max_entries(1, 0);
@@ -41,8 +41,8 @@ const PARTS: u32 = 34;
 #[inline(always)]
 pub(crate) fn count(cause: usize, more: u64) {
     if let Some(counts) = COUNTS.get_ptr_mut(0) {
-        // SAFETY: it is of this CPU.
-        unsafe { (*counts)[cause] += more };
+        // SAFETY: it lives as long as the map, and every CPU adds like this.
+        unsafe { asm!("lock *(u64 *)({0} + 0) += {1}", in(reg) &raw mut (*counts)[cause], in(reg) more) };
     }
 }
 

@@ -8,7 +8,7 @@ use std::{
 
 use aya::{
     Ebpf, EbpfLoader,
-    maps::{HashMap, MapData, PerCpuArray, RingBuf},
+    maps::{Array, HashMap, MapData, RingBuf},
     programs::{ProgramError, SchedClassifier},
 };
 use caps::{CapSet, Capability};
@@ -28,7 +28,7 @@ pub(super) struct Loaded {
     pub(super) programs: Ebpf,
     pub(super) ring: RingBuf<MapData>,
     pub(super) ring_fd: RawFd,
-    pub(super) counts: PerCpuArray<MapData, Counts>,
+    pub(super) counts: Array<MapData, Counts>,
     pub(super) demands: HashMap<MapData, Connection, Demand>,
     pub(super) flows: HashMap<MapData, Connection, Flows>,
 }
@@ -44,7 +44,7 @@ pub(super) fn load(buffer: usize) -> Result<Loaded, TapError> {
         classifier(&mut programs, name)?.load().map_err(|error| failed(&error))?;
     }
     let ring = RingBuf::try_from(map(&mut programs, "RECORDS")?).map_err(|error| failed(&error))?;
-    let counts = PerCpuArray::try_from(map(&mut programs, "COUNTS")?).map_err(|error| failed(&error))?;
+    let counts = Array::try_from(map(&mut programs, "COUNTS")?).map_err(|error| failed(&error))?;
     let demands = HashMap::try_from(map(&mut programs, "DEMANDS")?).map_err(|error| failed(&error))?;
     let flows = HashMap::try_from(map(&mut programs, "FLOWS")?).map_err(|error| failed(&error))?;
     Ok(Loaded { ring_fd: ring.as_raw_fd(), ring, counts, demands, flows, programs })

@@ -10,7 +10,7 @@ mod table;
 
 use std::{io, sync::Arc, time::Duration};
 
-use aya::maps::{MapData, PerCpuArray, RingBuf};
+use aya::maps::{Array, MapData, RingBuf};
 use mio::{Events, Interest, Poll, Token, Waker, unix::SourceFd};
 use observer_ebpf::{Counts, Frame, Start, kind};
 
@@ -28,7 +28,7 @@ const RING: Token = Token(1);
 const LINKS: Token = Token(2);
 
 /// How long records are left to gather after the first of them has woken us.
-const GATHER: Duration = Duration::from_millis(10);
+const GATHER: Duration = Duration::from_millis(4);
 
 /// A loaded and attached program, and the ring it fills.
 pub struct EbpfTap {
@@ -36,7 +36,7 @@ pub struct EbpfTap {
     events: Events,
     waker: Arc<Waker>,
     ring: RingBuf<MapData>,
-    counts: PerCpuArray<MapData, Counts>,
+    counts: Array<MapData, Counts>,
     /// What had been lost as of the last look.
     lost: u64,
     hooks: Hooks,
@@ -169,8 +169,9 @@ impl EbpfTap {
 
     /// Frames that were not shipped, or not whole, since the last call.
     pub fn drops(&mut self) -> u64 {
-        let Ok(counts) = self.counts.get(&0, 0) else { return 0 };
-        let lost = counts.iter().flatten().sum();
+        // Where the kernel does not say how many, there may have been some.
+        let Ok(counts) = self.counts.get(&0, 0) else { return 1 };
+        let lost = counts.iter().sum();
         lost - std::mem::replace(&mut self.lost, lost)
     }
 }

@@ -191,7 +191,6 @@ impl Table {
             }
         }
     }
-
 }
 
 impl Kept {

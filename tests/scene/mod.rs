@@ -129,13 +129,6 @@ impl Scene {
         self.command("python3").arg(script).arg("8080").args(steps).stdout(Stdio::piped()).output().unwrap()
     }
 
-    /// A tunnel through the proxy with so many frames of this length and pings from the origin; says how many bytes came.
-    pub(crate) fn stream(&self, frames: u32, length: u32, pings: u32) -> u64 {
-        let asked = format!("{frames}-{length}-{pings}");
-        let output = self.command("python3").args([&stream(), &asked]).stdout(Stdio::piped()).output().unwrap();
-        String::from_utf8_lossy(&output.stdout).trim().parse().unwrap_or_else(|_| panic!("{output:?}"))
-    }
-
     fn origin(&mut self, port: &str, steps: &[&str]) {
         let origin = self.spawn("python3", &[&[lab("raw.py").as_str(), "--listen", port], steps].concat());
         self.children.push(origin);

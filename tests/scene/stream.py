@@ -1,6 +1,7 @@
 # A WebSocket tunnel with much in it, through $PROXY:8080/stream: a server and a client.
 #
-#   stream.py --serve PORT    sends whatever is asked for as `?FRAMES-LENGTH-PINGS`, then a Close frame
+#   stream.py --serve PORT    sends whatever is asked for as `?FRAMES-LENGTH-PINGS-PAUSE`, then a Close frame; it pauses
+#                             for so many milliseconds after the first frame
 #   stream.py ASKED           asks for it, and counts what comes
 import base64
 import hashlib
@@ -9,6 +10,7 @@ import re
 import socket
 import struct
 import sys
+import time
 
 GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 
@@ -35,7 +37,7 @@ def serve(port):
         sock, _ = listener.accept()
         request, _ = head(sock)
         key = re.search(rb"(?i)sec-websocket-key: *(\S+)", request)[1]
-        frames, length, pings = map(int, re.search(rb"\?(\d+)-(\d+)-(\d+)", request).groups())
+        frames, length, pings, pause = map(int, re.search(rb"\?(\d+)-(\d+)-(\d+)-(\d+)", request).groups())
         accept = base64.b64encode(hashlib.sha1(key + GUID).digest())
         sock.sendall(b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
                      b"Sec-WebSocket-Accept: " + accept + b"\r\n\r\n")
@@ -44,6 +46,8 @@ def serve(port):
             if pings and at % (frames // pings) == 0:
                 sock.sendall(header(9, 4) + b"ping")
             sock.sendall(frame)
+            if at == 0:
+                time.sleep(pause / 1000)
         sock.sendall(header(8, 2) + struct.pack("!H", 1000))
         while sock.recv(65536):
             pass

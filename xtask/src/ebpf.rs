@@ -38,20 +38,27 @@ const LINKER_VERSION: &str = "0.10.3";
 
 /// `cargo xtask build-ebpf`.
 pub(crate) fn run(args: &Args) -> Result<()> {
+    if args.check {
+        return check();
+    }
     prepare()?;
     let built = build()?;
     let committed = root().join(OBJECT);
-    if args.check {
-        return check(&built, &committed);
-    }
     fs::write(&committed, &built).with_context(|| committed.display().to_string())?;
     println!("{OBJECT}: {} bytes", built.len());
     Ok(())
 }
 
-/// Whether this machine can have the compiler: only Debian has it as a package.
-pub(crate) fn is_possible() -> bool {
-    setup::is_installed("apt-get")
+/// Holds the committed object to its source. Where the compiler cannot be had, only CI fails.
+pub(crate) fn check() -> Result<()> {
+    if let Err(error) = prepare() {
+        if std::env::var("CI").as_deref() == Ok("true") {
+            return Err(error);
+        }
+        println!("skipped: {error:#}");
+        return Ok(());
+    }
+    compare(&build()?, &root().join(OBJECT))
 }
 
 /// Installs what is missing.
@@ -149,7 +156,7 @@ fn clean(object: &[u8]) -> Result<()> {
     Ok(())
 }
 
-fn check(built: &[u8], committed: &Path) -> Result<()> {
+fn compare(built: &[u8], committed: &Path) -> Result<()> {
     let old = fs::read(committed).with_context(|| committed.display().to_string())?;
     if old == built {
         println!("{OBJECT} is what the source gives, {} bytes", built.len());

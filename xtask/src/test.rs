@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 
 use crate::{
     command::openly,
-    diff, purity,
+    diff, ebpf, purity,
     setup::{self, Purpose},
     workspace::{cargo, with_features},
 };
@@ -15,10 +15,11 @@ use crate::{
 type Step = (&'static str, fn() -> Result<()>);
 
 /// The engine's own tests come last: whoever reads only the end of the output sees how many passed.
-const STEPS: [Step; 8] = [
+const STEPS: [Step; 9] = [
     ("setup", || setup::prepare(Purpose::Test)),
     ("format", || openly(&mut cargo(&["fmt", "--all", "--check"]))),
     ("the engine is pure", purity::check),
+    ("the kernel program is what its source gives", ebpf::check),
     ("clippy", || {
         openly(with_features(&["clippy", "--quiet", "--workspace", "--all-targets"]).args(["--", "-D", "warnings"]))
     }),

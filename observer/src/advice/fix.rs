@@ -92,7 +92,7 @@ fn forward(alert: &Alert, proxy: &Proxy<'_>, place: &str, sent: Option<&Sent>) -
         ProductName::HaProxy => (
             format!(
                 "HAProxy forwards upgrades by default: look for http-request lines (del-header, set-header, \
-                 replace-header) that touch Upgrade or Connection on the way of {place}, and remove them."
+                 replace-header) that touch Upgrade or Connection on the way of {place}, and remove them. This is all it takes:"
             ),
             snippet::HAPROXY_BACKEND,
         ),
@@ -118,7 +118,7 @@ fn forward(alert: &Alert, proxy: &Proxy<'_>, place: &str, sent: Option<&Sent>) -
 
 fn nginx_forward(proxy: &Proxy<'_>, place: &str, sent: Option<&Sent>) -> (String, &'static str) {
     let mut text = format!(
-        "in the location that serves {place}. One proxy_set_header there drops all those inherited from server and \
+        "In the location that serves {place}. One proxy_set_header there drops all those inherited from server and \
          http: repeat what you need of them, such as Host."
     );
     if sent.is_some_and(|sent| sent.upgrade.is_some()) {
@@ -135,7 +135,7 @@ fn apache_forward(alert: &Alert, proxy: &Proxy<'_>, place: &str) -> (String, &'s
     let snippet = if websocket { snippet::APACHE_UPGRADE } else { snippet::APACHE_UPGRADE_ANY };
     let old = proxy.is_at_least([2, 4, 47]) == Some(false);
     let since = if old { " This needs Apache 2.4.47; before it, a ws:// address with mod_proxy_wstunnel." } else { "" };
-    (format!("Put it before broader ProxyPass lines, for {place}.{since}"), snippet)
+    (format!("Put this line for {place} before broader ProxyPass lines.{since}"), snippet)
 }
 
 /// HTTP/1.1 upstream.
@@ -149,7 +149,7 @@ fn version(proxy: &Proxy<'_>, place: &str) -> Advice {
             snippet::NGINX_VERSION,
         ),
         ProductName::Nginx => (
-            format!("in the location that serves {place}, since before 1.29.7 the default is 1.0."),
+            format!("In the location that serves {place}: before nginx 1.29.7 the default is 1.0."),
             snippet::NGINX_VERSION,
         ),
         ProductName::Apache => (
@@ -167,7 +167,7 @@ fn injected(proxy: &Proxy<'_>, place: &str) -> Advice {
     };
     Some(match proxy.name {
         ProductName::Nginx => (
-            format!("for {place}, take the value from the client instead of a fixed \"websocket\"."),
+            format!("For {place}, take the value from the client instead of a fixed \"websocket\"."),
             if proxy.speaks_http11() == Some(true) { snippet::NGINX_UPGRADE } else { snippet::NGINX_UPGRADE_OLD },
         ),
         ProductName::Apache => (remove("RequestHeader line") + " upgrade= is all it takes:", snippet::APACHE_UPGRADE),
@@ -210,6 +210,12 @@ fn missing(
             snippet::NGINX_LOCATION,
         ))
         .filter(|_| proxy.name == ProductName::Nginx),
+        Cause::NotForwarded if proxy.name == ProductName::HaProxy && status(alert) == Some(403) => Some((
+            format!(
+                "HAProxy answers 403 by itself where an http-request deny line matches: look for one that {place} meets."
+            ),
+            snippet::HAPROXY_ALLOW,
+        )),
         Cause::NotForwarded => route(proxy, place),
         Cause::UpstreamRefused | Cause::UpstreamUnreachable => origin(alert, proxy, by),
         Cause::OriginRejected if status(alert) == Some(403) && host_changed(alert) => host(proxy, place),
@@ -296,7 +302,10 @@ fn mass_close(proxy: &Proxy<'_>) -> Advice {
                 .to_owned(),
             snippet::NGINX_SHUTDOWN,
         )),
-        ProductName::Caddy => Some(("If this was a reload: let tunnels outlive it.".to_owned(), snippet::CADDY_DELAY)),
+        ProductName::Caddy => Some((
+            "If this was a reload: let tunnels outlive it. Caddy knows this line since 2.7.".to_owned(),
+            snippet::CADDY_DELAY,
+        )),
         _ => None,
     }
 }

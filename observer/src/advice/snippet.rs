@@ -103,6 +103,11 @@ pub(super) const HAPROXY_ROUTE: &str = "\
 # in the frontend
 use_backend ws if { path_beg /ws }";
 
+/// A path that no deny line is to meet.
+pub(super) const HAPROXY_ALLOW: &str = "\
+# in the frontend, before the deny line
+http-request allow if { path_beg /ws }";
+
 /// A timer of its own for tunnels.
 pub(super) const HAPROXY_IDLE: &str = "\
 # in defaults

@@ -191,7 +191,7 @@ fn sentence(decided: &Decided, cause: Cause, by: Option<&Endpoint>, status: Opti
             let defect = attempt.first().request.as_ref().and_then(field::defect);
             format!("the client's request is no valid handshake: {}", defect.unwrap_or("it is malformed"))
         }
-        Cause::Unknown => "what happened behind the proxy was not captured".to_owned(),
+        Cause::Unknown => "what the proxy sent upstream for it was not captured".to_owned(),
     };
     format!("The upgrade of {path} got {got} instead of 101: {why}.")
 }

@@ -33,9 +33,8 @@ pub fn fix(alert: &Alert) -> Option<Fix> {
     let (mut text, snippet) = advice(alert, &proxy)?;
     if known.is_none() {
         let rule = alert.rule;
-        text.push_str(&format!(
-            " The capture does not show the product: this is for nginx, `observer explain {rule}` has the others."
-        ));
+        let unknown = "The capture does not show the product: this is for nginx,";
+        text = format!("{unknown} `observer explain {rule}` has the others. {text}");
     }
     Some(Fix {
         product: proxy.name.as_str(),
@@ -122,7 +121,7 @@ fn nginx_forward(proxy: &Proxy<'_>, place: &str, sent: Option<&Sent>) -> (String
          http: repeat what you need of them, such as Host."
     );
     if sent.is_some_and(|sent| sent.upgrade.is_some()) {
-        text.push_str(" Upgrade was sent, so look at Connection first; Upgrade itself must be $http_upgrade.");
+        text.push_str(" Upgrade was sent: its value must be $http_upgrade, and Connection must go with it.");
     }
     // A version line that says 1.0 must go, even where 1.1 is the default.
     let default = sent.is_none_or(|sent| sent.version == HttpVersion::Http11);
@@ -204,7 +203,7 @@ fn missing(
         Cause::Http10 => version(proxy, place),
         Cause::NotForwarded | Cause::Redirected if answered_by == AnsweredBy::Proxy && adds_slash(alert) => Some((
             format!(
-                "The redirect adds a slash, which no WebSocket client follows. Serve {place} itself, with a location \
+                "The redirect adds a slash, which browsers do not follow. Serve {place} itself, with a location \
                  without the slash at its end, or have the client ask for the path with it."
             ),
             snippet::NGINX_LOCATION,
@@ -216,7 +215,7 @@ fn missing(
             ),
             snippet::HAPROXY_ALLOW,
         )),
-        Cause::NotForwarded => route(proxy, place),
+        Cause::NotForwarded => route(alert, proxy, place),
         Cause::UpstreamRefused | Cause::UpstreamUnreachable => origin(alert, proxy, by),
         Cause::OriginRejected if status(alert) == Some(403) && host_changed(alert) => host(proxy, place),
         // The origin, the client or its credentials: no line of the proxy's configuration.
@@ -225,7 +224,27 @@ fn missing(
 }
 
 /// A route for the path.
-fn route(proxy: &Proxy<'_>, place: &str) -> Advice {
+fn route(alert: &Alert, proxy: &Proxy<'_>, place: &str) -> Advice {
+    match status(alert) {
+        // Whoever is limited or denied has a route.
+        Some(429 | 503) if proxy.name == ProductName::Nginx => {
+            return Some((
+                format!(
+                    "nginx answers so by itself where limit_req or limit_conn says so; its error log names the zone. \
+                     Give {place} more room:"
+                ),
+                snippet::NGINX_LIMIT,
+            ));
+        }
+        Some(401 | 403 | 407 | 429 | 500..=599) => return None,
+        Some(300..=399) if proxy.name == ProductName::Nginx => {
+            let text = format!(
+                "A return or rewrite line redirects {place}: proxy it before that line, in a location of its own:"
+            );
+            return Some((text, snippet::NGINX_LOCATION));
+        }
+        _ => {}
+    }
     let text = |what: &str| format!("No {what} sends {place} to an origin. Adapt path, host and address:");
     Some(match proxy.name {
         ProductName::Nginx => (
@@ -253,7 +272,14 @@ fn origin(alert: &Alert, proxy: &Proxy<'_>, by: Option<&Endpoint>) -> Advice {
         Some(endpoint) => format!(" to {endpoint}"),
         None => String::new(),
     };
-    let text = format!("Start the origin, or correct its address: no connection{at} could be made.");
+    let text = match alert.details {
+        Details::Missing101 { cause: Cause::UpstreamUnreachable, .. } => {
+            format!(
+                "Look for a firewall, a missing route or a host that is down{at}, or correct the address: nothing answered."
+            )
+        }
+        _ => format!("Start the origin, or correct its address: no connection{at} could be made."),
+    };
     Some(match proxy.name {
         ProductName::Nginx => (text, snippet::NGINX_ORIGIN),
         ProductName::Apache => (text, snippet::APACHE_UPGRADE),
@@ -279,7 +305,7 @@ fn host(proxy: &Proxy<'_>, place: &str) -> Advice {
 fn idle_close(proxy: &Proxy<'_>, place: &str, idle: f64, heartbeat: bool) -> Advice {
     let often = if idle >= 2.0 { format!("every {:.0} s", (idle / 2.0).floor()) } else { "every second".to_owned() };
     let beats = if heartbeat {
-        format!("Pings were seen, but not often enough: send one {often}. Or raise the timer for {place}:")
+        format!("Pings were seen, but not in that time: send one {often}, always. Or raise the timer for {place}:")
     } else {
         format!("Send a WebSocket ping {often} from either end, which is best. Or raise the timer for {place}:")
     };
@@ -339,7 +365,11 @@ fn adds_slash(alert: &Alert) -> bool {
     let (Some(request), Some(response)) = (&hop.request, &hop.response) else { return false };
     let path = request.target.split('?').next().unwrap_or("");
     let location = response.field("Location").and_then(|location| location.split('?').next());
-    location.is_some_and(|location| location.strip_suffix('/').is_some_and(|rest| rest.ends_with(path)))
+    location.is_some_and(|location| {
+        let place =
+            location.split_once("://").map_or(location, |(_, rest)| rest.find('/').map_or("", |at| &rest[at..]));
+        place.strip_suffix('/') == Some(path)
+    })
 }
 
 /// Whether an endpoint is that of a proxy: it accepted one hop of the path and another follows.

@@ -89,6 +89,7 @@ fn nginx_takes_its_snippets() {
         snippet::NGINX_VERSION,
         snippet::NGINX_LOCATION,
         snippet::NGINX_ORIGIN,
+        snippet::NGINX_LIMIT,
         snippet::NGINX_HOST,
         snippet::NGINX_IDLE,
         snippet::NGINX_SHUTDOWN,
@@ -105,6 +106,9 @@ fn nginx_takes_its_snippets() {
                 _ => &mut location,
             };
             part.push_str(&text);
+        }
+        if location.contains("limit_req ") {
+            http.push_str("limit_req_zone $binary_remote_addr zone=one:1m rate=1r/s;");
         }
         if !http.contains("map ") {
             http.push_str("map $http_upgrade $connection_upgrade { default upgrade; '' ''; }");

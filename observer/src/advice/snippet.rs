@@ -42,7 +42,12 @@ location /ws {
 /// Where the origin is.
 pub(super) const NGINX_ORIGIN: &str = "\
 # in the location: where the origin listens
-proxy_pass http://127.0.0.1:3000;";
+proxy_pass http://192.0.2.10:3000;";
+
+/// Room for bursts.
+pub(super) const NGINX_LIMIT: &str = "\
+# in the location
+limit_req zone=one burst=20 nodelay;";
 
 /// The client's own Host.
 pub(super) const NGINX_HOST: &str = "\

@@ -129,9 +129,11 @@ pub(super) fn attempt(
     let mut hops: Vec<_> = order.into_iter().map(|at| hop(&placed[at], proxies, owners)).collect();
     hops.extend(failed.iter().map(|failed| failed_hop(failed, owners)));
     let asked = placed.iter().map(|placed| placed.handshake.request.upgrade()).find(|upgrade| !upgrade.is_empty());
+    // The key speaks for WebSocket where no Upgrade is left.
+    let keyed = || placed.iter().any(|placed| placed.handshake.request.key().is_some()).then(|| "websocket".to_owned());
     Attempt {
         id: id(client),
-        upgrade: asked.unwrap_or_default(),
+        upgrade: asked.or_else(keyed).unwrap_or_default(),
         outcome: outcome(client, timed_out),
         decided_at,
         join,

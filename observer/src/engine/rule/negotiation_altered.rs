@@ -18,15 +18,15 @@ const EXTENSIONS: &str = "Sec-WebSocket-Extensions";
 const VERSION: &str = "Sec-WebSocket-Version";
 
 /// A difference.
-struct Change {
-    field: &'static str,
+pub(super) struct Change {
+    pub(super) field: &'static str,
     level: Level,
     before: Option<String>,
     after: Option<String>,
     by: Endpoint,
     product: Option<Product>,
     at: Timestamp,
-    what: &'static str,
+    pub(super) what: &'static str,
 }
 
 pub(super) fn check(decided: &Decided) -> Option<Alert> {
@@ -75,7 +75,7 @@ fn unoffered(hop: &Hop) -> Option<Change> {
 }
 
 /// A request or a 101 that a proxy changed.
-fn on_the_way(decided: &Decided) -> Option<Change> {
+pub(super) fn on_the_way(decided: &Decided) -> Option<Change> {
     steps(&decided.attempt).find_map(|step| {
         let change = |field, before, after: Option<String>, at| Change {
             field,

@@ -271,6 +271,7 @@ pub(super) fn of_tunnel(tunnel: &Tunnel) -> Details {
             at: time(close.at),
             from: match (tunnel.closed_by, close.from_client) {
                 (event::ClosedBy::Proxy, _) => "proxy",
+                (event::ClosedBy::Unknown, _) if tunnel.incomplete => "unknown",
                 (_, true) => "client",
                 (_, false) => "server",
             },

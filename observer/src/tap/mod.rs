@@ -4,6 +4,8 @@ mod error;
 pub mod file;
 #[cfg(feature = "pcap")]
 pub mod live;
+#[cfg(feature = "pcap")]
+pub mod owner;
 
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 

@@ -42,6 +42,9 @@ pub enum Task {
     /// Look whether this host can be watched.
     #[cfg(feature = "pcap")]
     Doctor,
+    /// Answer which process holds a socket.
+    #[cfg(feature = "pcap")]
+    Owners(Fence),
     /// Explain a rule, or list them.
     Explain(Option<RuleId>),
     /// Print the schema.
@@ -141,9 +144,11 @@ impl TryFrom<Cli> for Config {
             #[cfg(feature = "pcap")]
             Command::Live(live) => Task::Live(Box::new(Live::try_from(*live)?)),
             #[cfg(not(feature = "pcap"))]
-            Command::Live(_) | Command::Doctor => return Err(ConfigError::NoLive),
+            Command::Live(_) | Command::Doctor | Command::Owners(_) => return Err(ConfigError::NoLive),
             #[cfg(feature = "pcap")]
             Command::Doctor => Task::Doctor,
+            #[cfg(feature = "pcap")]
+            Command::Owners(cli::Owners { fence }) => Task::Owners(fence.into()),
             Command::Explain { rule } => Task::Explain(rule),
             Command::Schema => Task::Schema,
             Command::Completions { shell } => Task::Completions(shell),
@@ -177,7 +182,7 @@ impl TryFrom<cli::Live> for Live {
     type Error = ConfigError;
 
     fn try_from(typed: cli::Live) -> Result<Self, ConfigError> {
-        let cli::Live { interfaces, tap, filter, buffer, fence, user, aggregate, metrics, report } = typed;
+        let cli::Live { interfaces, tap, filter, buffer, fence, aggregate, metrics, report } = typed;
         // There is one to choose from.
         let (cli::Tap::Auto | cli::Tap::Pcap) = tap;
         let on_terminal = std::io::IsTerminal::is_terminal(&std::io::stdout());
@@ -196,9 +201,17 @@ impl TryFrom<cli::Live> for Live {
         if aggregate.is_some() && report.format != Format::Json {
             return Err(ConfigError::AggregateText);
         }
-        let fence = Fence { raise: fence, user };
+        let fence = fence.into();
         let tap = crate::tap::live::Options { interfaces, filter, buffer };
         Ok(Self { tap, fence, aggregate, metrics, report, engine })
+    }
+}
+
+#[cfg(feature = "pcap")]
+impl From<cli::Fencing> for Fence {
+    fn from(typed: cli::Fencing) -> Self {
+        let cli::Fencing { fence, user } = typed;
+        Self { raise: fence, user }
     }
 }
 

@@ -13,6 +13,7 @@ use std::{
 };
 
 use anyhow::Context;
+use caps::Capability;
 use landlock::{
     ABI, Access, AccessFs, AccessNet, CompatLevel, Compatible, Ruleset, RulesetAttr, RulesetCreatedAttr, RulesetStatus,
     Scope, path_beneath_rules,
@@ -73,11 +74,39 @@ pub(super) fn raise(fence: &Fence, gates: &Gates) -> anyhow::Result<Vec<String>>
         Ok(()) => Ok(()),
     };
     // As another user than root, or not at all: half of this would be worse than an error.
-    user::change(fence.user.as_deref())?;
+    user::change(fence.user.as_deref(), &[])?;
     part("no new privileges", nix::sys::prctl::set_no_new_privs().map_err(anyhow::Error::from))?;
     part("Landlock", files(gates))?;
     part("seccomp", syscalls::deny(gates.screen || !gates.outputs.is_empty()))?;
     Ok(gaps)
+}
+
+/// What it takes to see which process of another user holds a socket.
+pub(super) const LOOK: [Capability; 2] = [Capability::CAP_SYS_PTRACE, Capability::CAP_DAC_READ_SEARCH];
+
+/// A fence around the process that looks for owners: it keeps [`LOOK`], as far as it has it, and a short list of system
+/// calls. No Landlock: who is in such a domain may look at nobody outside of it.
+///
+/// # Errors
+/// As [`raise`].
+pub(super) fn raise_around_lookup(fence: &Fence) -> anyhow::Result<()> {
+    if fence.raise == Raise::Off {
+        return Ok(());
+    }
+    user::change(fence.user.as_deref(), &LOOK)?;
+    nix::sys::prctl::set_no_new_privs()?;
+    match syscalls::allow_lookup() {
+        Err(error) if fence.raise == Raise::Require => Err(error),
+        _ => Ok(()),
+    }
+}
+
+/// Gives up [`LOOK`] where somebody else has it: whoever may run this program is not to read files by it.
+///
+/// # Errors
+/// When the kernel refuses.
+pub(super) fn forgo_look() -> anyhow::Result<()> {
+    user::forgo(&LOOK)
 }
 
 /// Whether this kernel has Landlock, and it is enabled.

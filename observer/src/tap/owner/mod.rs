@@ -25,7 +25,7 @@ const PATIENCE: Duration = Duration::from_secs(2);
 const AGAIN: Duration = Duration::from_millis(2);
 
 /// The process that holds the socket `local` -> `peer`.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, serde::Deserialize, serde::Serialize)]
 pub struct Held {
     /// Its own end.
     pub local: SocketAddr,

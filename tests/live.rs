@@ -90,6 +90,38 @@ fn alerts_come_at_once() {
 }
 
 #[test]
+fn hops_name_the_processes_that_hold_them() {
+    if !possible() {
+        return;
+    }
+    let scene = Scene::new();
+    let observer = scene.observer("out", &["-i", "lo", "--format", "json", "--emit", "attempt", "--fence", "require"]);
+    let (worker, origin) = (scene.worker(), scene.origin_id());
+    let mut complete = false;
+    let mut round = 0;
+    // How soon they are found depends on the machine; who is named never does.
+    wait_for("an attempt with all processes", || {
+        round += 1;
+        let mut client = scene.start_client("client", &["upgrade:/good", "head", "sleep:0.5", "text:hi", "frame"]);
+        let id = client.id();
+        assert!(client.wait().unwrap().success(), "{}", scene.told("client.err"));
+        wait_for("the attempt", || lines(&scene.told("out.out")).len() == round);
+        let attempt = lines(&scene.told("out.out")).pop().unwrap();
+        let hops = attempt["attempt"]["hops"].as_array().unwrap();
+        let told = hops.iter().flat_map(|hop| [&hop["client"]["process"], &hop["server"]["process"]]);
+        let expected = [(id, "python3"), (worker, "nginx"), (worker, "nginx"), (origin, "python3")];
+        assert_eq!(hops.len(), 2);
+        complete = true;
+        for (told, (pid, name)) in told.zip(expected) {
+            assert!(told.is_null() || *told == serde_json::json!({"pid": pid, "name": name}), "{told} is not {pid}");
+            complete &= !told.is_null();
+        }
+        complete
+    });
+    end(observer, "-TERM");
+}
+
+#[test]
 fn privileges_are_gone_when_frames_are_read() {
     if !possible() {
         return;

@@ -121,6 +121,23 @@ impl Scene {
         self.command("python3").arg(script).arg("8080").args(steps).stdout(Stdio::piped()).output().unwrap()
     }
 
+    /// One client, its output in the files `NAME.out` and `NAME.err`.
+    pub(crate) fn start_client(&self, name: &str, steps: &[&str]) -> Child {
+        self.start(name, "python3", &[&[lab("raw.py").as_str(), "8080"], steps].concat())
+    }
+
+    /// nginx's one worker.
+    pub(crate) fn worker(&self) -> u32 {
+        let master = self.children[0].id();
+        let children = fs::read_to_string(format!("/proc/{master}/task/{master}/children")).unwrap();
+        children.trim().parse().unwrap()
+    }
+
+    /// The origin of the good location.
+    pub(crate) fn origin_id(&self) -> u32 {
+        self.children[1].id()
+    }
+
     fn origin(&mut self, port: &str, steps: &[&str]) {
         let origin = self.spawn("python3", &[&[lab("raw.py").as_str(), "--listen", port], steps].concat());
         self.children.push(origin);

@@ -11,6 +11,7 @@ use super::{
     metrics::Endpoint,
     outlet::Outlet,
     output::{self, Output},
+    owners::Owners,
     progress::Bar,
     session::Session,
     signals::{self, Hangup, Stop},
@@ -35,6 +36,15 @@ const RETRY: Duration = Duration::from_secs(1);
 const STATS: Duration = Duration::from_secs(60);
 
 pub(super) fn run(live: &Live, config: &Config, output: &Output) -> anyhow::Result<u8> {
+    // It is to have nothing that is opened here.
+    let owners = match Owners::start(&live.fence) {
+        Ok(owners) => Some(owners),
+        Err(error) => {
+            complain(&format!("warning: processes cannot be told: {error:#}"));
+            None
+        }
+    };
+    fence::forgo_look()?;
     let interfaces = SharedInterfaces::default();
     let tap = LiveTap::open(&live.tap, &interfaces)?;
     let waker = tap.waker();
@@ -43,7 +53,7 @@ pub(super) fn run(live: &Live, config: &Config, output: &Output) -> anyhow::Resu
     if live.report.tui {
         raise_fence(live, true)?;
         signals::listen(&stop, Hangup::Usual).context("cannot listen for signals")?;
-        return super::screens::live(live, config, interfaces, &stop, tap);
+        return super::screens::live(live, config, interfaces, &stop, (tap, owners));
     }
     let mut outlet = Box::new(output.queue(live, config.color, &interfaces)?);
     let metrics = live.metrics.map(Endpoint::bind).transpose()?;
@@ -61,7 +71,7 @@ pub(super) fn run(live: &Live, config: &Config, output: &Output) -> anyhow::Resu
     };
     signals::listen(&stop, hangup).context("cannot listen for signals")?;
     let on_terminal = live.report.format == Format::Text && live.report.output.is_none() && output::is_terminal();
-    watch(live, tap, outlet, on_terminal, stop)
+    watch(live, (tap, owners), outlet, on_terminal, stop)
 }
 
 fn raise_fence(live: &Live, screen: bool) -> anyhow::Result<()> {
@@ -72,17 +82,24 @@ fn raise_fence(live: &Live, screen: bool) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// What is known of this host: its frames, and its processes where they can be told.
+pub(super) type Sources = (LiveTap, Option<Owners>);
+
 /// Captures and judges until it is stopped; events go to the outlet. Gives the exit code.
 pub(super) fn watch(
     live: &Live,
-    tap: LiveTap,
+    (tap, mut owners): Sources,
     outlet: Box<dyn Outlet>,
     on_terminal: bool,
     stop: Stop,
 ) -> anyhow::Result<u8> {
+    if let Some(owners) = &mut owners {
+        let waker = tap.waker();
+        owners.listen(move || drop(waker.wake()))?;
+    }
     let engine = Engine::new(live.engine.clone());
     let session = Session::new(engine, outlet, on_terminal, Bar::new(Progress::Never, None));
-    let mut watch = Loop { session, tap, clocks: Clocks::new(), stop };
+    let mut watch = Loop { session, tap, owners, clocks: Clocks::new(), stop };
     let ended = watch.run();
     // Whatever ended it: what was judged, and what can be, is told first.
     let finished = watch.session.finish();
@@ -109,6 +126,7 @@ impl Clocks {
 struct Loop {
     session: Session,
     tap: LiveTap,
+    owners: Option<Owners>,
     clocks: Clocks,
     stop: Stop,
 }
@@ -138,6 +156,9 @@ impl Loop {
         let before = wall_clock();
         let (drained, changes) = self.tap.drain(BATCH, |frame| self.session.frame(frame));
         changes.into_iter().for_each(|change| self.tell(change));
+        if let Some(owners) = &mut self.owners {
+            owners.turn(&mut self.session.engine);
+        }
         if drained {
             self.losses();
             self.session.engine.handle_timeout(before.before(LAG));

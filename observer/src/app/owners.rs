@@ -17,7 +17,11 @@ use anyhow::Context;
 use clap::ValueEnum;
 
 pub(super) use self::serve::serve;
-use crate::{config::Fence, engine::Engine, tap::owner::Held};
+use crate::{
+    config::Fence,
+    engine::{Engine, attempt::Owner, event::Process},
+    tap::owner::Held,
+};
 
 /// Answers that wait to be taken; the other process waits then.
 const WAITING: usize = 1024;
@@ -69,9 +73,9 @@ impl Owners {
     /// Tells the engine what was found, and asks what it wants to know.
     pub(super) fn turn(&mut self, engine: &mut Engine) {
         for Held { local, peer, pid, command } in self.answers.try_iter() {
-            engine.handle_owner(&Owner { local, peer, pid, command });
+            engine.handle_owner(Owner { local, peer, process: Process { pid, command: command.into() } });
         }
-        while let Some((client, server)) = engine.poll_request() {
+        while let Some((client, server)) = engine.poll_owner() {
             self.ask(client, server);
         }
     }

@@ -5,19 +5,18 @@ use anyhow::Context;
 #[cfg(feature = "pcap")]
 use std::sync::{Arc, Mutex, PoisonError};
 
-#[cfg(feature = "pcap")]
-use super::outlet::Outlet;
 use super::{
     ALERTED, FAILED, complain, output,
     read::Quiet,
     signals::{self, Hangup, Stop},
 };
 #[cfg(feature = "pcap")]
+use super::{live::Sources, outlet::Outlet};
+#[cfg(feature = "pcap")]
 use crate::{
     config::Live,
     engine::{event::Event, frame::Frame},
     sink::Ending,
-    tap::live::LiveTap,
     tui::Ring,
 };
 use crate::{
@@ -140,7 +139,7 @@ pub(super) fn live(
     config: &Config,
     interfaces: SharedInterfaces,
     stop: &Stop,
-    tap: LiveTap,
+    sources: Sources,
 ) -> anyhow::Result<u8> {
     let ring = Arc::new(Mutex::new(Ring::new(EVIDENCE)));
     let watched =
@@ -156,7 +155,7 @@ pub(super) fn live(
     let (live, told) = (live.clone(), stop.clone());
     tui::run(setup, &stop.flag(), move |feed| {
         let outlet = Box::new(Screens { feed, interfaces, ring, stop: told.clone() });
-        super::live::watch(&live, tap, outlet, false, told)
+        super::live::watch(&live, sources, outlet, false, told)
     })
 }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::{
     engine::{
-        event::{Attempt, Endpoint, Fields, Hop, Outcome, Product, Role, Silence},
+        event::{Attempt, Endpoint, Fields, Hop, Outcome, Process, Product, Role, Silence},
         time::Timestamp,
     },
     sink::{escape::escape, info_of, redact::Redactor, source_of},
@@ -110,6 +110,20 @@ impl Words<'_> {
         }
         lanes
     }
+
+    /// Who holds the sockets of each lane, as `nginx[1234]`; empty where that is not known.
+    pub(super) fn processes(&self, hops: &[&Hop]) -> Vec<String> {
+        let client = hops.first().and_then(|hop| hop.processes[0].as_ref());
+        let servers = hops.iter().enumerate().map(|(at, hop)| {
+            let sender = || hops.get(at + 1).and_then(|next| next.processes[0].as_ref());
+            hop.processes[1].as_ref().or_else(sender)
+        });
+        std::iter::once(client).chain(servers).map(|process| process.map(name).unwrap_or_default()).collect()
+    }
+}
+
+fn name(process: &Process) -> String {
+    format!("{}[{}]", escape(&process.command), process.pid)
 }
 
 /// An endpoint as printed.

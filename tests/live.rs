@@ -137,11 +137,24 @@ fn privileges_are_gone_when_frames_are_read() {
         assert_eq!(status(task, "Seccomp"), "2");
         assert!(status(task, "Uid").split('\t').all(|uid| uid != "0"));
     }
+    // The one who looks for owners keeps what that takes, and nothing else.
+    let children = std::fs::read_to_string(format!("/proc/{0}/task/{0}/children", observer.id())).unwrap();
+    let owners: u32 = children.trim().parse().unwrap();
+    let look = format!("{:016x}", 1 << 19 | 1 << 2);
+    wait_for("its fence", || status(owners, "Seccomp") == "2");
+    for (name, expected) in [("CapEff", &*look), ("CapPrm", &look), ("CapBnd", "0000000000000000"), ("NoNewPrivs", "1")]
+    {
+        assert_eq!(status(owners, name), expected, "{name}");
+    }
+    assert!(status(owners, "Uid").split('\t').all(|uid| uid != "0"));
+    let _ = Command::new("kill").args(["-HUP", &owners.to_string()]).status();
     scene.client(&BARE);
     thread::sleep(Duration::from_millis(200));
     assert!(observer.try_wait().unwrap().is_none(), "{}", scene.told("out.err"));
     assert_eq!(alerts(&lines(&scene.told("out.out"))).len(), 3);
+    assert_eq!(status(owners, "Name"), "observer-owners", "a signal is not for it");
     end(observer, "-TERM");
+    wait_for("its end", || status(owners, "Name").is_empty());
 }
 
 fn observer(arguments: &[&str]) -> Command {

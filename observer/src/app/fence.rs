@@ -195,6 +195,26 @@ mod tests {
     }
 
     #[test]
+    fn who_looks_for_owners_only_looks() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let looked = thread::spawn(move || {
+            nix::sys::prctl::set_no_new_privs().unwrap();
+            syscalls::allow_lookup().unwrap();
+            assert!(fs::read_dir("/proc").unwrap().count() > 0);
+            assert!(fs::read_link("/proc/self/exe").is_ok());
+            assert!(denied(File::create("/tmp/behind-the-fence")), "a file to write");
+            assert!(denied(File::options().read(true).write(true).open("/dev/null")), "a file to read and write");
+            assert!(denied(fs::remove_file("/tmp/behind-the-fence")), "a file to remove");
+            assert!(denied(TcpStream::connect(address)), "a connection");
+            assert!(denied(UdpSocket::bind("127.0.0.1:0")), "a socket");
+            assert!(denied(Command::new("true").status()), "a program");
+            assert!(denied(thread::Builder::new().spawn(|| {})), "a thread");
+        });
+        looked.join().unwrap();
+    }
+
+    #[test]
     fn an_output_can_be_rotated() {
         let dir = std::env::temp_dir().join(format!("observer-fence-{}", std::process::id()));
         fs::create_dir_all(&dir).unwrap();

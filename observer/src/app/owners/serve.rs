@@ -20,6 +20,7 @@ const LINE: usize = 256;
 pub(in crate::app) fn serve(fence: &Fence) -> anyhow::Result<()> {
     // It ends when the questions do; signals are for the one who asks.
     SigSet::all().thread_block()?;
+    nix::sys::prctl::set_name(c"observer-owners")?;
     let mut lookup = Lookup::open(instant())?;
     let mut questions = File::from(io::stdin().as_fd().try_clone_to_owned()?);
     let mut answers = File::from(io::stdout().as_fd().try_clone_to_owned()?);

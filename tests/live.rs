@@ -213,6 +213,8 @@ fn without_permission_it_says_what_to_do() {
         assert!(String::from_utf8_lossy(&doctor.stdout).contains(&words), "{doctor:?}");
     }
     assert_eq!(doctor.status.code(), Some(3));
+    let told = String::from_utf8_lossy(&doctor.stdout).into_owned();
+    assert!(told.contains("for want of CAP_SYS_PTRACE, CAP_DAC_READ_SEARCH (optional)"), "{told}");
     let doctor = observer(&["doctor"]).output().unwrap();
     assert_eq!(doctor.status.code(), Some(0), "{doctor:?}");
 }

@@ -9,7 +9,7 @@ pub mod owner;
 
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 
-pub use self::error::{TapError, permission};
+pub use self::error::{TapError, permission, program};
 use crate::engine::frame::InterfaceId;
 
 /// Where frames of one [`InterfaceId`] were captured.

@@ -6,10 +6,19 @@ mod scene;
 
 use std::{
     process::{Command, Output, Stdio},
+    sync::Arc,
     thread,
     time::Duration,
 };
 
+use observer::{
+    engine::{Config, Engine, event::Event, frame::Frame, time::Timestamp},
+    tap::{
+        SharedInterfaces,
+        file::{FileTap, Input},
+        live::{Clock, Reading},
+    },
+};
 use scene::{Scene, end, possible, run, status, wait_for};
 use serde_json::Value;
 
@@ -70,6 +79,49 @@ fn live_gives_the_alerts_of_read() {
         let ingress = told.iter().find_map(|line| line.pointer("/observer/ingress/interface/name"));
         assert_eq!(ingress, Some(&Value::from("lo")), "{name}");
         assert_eq!(told.last().unwrap()["details"]["drops"], 0);
+    }
+}
+
+/// What a capture comes to when the wall clock was set, by so many seconds, when it was half over: the engine is told what
+/// the tap tells it.
+fn judged(path: &str, seconds: i64) -> Vec<String> {
+    let mut engine = Engine::new(Config::default());
+    let (mut tap, _) = FileTap::open(&[Input::Path(path.into())], &SharedInterfaces::default(), Arc::default());
+    let mut frames = Vec::new();
+    while let Some(frame) = tap.next_frame().unwrap() {
+        frames.push((frame.at, frame.number, frame.interface, frame.link, frame.wire_length, frame.bytes.to_vec()));
+    }
+    let (start, end) = (frames[0].0.as_nanos(), frames.last().unwrap().0.as_nanos());
+    let (middle, set) = (start + (end - start) / 2, seconds * 1_000_000_000);
+    let reading = |even: i64| Reading { wall: if even > middle { even + set } else { even }, up: even - start };
+    let mut clock = Clock::new(reading(start));
+    let mut steps = 0;
+    for (at, number, interface, link, wire_length, bytes) in frames {
+        // Frames are read a little later than they were stamped; while there are none, time goes on.
+        let even = at.as_nanos();
+        while clock.now() < at {
+            let next = (clock.now().as_nanos() + 5_000_000).min(even + 7_000_000);
+            steps += usize::from(clock.look(reading(next)).is_some());
+            engine.handle_timeout(clock.now().before(Duration::from_millis(13)));
+        }
+        let at = clock.of_frame(Timestamp::from_nanos(reading(even).wall));
+        engine.handle_frame(&Frame { at, number, interface, link, wire_length, bytes: &bytes });
+    }
+    engine.finish();
+    assert_eq!(steps, usize::from(seconds != 0));
+    let event = |event| (!matches!(event, Event::Stats(_))).then(|| format!("{event:?}"));
+    std::iter::from_fn(|| engine.poll_event()).filter_map(event).collect()
+}
+
+#[test]
+fn a_clock_that_is_set_changes_no_verdict() {
+    for case in ["nginx-idle-5s", "nginx-heartbeat", "many-mixed", "origin-restart"] {
+        let path = format!("{}/../captures/{case}/capture.pcap", env!("CARGO_MANIFEST_DIR"));
+        let expected = judged(&path, 0);
+        assert!(!expected.is_empty());
+        for seconds in [3600, -3600, 1, -1] {
+            assert_eq!(judged(&path, seconds), expected, "{case}: {seconds} s");
+        }
     }
 }
 

@@ -1,7 +1,7 @@
 //! `observer live`: one thread captures and judges. Frames go from the kernel's ring into the engine, events into the
-//! [`Outlet`]. Capture time is the wall clock: when no frame comes, the clock moves it on.
+//! [`Outlet`]. When no frame comes, the tap's clock moves capture time on.
 
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 
 use anyhow::Context;
 
@@ -20,6 +20,7 @@ use crate::{
     cli::{Format, Progress},
     config::{Config, Live},
     engine::{Engine, event::Event, time::Timestamp},
+    sink::wall,
     tap::{
         SharedInterfaces, TapError,
         live::{Change, LAG, LiveTap},
@@ -99,7 +100,8 @@ pub(super) fn watch(
     }
     let engine = Engine::new(live.engine.clone());
     let session = Session::new(engine, outlet, on_terminal, Bar::new(Progress::Never, None));
-    let mut watch = Loop { session, tap, owners, clocks: Clocks::new(), stop };
+    let clocks = Clocks::new(tap.now());
+    let mut watch = Loop { session, tap, owners, clocks, stop };
     let ended = watch.run();
     // Whatever ended it: what was judged, and what can be, is told first.
     let finished = watch.session.finish();
@@ -117,9 +119,9 @@ struct Clocks {
 }
 
 impl Clocks {
-    fn new() -> Self {
+    fn new(capture: Timestamp) -> Self {
         let now = instant();
-        Self { losses_since: wall_clock(), look: now, retry: now + RETRY, stats: now + STATS }
+        Self { losses_since: capture, look: now, retry: now + RETRY, stats: now + STATS }
     }
 }
 
@@ -152,14 +154,16 @@ impl Loop {
 
     /// Takes a batch of frames. True when that were all, so that capture time has come to the wall clock's.
     fn turn(&mut self) -> anyhow::Result<bool> {
+        self.tick();
         self.losses();
-        let before = wall_clock();
+        let before = self.tap.now();
         let (drained, changes) = self.tap.drain(BATCH, |frame| self.session.frame(frame));
         changes.into_iter().for_each(|change| self.tell(change));
         if let Some(owners) = &mut self.owners {
             owners.turn(&mut self.session.engine);
         }
         if drained {
+            self.tick();
             self.losses();
             self.session.engine.handle_timeout(before.before(LAG));
         }
@@ -167,10 +171,17 @@ impl Loop {
         Ok(drained)
     }
 
+    fn tick(&mut self) {
+        if let Some(ahead) = self.tap.tick() {
+            wall::set(ahead);
+            self.session.say("the system's clock was set: times are told by the new one from now on");
+        }
+    }
+
     /// Asked for before each batch and before time moves on: a loss must be known before what it hides is judged. The
     /// frames of one batch were in the ring together, so none of them comes after a hole made meanwhile.
     fn losses(&mut self) {
-        let (since, at) = (self.clocks.losses_since, wall_clock());
+        let (since, at) = (self.clocks.losses_since, self.tap.now());
         self.clocks.losses_since = at;
         let count = self.tap.drops();
         if count > 0 {
@@ -204,7 +215,7 @@ impl Loop {
         let chores = [self.clocks.look, self.clocks.retry, self.clocks.stats].into_iter().min().unwrap_or(now);
         let mut most = chores.saturating_duration_since(now);
         if let Some(at) = self.session.engine.poll_timeout() {
-            most = most.min((at + LAG).since(wall_clock()));
+            most = most.min((at + LAG).since(self.tap.now()));
         }
         // Whole milliseconds: the last one would be waited for in circles.
         Ok(self.tap.wait(most + Duration::from_millis(1))?)
@@ -220,13 +231,6 @@ impl Loop {
             Change::Back(name) => self.session.say(&format!("{name} is back")),
         }
     }
-}
-
-/// The clock by which the kernel stamps frames.
-#[expect(clippy::disallowed_methods, reason = "live capture time is the wall clock's, and only here it is read")]
-fn wall_clock() -> Timestamp {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    Timestamp::from_nanos(i64::try_from(since.as_nanos()).unwrap_or(i64::MAX))
 }
 
 /// The clock of chores, which the user cannot set.

@@ -16,7 +16,7 @@ use crate::{
         frame::InterfaceId,
         time::Timestamp,
     },
-    sink::{info_of, redact::Redactor, source_of},
+    sink::{info_of, redact::Redactor, source_of, wall},
     tap::InterfaceInfo,
 };
 
@@ -216,8 +216,7 @@ fn network(client: &event::Endpoint, server: &event::Endpoint) -> Option<Network
 
 /// A time as in RFC 3339, in UTC with nanoseconds.
 pub(super) fn time(at: Timestamp) -> String {
-    let at = jiff::Timestamp::from_nanosecond(i128::from(at.as_nanos())).unwrap_or(jiff::Timestamp::UNIX_EPOCH);
-    format!("{at:.9}")
+    format!("{:.9}", wall::time(at))
 }
 
 /// A span as ECS counts it; saturating.

@@ -7,7 +7,7 @@ use crate::{
         event::{Attempt, Endpoint, Fields, Hop, Outcome, Process, Product, Role, Silence},
         time::Timestamp,
     },
-    sink::{escape::escape, info_of, redact::Redactor, source_of},
+    sink::{escape::escape, info_of, redact::Redactor, source_of, wall},
     tap::InterfaceInfo,
 };
 
@@ -174,21 +174,17 @@ pub(crate) fn span(span: Duration) -> String {
 
 /// The time of day.
 pub(crate) fn clock(at: Timestamp) -> String {
-    stamp(at).strftime("%H:%M:%SZ").to_string()
+    wall::time(at).strftime("%H:%M:%SZ").to_string()
 }
 
 /// The time of day to the millisecond.
 pub(crate) fn exact(at: Timestamp) -> String {
-    stamp(at).strftime("%H:%M:%S%.3f").to_string()
+    wall::time(at).strftime("%H:%M:%S%.3f").to_string()
 }
 
 /// The date.
 pub(super) fn date(at: Timestamp) -> String {
-    stamp(at).strftime("%Y-%m-%d").to_string()
-}
-
-fn stamp(at: Timestamp) -> jiff::Timestamp {
-    jiff::Timestamp::from_nanosecond(i128::from(at.as_nanos())).unwrap_or(jiff::Timestamp::UNIX_EPOCH)
+    wall::time(at).strftime("%Y-%m-%d").to_string()
 }
 
 /// `1 tunnel`, `2 tunnels`.

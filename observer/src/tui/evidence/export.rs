@@ -20,7 +20,7 @@ use pcap_parser::{
 use super::{Evidence, Kept, pick::Picker};
 use crate::{
     engine::frame::{InterfaceId, LinkType},
-    sink::{self, Emit, Ending, Options},
+    sink::{self, Emit, Ending, Options, wall},
     tap::{InterfaceInfo, SharedInterfaces, file::FileTap},
     tui::state::Row,
 };
@@ -173,7 +173,7 @@ fn description(link: LinkType, info: Option<&InterfaceInfo>) -> anyhow::Result<V
 
 fn packet(if_id: u32, kept: &Kept, comment: &str) -> anyhow::Result<Vec<u8>> {
     let comment = format!("frame {} of the capture. {comment}", kept.number);
-    let nanos = u64::try_from(kept.at.as_nanos()).unwrap_or(0);
+    let nanos = u64::try_from(wall::nanos(kept.at)).unwrap_or(0);
     let mut packet = EnhancedPacketBlock {
         block_type: 0,
         block_len1: 0,

@@ -234,6 +234,8 @@ fn what_cannot_be_watched_is_one_line() {
         (&["--filter", "tcp) or (udp"], 2, "does not compile"),
         (&["--user", "nobody-at-all"], 3, "there is no user"),
         (&["--output", "/nowhere/at/all"], 3, "cannot create --output"),
+        (&["--tui", "--export-dir", "/nowhere/at/all"], 3, "cannot export to /nowhere/at/all"),
+        (&["--tui", "--export-dir", "/proc/1/task"], 3, "nobody may not write there"),
     ];
     for (arguments, expected, words) in cases {
         let (code, line) = complaint(&observer(&[&["live"], arguments].concat()).output().unwrap());

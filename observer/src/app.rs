@@ -2,6 +2,8 @@
 
 #[cfg(feature = "pcap")]
 mod doctor;
+#[cfg(feature = "tui")]
+mod exports;
 #[cfg(feature = "pcap")]
 mod fence;
 #[cfg(feature = "pcap")]

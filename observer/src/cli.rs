@@ -107,6 +107,12 @@ pub struct Report {
     #[arg(long, conflicts_with_all = ["format", "emit", "output"])]
     pub tui: bool,
 
+    /// Where the key `e` of the screens writes [default: the working directory, or where `live` may not write there, that
+    /// of temporary files].
+    #[cfg(feature = "tui")]
+    #[arg(long, value_name = "DIR")]
+    pub export_dir: Option<PathBuf>,
+
     /// What to print, comma-separated.
     #[arg(
         long,

@@ -76,6 +76,9 @@ pub struct Report {
     /// Whether to show screens instead.
     #[cfg(feature = "tui")]
     pub tui: bool,
+    /// Where screens export to.
+    #[cfg(feature = "tui")]
+    pub export_dir: Option<PathBuf>,
     /// What to print.
     pub emit: Emit,
     /// From which level on alerts make the run fail.
@@ -221,6 +224,8 @@ fn judged(typed: cli::Report, default: Format, settle: Duration) -> (Report, eng
         format,
         #[cfg(feature = "tui")]
         tui,
+        #[cfg(feature = "tui")]
+        export_dir,
         emit,
         fail_on,
         idle_min,
@@ -236,6 +241,8 @@ fn judged(typed: cli::Report, default: Format, settle: Duration) -> (Report, eng
         format,
         #[cfg(feature = "tui")]
         tui,
+        #[cfg(feature = "tui")]
+        export_dir,
         emit,
         fail_on: fail_on.map(level),
         show_secrets,

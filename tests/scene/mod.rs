@@ -1,5 +1,6 @@
 //! A proxy host in a network namespace of its own: real nginx with a good and a bare location, two origins, clients.
 //! All of it goes away when the scene does.
+#![allow(dead_code, reason = "no test uses all of it")]
 
 use std::{
     fs,
@@ -93,6 +94,11 @@ impl Scene {
         command.args(["netns", "exec", &self.name, program]).stdin(Stdio::null()).stdout(Stdio::null());
         command.env("PROXY", "127.0.0.1").env("NO_COLOR", "1").env_remove("SUDO_UID");
         command
+    }
+
+    /// The same for a shell.
+    pub(crate) fn shell(&self, command: &str) -> String {
+        format!("ip netns exec {} {command}", self.name)
     }
 
     /// Runs it there, its output in the files `NAME.out` and `NAME.err`.

@@ -52,6 +52,8 @@ pub(super) fn becomes(fence: &Fence) -> anyhow::Result<Becomes> {
 pub(super) struct Gates {
     /// Files that are written, and may be opened again under the same name.
     pub(super) outputs: Vec<PathBuf>,
+    /// A directory where new files are made.
+    pub(super) exports: Option<PathBuf>,
     /// Whether a screen is drawn, so that the terminal may be opened.
     pub(super) screen: bool,
 }
@@ -130,6 +132,7 @@ fn files(gates: &Gates) -> anyhow::Result<()> {
         .add_rules(path_beneath_rules(READABLE, AccessFs::ReadFile | AccessFs::ReadDir))?
         .add_rules(path_beneath_rules(terminal, AccessFs::ReadFile | AccessFs::WriteFile | AccessFs::IoctlDev))?
         .add_rules(path_beneath_rules(outputs, write))?
+        .add_rules(path_beneath_rules(&gates.exports, AccessFs::WriteFile | AccessFs::MakeReg))?
         .restrict_self()?;
     match status.ruleset {
         RulesetStatus::NotEnforced => anyhow::bail!("this kernel has none, or it is not enabled"),
@@ -220,7 +223,7 @@ mod tests {
         fs::create_dir_all(&dir).unwrap();
         let output = dir.join("out.json");
         File::create(&output).unwrap();
-        let gates = Gates { outputs: vec![output.clone()], screen: false };
+        let gates = Gates { outputs: vec![output.clone()], ..Gates::default() };
         behind(&gates, move || {
             assert!(File::options().append(true).create(true).open(&output).is_ok());
             assert!(File::options().append(true).create(true).open(output.with_extension("new")).is_ok());

@@ -1,7 +1,10 @@
 //! `observer live`: one thread captures and judges. Frames go from the kernel's ring into the engine, events into the
 //! [`Outlet`]. When no frame comes, the tap's clock moves capture time on.
 
-use std::time::{Duration, Instant};
+use std::{
+    path::Path,
+    time::{Duration, Instant},
+};
 
 use anyhow::Context;
 
@@ -52,14 +55,16 @@ pub(super) fn run(live: &Live, config: &Config, output: &Output) -> anyhow::Resu
     let stop = Stop::new(move || drop(waker.wake()));
     #[cfg(feature = "tui")]
     if live.report.tui {
-        raise_fence(live, true)?;
+        let exports = super::exports::writable(live.report.export_dir.as_deref(), &fence::becomes(&live.fence)?)?;
+        raise_fence(live, Some(&exports))?;
         signals::listen(&stop, Hangup::Usual).context("cannot listen for signals")?;
-        return super::screens::live(live, config, interfaces, &stop, (tap, owners));
+        let screens = super::screens::Live { sources: (tap, owners), interfaces, exports };
+        return screens.show(live, config, &stop);
     }
     let mut outlet = Box::new(output.queue(live, config.color, &interfaces)?);
     let metrics = live.metrics.map(Endpoint::bind).transpose()?;
     let nohup = signals::hangup_is_ignored();
-    raise_fence(live, false)?;
+    raise_fence(live, None)?;
     outlet.start(&stop)?;
     if let Some(metrics) = metrics {
         outlet.show(metrics.board());
@@ -75,8 +80,10 @@ pub(super) fn run(live: &Live, config: &Config, output: &Output) -> anyhow::Resu
     watch(live, (tap, owners), outlet, on_terminal, stop)
 }
 
-fn raise_fence(live: &Live, screen: bool) -> anyhow::Result<()> {
-    let gates = Gates { outputs: live.report.output.clone().into_iter().collect(), screen };
+/// Screens need a terminal, and a directory for what they export.
+fn raise_fence(live: &Live, screens: Option<&Path>) -> anyhow::Result<()> {
+    let outputs = live.report.output.clone().into_iter().collect();
+    let gates = Gates { outputs, exports: screens.map(Path::to_owned), screen: screens.is_some() };
     for gap in fence::raise(&live.fence, &gates)? {
         complain(&format!("warning: fence: {gap}"));
     }

@@ -13,7 +13,7 @@ use self::{
     clip::{LINE, Limits},
     record::{Ecs, EventInfo, Fix, Log, Record, Repeated, Rule},
 };
-use super::{Emit, Ending, Options, Repeats, Sink, SinkError, redact::Redactor};
+use super::{Emit, Ending, Options, Repeats, Sink, SinkError, redact::Redactor, text::count};
 use crate::{
     advice,
     engine::{
@@ -241,13 +241,13 @@ fn of_attempt(context: &Context<'_>, attempt: &Attempt) -> Record {
     let sorted =
         sorted("event", "observer.attempt", "upgrade-attempt", &["network", "web"], &["connection", "protocol"]);
     let event = EventInfo { outcome: Some(attempt_outcome(attempt)), ..sorted };
-    let hops = attempt.path().count();
+    let hops = count(attempt.path().count() as u64, "hop");
     let came_to = match attempt.outcome {
         Outcome::Refused if is_declined_offer(attempt) => "h2c declined, answered",
         Outcome::Unknown => "outcome unknown,",
         outcome => outcome.as_str(),
     };
-    let message = format!("{}: {came_to} over {hops} hop{}", what(attempt), if hops == 1 { "" } else { "s" });
+    let message = format!("{}: {came_to} over {hops}", what(attempt));
     Record {
         connection: Some(context.connection(attempt)),
         observer: context.observer(Some(attempt.first().interface)),
@@ -313,9 +313,13 @@ fn of_warning(context: &Context<'_>, at: Timestamp, warning: &str) -> Record {
 fn of_stats(context: &Context<'_>, stats: &Stats, dropped: u64) -> Record {
     let event = sorted("metric", "observer.stats", "stats", &["network"], &["info"]);
     let attempts = stats.upgraded + stats.refused + stats.failed + stats.unknown;
-    let message = format!(
-        "{} frames, {} connections, {} requests, {attempts} attempts, {} tunnels",
-        stats.frames, stats.connections, stats.requests, stats.tunnels
-    );
+    let counts = [
+        (stats.frames, "frame"),
+        (stats.connections, "connection"),
+        (stats.requests, "request"),
+        (attempts, "attempt"),
+        (stats.tunnels, "tunnel"),
+    ];
+    let message = counts.map(|(number, thing)| count(number, thing)).join(", ");
     Record { details: Some(details::of_stats(stats, dropped)), ..line(context, stats.at, event, &message) }
 }

@@ -1,5 +1,6 @@
 //! The screens as a person has them: the real binary in a terminal of `tmux`, driven by keys and read back.
 #![allow(clippy::unwrap_used, reason = "a test ends where something unexpected happens")]
+#![allow(clippy::disallowed_methods, reason = "a test of real programs waits in real time")]
 
 mod scene;
 mod screen;

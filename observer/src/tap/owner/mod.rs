@@ -75,7 +75,8 @@ impl Lookup {
     #[must_use]
     pub fn next(&self, now: Instant) -> Option<Duration> {
         let processes = self.processes.next().saturating_duration_since(now).max(AGAIN);
-        (!self.waiting.is_empty()).then(|| if self.unaccepted { AGAIN } else { processes })
+        let next = if self.unaccepted { AGAIN } else { processes };
+        (!self.waiting.is_empty()).then_some(next)
     }
 
     /// Answers what it can.

@@ -1,8 +1,9 @@
 //! Where the screens put what `e` exports. Chosen before the fence is raised, for whom we are behind it.
 
+#[cfg(feature = "pcap")]
+use std::{env, os::unix::fs::MetadataExt};
 use std::{
-    env, fs,
-    os::unix::fs::MetadataExt,
+    fs,
     path::{Path, PathBuf},
 };
 

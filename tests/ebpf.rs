@@ -77,7 +77,7 @@ fn every_tap_judges_alike() {
     }
     let scene = Scene::new();
     let capture = scene.path("all.pcap");
-    let dump = scene.start("tcpdump", "tcpdump", &["-i", "lo", "--nano", "-U", "-B", "8192", "-w", &capture, "tcp"]);
+    let dump = scene.start("tcpdump", "tcpdump", &["-i", "lo", "--nano", "-U", "-B", "65536", "-w", &capture, "tcp"]);
     wait_for("tcpdump", || scene.told("tcpdump.err").contains("listening on"));
     let kernel = scene.observer("kernel", &KERNEL);
     let pcap = scene.observer("pcap", &["--tap", "pcap", "--format", "json"]);

@@ -6,10 +6,19 @@ mod scene;
 
 use std::{
     process::{Command, Output, Stdio},
+    sync::Arc,
     thread,
     time::Duration,
 };
 
+use observer::{
+    engine::{Config, Engine, event::Event, frame::Frame, time::Timestamp},
+    tap::{
+        SharedInterfaces,
+        file::{FileTap, Input},
+        live::{Clock, Reading},
+    },
+};
 use scene::{Scene, end, possible, run, status, wait_for};
 use serde_json::Value;
 
@@ -73,6 +82,49 @@ fn live_gives_the_alerts_of_read() {
     }
 }
 
+/// What a capture comes to when the wall clock was set, by so many seconds, when it was half over: the engine is told what
+/// the tap tells it.
+fn judged(path: &str, seconds: i64) -> Vec<String> {
+    let mut engine = Engine::new(Config::default());
+    let (mut tap, _) = FileTap::open(&[Input::Path(path.into())], &SharedInterfaces::default(), Arc::default());
+    let mut frames = Vec::new();
+    while let Some(frame) = tap.next_frame().unwrap() {
+        frames.push((frame.at, frame.number, frame.interface, frame.link, frame.wire_length, frame.bytes.to_vec()));
+    }
+    let (start, end) = (frames[0].0.as_nanos(), frames.last().unwrap().0.as_nanos());
+    let (middle, set) = (start + (end - start) / 2, seconds * 1_000_000_000);
+    let reading = |even: i64| Reading { wall: if even > middle { even + set } else { even }, up: even - start };
+    let mut clock = Clock::new(reading(start));
+    let mut steps = 0;
+    for (at, number, interface, link, wire_length, bytes) in frames {
+        // Frames are read a little later than they were stamped; while there are none, time goes on.
+        let even = at.as_nanos();
+        while clock.now() < at {
+            let next = (clock.now().as_nanos() + 5_000_000).min(even + 7_000_000);
+            steps += usize::from(clock.look(reading(next)).is_some());
+            engine.handle_timeout(clock.now().before(Duration::from_millis(13)));
+        }
+        let at = clock.of_frame(Timestamp::from_nanos(reading(even).wall));
+        engine.handle_frame(&Frame { at, number, interface, link, wire_length, bytes: &bytes });
+    }
+    engine.finish();
+    assert_eq!(steps, usize::from(seconds != 0));
+    let event = |event| (!matches!(event, Event::Stats(_))).then(|| format!("{event:?}"));
+    std::iter::from_fn(|| engine.poll_event()).filter_map(event).collect()
+}
+
+#[test]
+fn a_clock_that_is_set_changes_no_verdict() {
+    for case in ["nginx-idle-5s", "nginx-heartbeat", "many-mixed", "origin-restart"] {
+        let path = format!("{}/../captures/{case}/capture.pcap", env!("CARGO_MANIFEST_DIR"));
+        let expected = judged(&path, 0);
+        assert!(!expected.is_empty());
+        for seconds in [3600, -3600, 1, -1] {
+            assert_eq!(judged(&path, seconds), expected, "{case}: {seconds} s");
+        }
+    }
+}
+
 #[test]
 fn alerts_come_at_once() {
     if !possible() {
@@ -87,6 +139,38 @@ fn alerts_come_at_once() {
         assert_eq!(lines(&scene.told("out.out")).len(), round * 3);
     }
     end(observer, "-INT");
+}
+
+#[test]
+fn hops_name_the_processes_that_hold_them() {
+    if !possible() {
+        return;
+    }
+    let scene = Scene::new();
+    let observer = scene.observer("out", &["-i", "lo", "--format", "json", "--emit", "attempt", "--fence", "require"]);
+    let (worker, origin) = (scene.worker(), scene.origin_id());
+    let mut complete = false;
+    let mut round = 0;
+    // How soon they are found depends on the machine; who is named never does.
+    wait_for("an attempt with all processes", || {
+        round += 1;
+        let mut client = scene.start_client("client", &["upgrade:/good", "head", "sleep:0.5", "text:hi", "frame"]);
+        let id = client.id();
+        assert!(client.wait().unwrap().success(), "{}", scene.told("client.err"));
+        wait_for("the attempt", || lines(&scene.told("out.out")).len() == round);
+        let attempt = lines(&scene.told("out.out")).pop().unwrap();
+        let hops = attempt["attempt"]["hops"].as_array().unwrap();
+        let told = hops.iter().flat_map(|hop| [&hop["client"]["process"], &hop["server"]["process"]]);
+        let expected = [(id, "python3"), (worker, "nginx"), (worker, "nginx"), (origin, "python3")];
+        assert_eq!(hops.len(), 2);
+        complete = true;
+        for (told, (pid, name)) in told.zip(expected) {
+            assert!(told.is_null() || *told == serde_json::json!({"pid": pid, "name": name}), "{told} is not {pid}");
+            complete &= !told.is_null();
+        }
+        complete
+    });
+    end(observer, "-TERM");
 }
 
 #[test]
@@ -105,11 +189,24 @@ fn privileges_are_gone_when_frames_are_read() {
         assert_eq!(status(task, "Seccomp"), "2");
         assert!(status(task, "Uid").split('\t').all(|uid| uid != "0"));
     }
+    // The one who looks for owners keeps what that takes, and nothing else.
+    let children = std::fs::read_to_string(format!("/proc/{0}/task/{0}/children", observer.id())).unwrap();
+    let owners: u32 = children.trim().parse().unwrap();
+    let look = format!("{:016x}", 1 << 19 | 1 << 2);
+    wait_for("its fence", || status(owners, "Seccomp") == "2");
+    for (name, expected) in [("CapEff", &*look), ("CapPrm", &look), ("CapBnd", "0000000000000000"), ("NoNewPrivs", "1")]
+    {
+        assert_eq!(status(owners, name), expected, "{name}");
+    }
+    assert!(status(owners, "Uid").split('\t').all(|uid| uid != "0"));
+    let _ = Command::new("kill").args(["-HUP", &owners.to_string()]).status();
     scene.client(&BARE);
     thread::sleep(Duration::from_millis(200));
     assert!(observer.try_wait().unwrap().is_none(), "{}", scene.told("out.err"));
     assert_eq!(alerts(&lines(&scene.told("out.out"))).len(), 3);
+    assert_eq!(status(owners, "Name"), "observer-owners", "a signal is not for it");
     end(observer, "-TERM");
+    wait_for("its end", || status(owners, "Name").is_empty());
 }
 
 fn observer(arguments: &[&str]) -> Command {
@@ -137,6 +234,8 @@ fn what_cannot_be_watched_is_one_line() {
         (&["--filter", "tcp) or (udp"], 2, "does not compile"),
         (&["--user", "nobody-at-all"], 3, "there is no user"),
         (&["--output", "/nowhere/at/all"], 3, "cannot create --output"),
+        (&["--tui", "--export-dir", "/nowhere/at/all"], 3, "cannot export to /nowhere/at/all"),
+        (&["--tui", "--export-dir", "/proc/1/task"], 3, "nobody may not write there"),
     ];
     for (arguments, expected, words) in cases {
         let (code, line) = complaint(&observer(&[&["live"], arguments].concat()).output().unwrap());
@@ -168,6 +267,8 @@ fn without_permission_it_says_what_to_do() {
         assert!(String::from_utf8_lossy(&doctor.stdout).contains(&words), "{doctor:?}");
     }
     assert_eq!(doctor.status.code(), Some(3));
+    let told = String::from_utf8_lossy(&doctor.stdout).into_owned();
+    assert!(told.contains("for want of CAP_SYS_PTRACE, CAP_DAC_READ_SEARCH (optional)"), "{told}");
     let doctor = observer(&["doctor"]).output().unwrap();
     assert_eq!(doctor.status.code(), Some(0), "{doctor:?}");
 }

@@ -1,92 +1,19 @@
 //! The screens as a person has them: the real binary in a terminal of `tmux`, driven by keys and read back.
 #![allow(clippy::unwrap_used, reason = "a test ends where something unexpected happens")]
+#![allow(clippy::disallowed_methods, reason = "a test of real programs waits in real time")]
+
+mod scene;
+mod screen;
 
 use std::{
-    env,
     fs::{self, File},
-    path::{Path, PathBuf},
-    process::{Command, Output},
-    thread,
-    time::Duration,
+    os::unix::fs::{MetadataExt, PermissionsExt},
+    path::Path,
+    process::Command,
 };
 
-/// How long a screen may take to show what it should.
-const PATIENCE: u32 = 100;
-const STEP: Duration = Duration::from_millis(100);
-
-/// A terminal with the program in it, on a server of its own.
-struct Screen {
-    socket: PathBuf,
-    home: PathBuf,
-}
-
-impl Screen {
-    /// Shows a capture; `None` where there is no tmux, which CI must have.
-    fn open(name: &str, size: (u16, u16), arguments: &str) -> Option<Self> {
-        if Command::new("tmux").arg("-V").output().is_err() {
-            assert!(env::var_os("CI").is_none(), "tmux is missing");
-            eprintln!("skipped: tmux is missing");
-            return None;
-        }
-        let home = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("tui-{name}"));
-        let _ = fs::remove_dir_all(&home);
-        fs::create_dir_all(&home).unwrap();
-        // A path of a socket has to be short.
-        let socket = env::temp_dir().join(format!("observer-{}-{name}", std::process::id()));
-        let screen = Self { socket, home };
-        let program = env!("CARGO_BIN_EXE_observer");
-        let command = format!("cd {}; '{program}' {arguments}; echo \"exit $?\"; exec sleep 60", screen.home.display());
-        let (width, height) = (size.0.to_string(), size.1.to_string());
-        let output =
-            screen.tmux(&["-f", "/dev/null", "new-session", "-d", "-s", "t", "-x", &width, "-y", &height, &command]);
-        assert!(output.status.success(), "{output:?}");
-        Some(screen)
-    }
-
-    fn tmux(&self, arguments: &[&str]) -> Output {
-        let mut command = Command::new("tmux");
-        command.env("LC_ALL", "C.UTF-8").env_remove("TMUX").arg("-u").arg("-S").arg(&self.socket);
-        command.args(arguments).output().unwrap()
-    }
-
-    fn text(&self) -> String {
-        String::from_utf8_lossy(&self.tmux(&["capture-pane", "-p", "-t", "t"]).stdout).into_owned()
-    }
-
-    fn press(&self, keys: &[&str]) {
-        for key in keys {
-            self.tmux(&["send-keys", "-t", "t", key]);
-        }
-    }
-
-    /// Waits until the screen shows all of these.
-    fn expect(&self, parts: &[&str]) -> String {
-        let mut text = String::new();
-        for _ in 0..PATIENCE {
-            text = self.text();
-            if parts.iter().all(|part| text.contains(part)) {
-                return text;
-            }
-            thread::sleep(STEP);
-        }
-        panic!("{parts:?} is not on\n{text}");
-    }
-
-    /// The process in the terminal.
-    fn pid(&self) -> String {
-        let shell = self.tmux(&["display-message", "-p", "-t", "t", "#{pane_pid}"]).stdout;
-        let shell = String::from_utf8(shell).unwrap().trim().to_owned();
-        let children = fs::read_to_string(format!("/proc/{shell}/task/{shell}/children")).unwrap();
-        children.split_whitespace().next().unwrap().to_owned()
-    }
-}
-
-impl Drop for Screen {
-    fn drop(&mut self) {
-        self.tmux(&["kill-server"]);
-        let _ = fs::remove_file(&self.socket);
-    }
-}
+use scene::{Scene, possible, wait_for};
+use screen::Screen;
 
 fn capture(name: &str) -> String {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
@@ -182,6 +109,56 @@ fn an_attempt_is_exported_with_the_frames_that_prove_it() {
     for comment in ["hop 1 of 2: request, HTTP/1.1", "hop 2 of 2: request, HTTP/1.0", "response 426", "FIN from the"] {
         assert!(comments.contains(comment), "{comment}");
     }
+}
+
+/// Seconds until the proxy's timer cuts the only tunnel.
+fn until_cut(text: &str) -> f64 {
+    let row = text.lines().find(|line| line.contains("60s?")).unwrap_or_default();
+    let left = row.split_whitespace().rev().find_map(|word| word.strip_suffix('s')?.parse().ok());
+    left.unwrap_or(f64::MAX)
+}
+
+#[test]
+fn a_live_run_on_a_proxy_host() {
+    if !possible() {
+        return;
+    }
+    let scene = Scene::new();
+    let temporary = scene.dir.join("tmp");
+    fs::create_dir(&temporary).unwrap();
+    fs::set_permissions(&temporary, fs::Permissions::from_mode(0o777)).unwrap();
+    let program = env!("CARGO_BIN_EXE_observer");
+    let command = scene.shell(&format!("env TMPDIR={} '{program}' live -i lo", temporary.display()));
+    let Some(screen) = Screen::run("live", (80, 24), &command) else { return };
+    let text = screen.expect(&["observer  lo", "1 Attempts 0", "q quit"]);
+    assert!(text.lines().count() <= 24 && text.lines().all(|line| line.chars().count() <= 80), "{text}");
+    scene.client(&["upgrade:/bare", "response", "fin"]);
+    let mut tunnel = scene.start_client("tunnel", &["upgrade:/good", "head", "text:hi", "frame", "sleep:45"]);
+    screen.expect(&["1 Attempts 2", "✗ 426 GET /bare", "✓ 101 GET /good", "1 open"]);
+    screen.press(&["/", "status:426"]);
+    screen.expect(&["1 match status:426"]);
+    screen.press(&["Enter", "Enter"]);
+    screen.expect(&["✗ GET /bare", "426 after", "◄ HTTP/1.0", "nginx/"]);
+    // The working directory is not for whom root becomes.
+    screen.press(&["e"]);
+    screen.expect(&["wrote observer-", ".json and .pcapng ("]);
+    screen.press(&["Escape", "3"]);
+    let first = until_cut(&screen.expect(&["until cut", "/good", "60s?"]));
+    wait_for("the countdown", || until_cut(&screen.text()) < first - 0.9);
+    screen.press(&["q"]);
+    let text = screen.expect(&["exit 0", "exported"]);
+    assert!(!text.contains("until cut"), "the alternate screen is still there\n{text}");
+    let flag = screen.tmux(&["display-message", "-p", "-t", "t", "#{cursor_flag} #{alternate_on}"]).stdout;
+    assert_eq!(String::from_utf8_lossy(&flag).trim(), "1 0");
+    let files: Vec<_> = fs::read_dir(&temporary).unwrap().map(|file| file.unwrap()).collect();
+    assert_eq!(files.len(), 2, "{files:?}");
+    for file in files {
+        let metadata = file.metadata().unwrap();
+        assert_eq!((metadata.uid(), metadata.mode() & 0o777), (65534, 0o600));
+        assert!(text.replace('\n', "").contains(file.path().to_str().unwrap()), "{text}");
+    }
+    tunnel.kill().unwrap();
+    tunnel.wait().unwrap();
 }
 
 #[test]

@@ -83,7 +83,7 @@ impl Connection {
 #[repr(C)]
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Start {
-    /// When, by the monotonic clock, in nanoseconds.
+    /// When, in nanoseconds since the system started.
     pub at: u64,
     /// Which record it is: one of [`kind`].
     pub kind: u32,
@@ -168,7 +168,7 @@ pub struct Demand {
 #[repr(C)]
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
 pub struct Flow {
-    /// When payload was left out last, by the monotonic clock.
+    /// When payload was left out last, as [`Start::at`].
     pub at: u64,
     /// Bytes left out.
     pub bytes: u64,

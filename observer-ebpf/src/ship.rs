@@ -4,7 +4,7 @@ use core::{arch::asm, ffi::c_void, ptr::addr_of_mut};
 
 use aya_ebpf::{
     EbpfContext,
-    helpers::generated::{bpf_ktime_get_ns, bpf_loop, bpf_ringbuf_output, bpf_skb_load_bytes},
+    helpers::generated::{bpf_ktime_get_boot_ns, bpf_loop, bpf_ringbuf_output, bpf_skb_load_bytes},
     macros::map,
     maps::{Array, PerCpuArray, RingBuf},
     programs::TcContext,
@@ -46,11 +46,11 @@ pub(crate) fn count(cause: usize, more: u64) {
     }
 }
 
-/// Now, by the monotonic clock.
+/// Now, by the time since the system started.
 #[inline(always)]
 pub(crate) fn now() -> u64 {
     // SAFETY: it only reads the clock.
-    unsafe { bpf_ktime_get_ns() }
+    unsafe { bpf_ktime_get_boot_ns() }
 }
 
 /// Ships a frame of which only the place of IP is known.

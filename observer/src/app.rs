@@ -2,6 +2,8 @@
 
 #[cfg(feature = "pcap")]
 mod doctor;
+#[cfg(feature = "tui")]
+mod exports;
 #[cfg(feature = "pcap")]
 mod fence;
 #[cfg(feature = "pcap")]
@@ -10,6 +12,8 @@ mod live;
 mod metrics;
 mod outlet;
 mod output;
+#[cfg(feature = "pcap")]
+mod owners;
 mod progress;
 #[cfg(feature = "pcap")]
 mod queue;
@@ -79,6 +83,10 @@ fn complain(line: &str) {
 
 fn run(config: &Config, output: &Output) -> anyhow::Result<u8> {
     let mut out = output.stdout(false);
+    #[cfg(feature = "pcap")]
+    if !matches!(config.task, Task::Live(_) | Task::Doctor | Task::Owners(_)) {
+        fence::forgo_look()?;
+    }
     match &config.task {
         #[cfg(feature = "tui")]
         Task::Read(read) if read.report.tui => return screens::read(read, config),
@@ -91,6 +99,8 @@ fn run(config: &Config, output: &Output) -> anyhow::Result<u8> {
             out.flush()?;
             return Ok(code);
         }
+        #[cfg(feature = "pcap")]
+        Task::Owners(fence) => owners::serve(fence)?,
         Task::Explain(rule) => advice::explain(*rule, &mut out, output::color(config.color, None))?,
         Task::Schema => out.write_all(sink::schema::text().as_bytes())?,
         Task::Completions(shell) => {
@@ -113,7 +123,7 @@ fn man(out: &mut dyn Write) -> io::Result<()> {
     page.render_name_section(out)?;
     page.render_synopsis_section(out)?;
     page.render_description_section(out)?;
-    for command in program.get_subcommands() {
+    for command in program.get_subcommands().filter(|command| !command.is_hide_set()) {
         writeln!(out, ".SH \"OBSERVER {}\"", command.get_name().to_uppercase())?;
         let mut body = Vec::new();
         let page = clap_mangen::Man::new(command.clone());

@@ -43,6 +43,9 @@ pub enum Command {
     },
     /// Tell whether this user may capture on this host, and what to do if not. Exit code 0 if so, else 3.
     Doctor,
+    /// Tell which process holds a socket, for `live`, which starts this itself.
+    #[command(hide = true)]
+    Owners(Owners),
     /// Print the JSON schema of the output of `--format json`.
     Schema,
     /// Print a completion script for a shell.
@@ -104,6 +107,12 @@ pub struct Report {
     #[arg(long, conflicts_with_all = ["format", "emit", "output"])]
     pub tui: bool,
 
+    /// Where the key `e` of the screens writes [default: the working directory, or where `live` may not write there, that
+    /// of temporary files].
+    #[cfg(feature = "tui")]
+    #[arg(long, value_name = "DIR")]
+    pub export_dir: Option<PathBuf>,
+
     /// What to print, comma-separated.
     #[arg(
         long,
@@ -160,13 +169,9 @@ pub struct Live {
     #[arg(long, value_name = "SIZE", default_value = "64MiB", value_parser = size)]
     pub buffer: usize,
 
-    /// Whether to give up privileges, files, ports and system calls before the first frame is read.
-    #[arg(long, value_enum, value_name = "WHEN", default_value_t = Fence::Auto)]
-    pub fence: Fence,
-
-    /// Whom root becomes behind the fence [default: who called sudo, else nobody].
-    #[arg(long, value_name = "NAME")]
-    pub user: Option<String>,
+    /// What to give up before the first frame is read.
+    #[command(flatten)]
+    pub fence: Fencing,
 
     /// Fold alerts that follow one of the same rule, proxy, origin and path within SECONDS into one line with their
     /// number; for --format json.
@@ -180,6 +185,26 @@ pub struct Live {
     /// What to judge and how to print it.
     #[command(flatten)]
     pub report: Report,
+}
+
+/// What is given up, by `live` and by what it starts.
+#[derive(Args, Clone, Debug)]
+pub struct Fencing {
+    /// Whether to give up privileges, files, ports and system calls before the first frame is read.
+    #[arg(long, value_enum, value_name = "WHEN", default_value_t = Fence::Auto)]
+    pub fence: Fence,
+
+    /// Whom root becomes behind the fence [default: who called sudo, else nobody].
+    #[arg(long, value_name = "NAME")]
+    pub user: Option<String>,
+}
+
+/// The arguments of `owners`.
+#[derive(Args, Clone, Debug)]
+pub struct Owners {
+    /// What to give up first.
+    #[command(flatten)]
+    pub fence: Fencing,
 }
 
 /// Whether to raise the fence.

@@ -44,6 +44,9 @@ pub enum Task {
     /// Look whether this host can be watched.
     #[cfg(feature = "pcap")]
     Doctor,
+    /// Answer which process holds a socket.
+    #[cfg(feature = "pcap")]
+    Owners(Fence),
     /// Explain a rule, or list them.
     Explain(Option<RuleId>),
     /// Print the schema.
@@ -75,6 +78,9 @@ pub struct Report {
     /// Whether to show screens instead.
     #[cfg(feature = "tui")]
     pub tui: bool,
+    /// Where screens export to.
+    #[cfg(feature = "tui")]
+    pub export_dir: Option<PathBuf>,
     /// What to print.
     pub emit: Emit,
     /// From which level on alerts make the run fail.
@@ -149,9 +155,11 @@ impl TryFrom<Cli> for Config {
             #[cfg(feature = "pcap")]
             Command::Live(live) => Task::Live(Box::new(Live::try_from(*live)?)),
             #[cfg(not(feature = "pcap"))]
-            Command::Live(_) | Command::Doctor => return Err(ConfigError::NoLive),
+            Command::Live(_) | Command::Doctor | Command::Owners(_) => return Err(ConfigError::NoLive),
             #[cfg(feature = "pcap")]
             Command::Doctor => Task::Doctor,
+            #[cfg(feature = "pcap")]
+            Command::Owners(cli::Owners { fence }) => Task::Owners(fence.into()),
             Command::Explain { rule } => Task::Explain(rule),
             Command::Schema => Task::Schema,
             Command::Completions { shell } => Task::Completions(shell),
@@ -185,7 +193,7 @@ impl TryFrom<cli::Live> for Live {
     type Error = ConfigError;
 
     fn try_from(typed: cli::Live) -> Result<Self, ConfigError> {
-        let cli::Live { interfaces, tap, filter, buffer, fence, user, aggregate, metrics, report } = typed;
+        let cli::Live { interfaces, tap, filter, buffer, fence, aggregate, metrics, report } = typed;
         let choice = match tap {
             cli::Tap::Auto => Choice::Auto,
             #[cfg(feature = "ebpf")]
@@ -210,9 +218,17 @@ impl TryFrom<cli::Live> for Live {
         if aggregate.is_some() && report.format != Format::Json {
             return Err(ConfigError::AggregateText);
         }
-        let fence = Fence { raise: fence, user };
+        let fence = fence.into();
         let tap = crate::tap::live::Options { interfaces, filter, buffer };
         Ok(Self { choice, tap, fence, aggregate, metrics, report, engine })
+    }
+}
+
+#[cfg(feature = "pcap")]
+impl From<cli::Fencing> for Fence {
+    fn from(typed: cli::Fencing) -> Self {
+        let cli::Fencing { fence, user } = typed;
+        Self { raise: fence, user }
     }
 }
 
@@ -222,6 +238,8 @@ fn judged(typed: cli::Report, default: Format, settle: Duration) -> (Report, eng
         format,
         #[cfg(feature = "tui")]
         tui,
+        #[cfg(feature = "tui")]
+        export_dir,
         emit,
         fail_on,
         idle_min,
@@ -237,6 +255,8 @@ fn judged(typed: cli::Report, default: Format, settle: Duration) -> (Report, eng
         format,
         #[cfg(feature = "tui")]
         tui,
+        #[cfg(feature = "tui")]
+        export_dir,
         emit,
         fail_on: fail_on.map(level),
         show_secrets,

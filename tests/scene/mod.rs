@@ -1,5 +1,6 @@
 //! A proxy host in a network namespace of its own: real nginx with a good and a bare location, two origins, clients.
 //! All of it goes away when the scene does.
+#![allow(dead_code, reason = "no test uses all of it")]
 
 use std::{
     fs,
@@ -103,6 +104,11 @@ impl Scene {
         command
     }
 
+    /// The same for a shell.
+    pub(crate) fn shell(&self, command: &str) -> String {
+        format!("ip netns exec {} {command}", self.name)
+    }
+
     /// Runs it there, its output in the files `NAME.out` and `NAME.err`.
     pub(crate) fn start(&self, name: &str, program: &str, arguments: &[&str]) -> Child {
         let file = |end: &str| fs::File::create(self.dir.join(format!("{name}.{end}"))).unwrap();
@@ -127,6 +133,23 @@ impl Scene {
     pub(crate) fn client(&self, steps: &[&str]) -> Output {
         let script = lab("raw.py");
         self.command("python3").arg(script).arg("8080").args(steps).stdout(Stdio::piped()).output().unwrap()
+    }
+
+    /// One client, its output in the files `NAME.out` and `NAME.err`.
+    pub(crate) fn start_client(&self, name: &str, steps: &[&str]) -> Child {
+        self.start(name, "python3", &[&[lab("raw.py").as_str(), "8080"], steps].concat())
+    }
+
+    /// nginx's one worker.
+    pub(crate) fn worker(&self) -> u32 {
+        let master = self.children[0].id();
+        let children = fs::read_to_string(format!("/proc/{master}/task/{master}/children")).unwrap();
+        children.trim().parse().unwrap()
+    }
+
+    /// The origin of the good location.
+    pub(crate) fn origin_id(&self) -> u32 {
+        self.children[1].id()
     }
 
     fn origin(&mut self, port: &str, steps: &[&str]) {

@@ -33,9 +33,8 @@ pub fn fix(alert: &Alert) -> Option<Fix> {
     let (mut text, snippet) = advice(alert, &proxy)?;
     if known.is_none() {
         let rule = alert.rule;
-        text.push_str(&format!(
-            " The capture does not show the product: this is for nginx, `observer explain {rule}` has the others."
-        ));
+        let unknown = "The capture does not show the product: this is for nginx,";
+        text = format!("{unknown} `observer explain {rule}` has the others. {text}");
     }
     Some(Fix {
         product: proxy.name.as_str(),
@@ -92,7 +91,7 @@ fn forward(alert: &Alert, proxy: &Proxy<'_>, place: &str, sent: Option<&Sent>) -
         ProductName::HaProxy => (
             format!(
                 "HAProxy forwards upgrades by default: look for http-request lines (del-header, set-header, \
-                 replace-header) that touch Upgrade or Connection on the way of {place}, and remove them."
+                 replace-header) that touch Upgrade or Connection on the way of {place}, and remove them. This is all it takes:"
             ),
             snippet::HAPROXY_BACKEND,
         ),
@@ -118,11 +117,11 @@ fn forward(alert: &Alert, proxy: &Proxy<'_>, place: &str, sent: Option<&Sent>) -
 
 fn nginx_forward(proxy: &Proxy<'_>, place: &str, sent: Option<&Sent>) -> (String, &'static str) {
     let mut text = format!(
-        "in the location that serves {place}. One proxy_set_header there drops all those inherited from server and \
+        "In the location that serves {place}. One proxy_set_header there drops all those inherited from server and \
          http: repeat what you need of them, such as Host."
     );
     if sent.is_some_and(|sent| sent.upgrade.is_some()) {
-        text.push_str(" Upgrade was sent, so look at Connection first; Upgrade itself must be $http_upgrade.");
+        text.push_str(" Upgrade was sent: its value must be $http_upgrade, and Connection must go with it.");
     }
     // A version line that says 1.0 must go, even where 1.1 is the default.
     let default = sent.is_none_or(|sent| sent.version == HttpVersion::Http11);
@@ -135,7 +134,7 @@ fn apache_forward(alert: &Alert, proxy: &Proxy<'_>, place: &str) -> (String, &'s
     let snippet = if websocket { snippet::APACHE_UPGRADE } else { snippet::APACHE_UPGRADE_ANY };
     let old = proxy.is_at_least([2, 4, 47]) == Some(false);
     let since = if old { " This needs Apache 2.4.47; before it, a ws:// address with mod_proxy_wstunnel." } else { "" };
-    (format!("Put it before broader ProxyPass lines, for {place}.{since}"), snippet)
+    (format!("Put this line for {place} before broader ProxyPass lines.{since}"), snippet)
 }
 
 /// HTTP/1.1 upstream.
@@ -149,7 +148,7 @@ fn version(proxy: &Proxy<'_>, place: &str) -> Advice {
             snippet::NGINX_VERSION,
         ),
         ProductName::Nginx => (
-            format!("in the location that serves {place}, since before 1.29.7 the default is 1.0."),
+            format!("In the location that serves {place}: before nginx 1.29.7 the default is 1.0."),
             snippet::NGINX_VERSION,
         ),
         ProductName::Apache => (
@@ -167,7 +166,7 @@ fn injected(proxy: &Proxy<'_>, place: &str) -> Advice {
     };
     Some(match proxy.name {
         ProductName::Nginx => (
-            format!("for {place}, take the value from the client instead of a fixed \"websocket\"."),
+            format!("For {place}, take the value from the client instead of a fixed \"websocket\"."),
             if proxy.speaks_http11() == Some(true) { snippet::NGINX_UPGRADE } else { snippet::NGINX_UPGRADE_OLD },
         ),
         ProductName::Apache => (remove("RequestHeader line") + " upgrade= is all it takes:", snippet::APACHE_UPGRADE),
@@ -204,13 +203,19 @@ fn missing(
         Cause::Http10 => version(proxy, place),
         Cause::NotForwarded | Cause::Redirected if answered_by == AnsweredBy::Proxy && adds_slash(alert) => Some((
             format!(
-                "The redirect adds a slash, which no WebSocket client follows. Serve {place} itself, with a location \
+                "The redirect adds a slash, which browsers do not follow. Serve {place} itself, with a location \
                  without the slash at its end, or have the client ask for the path with it."
             ),
             snippet::NGINX_LOCATION,
         ))
         .filter(|_| proxy.name == ProductName::Nginx),
-        Cause::NotForwarded => route(proxy, place),
+        Cause::NotForwarded if proxy.name == ProductName::HaProxy && status(alert) == Some(403) => Some((
+            format!(
+                "HAProxy answers 403 by itself where an http-request deny line matches: look for one that {place} meets."
+            ),
+            snippet::HAPROXY_ALLOW,
+        )),
+        Cause::NotForwarded => route(alert, proxy, place),
         Cause::UpstreamRefused | Cause::UpstreamUnreachable => origin(alert, proxy, by),
         Cause::OriginRejected if status(alert) == Some(403) && host_changed(alert) => host(proxy, place),
         // The origin, the client or its credentials: no line of the proxy's configuration.
@@ -219,7 +224,27 @@ fn missing(
 }
 
 /// A route for the path.
-fn route(proxy: &Proxy<'_>, place: &str) -> Advice {
+fn route(alert: &Alert, proxy: &Proxy<'_>, place: &str) -> Advice {
+    match status(alert) {
+        // Whoever is limited or denied has a route.
+        Some(429 | 503) if proxy.name == ProductName::Nginx => {
+            return Some((
+                format!(
+                    "nginx answers so by itself where limit_req or limit_conn says so; its error log names the zone. \
+                     Give {place} more room:"
+                ),
+                snippet::NGINX_LIMIT,
+            ));
+        }
+        Some(401 | 403 | 407 | 429 | 500..=599) => return None,
+        Some(300..=399) if proxy.name == ProductName::Nginx => {
+            let text = format!(
+                "A return or rewrite line redirects {place}: proxy it before that line, in a location of its own:"
+            );
+            return Some((text, snippet::NGINX_LOCATION));
+        }
+        _ => {}
+    }
     let text = |what: &str| format!("No {what} sends {place} to an origin. Adapt path, host and address:");
     Some(match proxy.name {
         ProductName::Nginx => (
@@ -247,7 +272,14 @@ fn origin(alert: &Alert, proxy: &Proxy<'_>, by: Option<&Endpoint>) -> Advice {
         Some(endpoint) => format!(" to {endpoint}"),
         None => String::new(),
     };
-    let text = format!("Start the origin, or correct its address: no connection{at} could be made.");
+    let text = match alert.details {
+        Details::Missing101 { cause: Cause::UpstreamUnreachable, .. } => {
+            format!(
+                "Look for a firewall, a missing route or a host that is down{at}, or correct the address: nothing answered."
+            )
+        }
+        _ => format!("Start the origin, or correct its address: no connection{at} could be made."),
+    };
     Some(match proxy.name {
         ProductName::Nginx => (text, snippet::NGINX_ORIGIN),
         ProductName::Apache => (text, snippet::APACHE_UPGRADE),
@@ -273,7 +305,7 @@ fn host(proxy: &Proxy<'_>, place: &str) -> Advice {
 fn idle_close(proxy: &Proxy<'_>, place: &str, idle: f64, heartbeat: bool) -> Advice {
     let often = if idle >= 2.0 { format!("every {:.0} s", (idle / 2.0).floor()) } else { "every second".to_owned() };
     let beats = if heartbeat {
-        format!("Pings were seen, but not often enough: send one {often}. Or raise the timer for {place}:")
+        format!("Pings were seen, but not in that time: send one {often}, always. Or raise the timer for {place}:")
     } else {
         format!("Send a WebSocket ping {often} from either end, which is best. Or raise the timer for {place}:")
     };
@@ -296,7 +328,10 @@ fn mass_close(proxy: &Proxy<'_>) -> Advice {
                 .to_owned(),
             snippet::NGINX_SHUTDOWN,
         )),
-        ProductName::Caddy => Some(("If this was a reload: let tunnels outlive it.".to_owned(), snippet::CADDY_DELAY)),
+        ProductName::Caddy => Some((
+            "If this was a reload: let tunnels outlive it. Caddy knows this line since 2.7.".to_owned(),
+            snippet::CADDY_DELAY,
+        )),
         _ => None,
     }
 }
@@ -330,7 +365,11 @@ fn adds_slash(alert: &Alert) -> bool {
     let (Some(request), Some(response)) = (&hop.request, &hop.response) else { return false };
     let path = request.target.split('?').next().unwrap_or("");
     let location = response.field("Location").and_then(|location| location.split('?').next());
-    location.is_some_and(|location| location.strip_suffix('/').is_some_and(|rest| rest.ends_with(path)))
+    location.is_some_and(|location| {
+        let place =
+            location.split_once("://").map_or(location, |(_, rest)| rest.find('/').map_or("", |at| &rest[at..]));
+        place.strip_suffix('/') == Some(path)
+    })
 }
 
 /// Whether an endpoint is that of a proxy: it accepted one hop of the path and another follows.

@@ -89,6 +89,7 @@ fn nginx_takes_its_snippets() {
         snippet::NGINX_VERSION,
         snippet::NGINX_LOCATION,
         snippet::NGINX_ORIGIN,
+        snippet::NGINX_LIMIT,
         snippet::NGINX_HOST,
         snippet::NGINX_IDLE,
         snippet::NGINX_SHUTDOWN,
@@ -105,6 +106,9 @@ fn nginx_takes_its_snippets() {
                 _ => &mut location,
             };
             part.push_str(&text);
+        }
+        if location.contains("limit_req ") {
+            http.push_str("limit_req_zone $binary_remote_addr zone=one:1m rate=1r/s;");
         }
         if !http.contains("map ") {
             http.push_str("map $http_upgrade $connection_upgrade { default upgrade; '' ''; }");
@@ -125,10 +129,10 @@ fn haproxy_takes_its_snippets() {
     let web = "defaults\n mode http\n timeout connect 5s\n timeout client 9s\n timeout server 9s\n";
     let front = "frontend f\n bind 127.0.0.1:18998\n";
     let back = "backend ws\n server s 127.0.0.1:3000\n";
-    let constants = [snippet::HAPROXY_BACKEND, snippet::HAPROXY_ROUTE, snippet::HAPROXY_IDLE];
+    let constants = [snippet::HAPROXY_BACKEND, snippet::HAPROXY_ROUTE, snippet::HAPROXY_ALLOW, snippet::HAPROXY_IDLE];
     for snippet in all("haproxy", &constants) {
         let config = match snippet.lines().next().unwrap() {
-            "# in the frontend" => format!("{web}{front}{snippet}\n{back}"),
+            "# in the frontend" | "# in the frontend, before the deny line" => format!("{web}{front}{snippet}\n{back}"),
             "# in defaults" => format!("{web}{snippet}\n{front} default_backend ws\n{back}"),
             "defaults" => format!("{snippet}\n{front} default_backend ws\n{back}"),
             "global" => format!("{snippet}\n{web}{front} default_backend ws\n{back}"),

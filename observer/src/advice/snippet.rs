@@ -42,7 +42,12 @@ location /ws {
 /// Where the origin is.
 pub(super) const NGINX_ORIGIN: &str = "\
 # in the location: where the origin listens
-proxy_pass http://127.0.0.1:3000;";
+proxy_pass http://192.0.2.10:3000;";
+
+/// Room for bursts.
+pub(super) const NGINX_LIMIT: &str = "\
+# in the location
+limit_req zone=one burst=20 nodelay;";
 
 /// The client's own Host.
 pub(super) const NGINX_HOST: &str = "\
@@ -102,6 +107,11 @@ backend ws
 pub(super) const HAPROXY_ROUTE: &str = "\
 # in the frontend
 use_backend ws if { path_beg /ws }";
+
+/// A path that no deny line is to meet.
+pub(super) const HAPROXY_ALLOW: &str = "\
+# in the frontend, before the deny line
+http-request allow if { path_beg /ws }";
 
 /// A timer of its own for tunnels.
 pub(super) const HAPROXY_IDLE: &str = "\

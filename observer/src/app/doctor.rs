@@ -13,7 +13,7 @@ use super::FAILED;
 use crate::tap::{
     SharedInterfaces, TapError,
     live::{self, ANY, Device, LiveTap, Options},
-    permission,
+    permission, program,
 };
 
 /// What a handle is tried with: enough for its ring, and no more.
@@ -27,6 +27,7 @@ pub(super) fn run(out: &mut dyn Write) -> io::Result<u8> {
     let loads = ebpf(out)?;
     writeln!(out, "libpcap     {}", libpcap())?;
     writeln!(out, "fence       {}", fence())?;
+    writeln!(out, "processes   {}", processes())?;
     writeln!(out, "\nInterfaces:")?;
     let every = try_open(ANY);
     writeln!(out, "  {:<15} {:<5} {}", "(every one)", "", outcome(&every))?;
@@ -125,6 +126,17 @@ fn libpcap() -> String {
     let maps = fs::read_to_string("/proc/self/maps").unwrap_or_default();
     let path = maps.split_whitespace().find(|word| word.starts_with('/') && word.contains("/libpcap"));
     path.map_or_else(|| "linked into this program".to_owned(), ToOwned::to_owned)
+}
+
+/// Whose processes can be named.
+fn processes() -> String {
+    let lacks = |wanted: &&Capability| !caps::has_cap(None, CapSet::Effective, **wanted).unwrap_or(false);
+    let missing: Vec<_> = super::fence::LOOK.iter().filter(lacks).map(ToString::to_string).collect();
+    if missing.is_empty() {
+        return "of every user: hops tell which process holds their ends".to_owned();
+    }
+    let all = "cap_net_raw,cap_sys_ptrace,cap_dac_read_search+ep";
+    format!("only of this user, for want of {} (optional): `sudo setcap {all} {}`", missing.join(", "), program())
 }
 
 /// What of the fence this kernel has.

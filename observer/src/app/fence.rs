@@ -13,6 +13,7 @@ use std::{
 };
 
 use anyhow::Context;
+use caps::Capability;
 use landlock::{
     ABI, Access, AccessFs, AccessNet, CompatLevel, Compatible, Ruleset, RulesetAttr, RulesetCreatedAttr, RulesetStatus,
     Scope, path_beneath_rules,
@@ -51,6 +52,8 @@ pub(super) fn becomes(fence: &Fence) -> anyhow::Result<Becomes> {
 pub(super) struct Gates {
     /// Files that are written, and may be opened again under the same name.
     pub(super) outputs: Vec<PathBuf>,
+    /// A directory where new files are made.
+    pub(super) exports: Option<PathBuf>,
     /// Whether a screen is drawn, so that the terminal may be opened.
     pub(super) screen: bool,
     /// Whether there is a program in the kernel to talk to.
@@ -75,11 +78,39 @@ pub(super) fn raise(fence: &Fence, gates: &Gates) -> anyhow::Result<Vec<String>>
         Ok(()) => Ok(()),
     };
     // As another user than root, or not at all: half of this would be worse than an error.
-    user::change(fence.user.as_deref())?;
+    user::change(fence.user.as_deref(), &[])?;
     part("no new privileges", nix::sys::prctl::set_no_new_privs().map_err(anyhow::Error::from))?;
     part("Landlock", files(gates))?;
     part("seccomp", syscalls::deny(gates.screen || !gates.outputs.is_empty(), gates.program))?;
     Ok(gaps)
+}
+
+/// What it takes to see which process of another user holds a socket.
+pub(super) const LOOK: [Capability; 2] = [Capability::CAP_SYS_PTRACE, Capability::CAP_DAC_READ_SEARCH];
+
+/// A fence around the process that looks for owners: it keeps [`LOOK`], as far as it has it, and a short list of system
+/// calls. No Landlock: who is in such a domain may look at nobody outside of it.
+///
+/// # Errors
+/// As [`raise`].
+pub(super) fn raise_around_lookup(fence: &Fence) -> anyhow::Result<()> {
+    if fence.raise == Raise::Off {
+        return Ok(());
+    }
+    user::change(fence.user.as_deref(), &LOOK)?;
+    nix::sys::prctl::set_no_new_privs()?;
+    match syscalls::allow_lookup() {
+        Err(error) if fence.raise == Raise::Require => Err(error),
+        _ => Ok(()),
+    }
+}
+
+/// Gives up [`LOOK`] where somebody else has it: whoever may run this program is not to read files by it.
+///
+/// # Errors
+/// When the kernel refuses.
+pub(super) fn forgo_look() -> anyhow::Result<()> {
+    user::forgo(&LOOK)
 }
 
 /// Whether this kernel has Landlock, and it is enabled.
@@ -103,6 +134,7 @@ fn files(gates: &Gates) -> anyhow::Result<()> {
         .add_rules(path_beneath_rules(READABLE, AccessFs::ReadFile | AccessFs::ReadDir))?
         .add_rules(path_beneath_rules(terminal, AccessFs::ReadFile | AccessFs::WriteFile | AccessFs::IoctlDev))?
         .add_rules(path_beneath_rules(outputs, write))?
+        .add_rules(path_beneath_rules(&gates.exports, AccessFs::WriteFile | AccessFs::MakeReg))?
         .restrict_self()?;
     match status.ruleset {
         RulesetStatus::NotEnforced => anyhow::bail!("this kernel has none, or it is not enabled"),
@@ -165,6 +197,26 @@ mod tests {
             let memory = vec![1_u8; 64 << 20];
             assert_eq!(memory.iter().map(|byte| usize::from(*byte)).sum::<usize>(), 64 << 20, "memory");
         });
+    }
+
+    #[test]
+    fn who_looks_for_owners_only_looks() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let looked = thread::spawn(move || {
+            nix::sys::prctl::set_no_new_privs().unwrap();
+            syscalls::allow_lookup().unwrap();
+            assert!(fs::read_dir("/proc").unwrap().count() > 0);
+            assert!(fs::read_link("/proc/self/exe").is_ok());
+            assert!(denied(File::create("/tmp/behind-the-fence")), "a file to write");
+            assert!(denied(File::options().read(true).write(true).open("/dev/null")), "a file to read and write");
+            assert!(denied(fs::remove_file("/tmp/behind-the-fence")), "a file to remove");
+            assert!(denied(TcpStream::connect(address)), "a connection");
+            assert!(denied(UdpSocket::bind("127.0.0.1:0")), "a socket");
+            assert!(denied(Command::new("true").status()), "a program");
+            assert!(denied(thread::Builder::new().spawn(|| {})), "a thread");
+        });
+        looked.join().unwrap();
     }
 
     #[test]

@@ -1,7 +1,10 @@
 //! `observer live`: one thread captures and judges. Frames go from the kernel's ring into the engine, events into the
-//! [`Outlet`]. Capture time is the wall clock: when no frame comes, the clock moves it on.
+//! [`Outlet`]. When no frame comes, the tap's clock moves capture time on.
 
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::{
+    path::Path,
+    time::{Duration, Instant},
+};
 
 use anyhow::Context;
 
@@ -11,6 +14,7 @@ use super::{
     metrics::Endpoint,
     outlet::Outlet,
     output::{self, Output},
+    owners::Owners,
     progress::Bar,
     session::Session,
     signals::{self, Hangup, Stop},
@@ -19,6 +23,7 @@ use crate::{
     cli::{Format, Progress},
     config::{Config, Live},
     engine::{self, Engine, event::Event, time::Timestamp},
+    sink::wall,
     tap::{
         HostTap, SharedInterfaces, TapError,
         live::{Change, LAG},
@@ -35,6 +40,15 @@ const RETRY: Duration = Duration::from_secs(1);
 const STATS: Duration = Duration::from_secs(60);
 
 pub(super) fn run(live: &Live, config: &Config, output: &Output) -> anyhow::Result<u8> {
+    // It is to have nothing that is opened here.
+    let owners = match Owners::start(&live.fence) {
+        Ok(owners) => Some(owners),
+        Err(error) => {
+            complain(&format!("warning: processes cannot be told: {error:#}"));
+            None
+        }
+    };
+    fence::forgo_look()?;
     let interfaces = SharedInterfaces::default();
     let (tap, why) = HostTap::open(live.choice, &live.tap, &interfaces)?;
     if let Some(why) = why {
@@ -44,14 +58,16 @@ pub(super) fn run(live: &Live, config: &Config, output: &Output) -> anyhow::Resu
     let stop = Stop::new(move || drop(waker.wake()));
     #[cfg(feature = "tui")]
     if live.report.tui {
-        raise_fence(live, true, tap.has_program())?;
+        let exports = super::exports::writable(live.report.export_dir.as_deref(), &fence::becomes(&live.fence)?)?;
+        raise_fence(live, Some(&exports), tap.has_program())?;
         signals::listen(&stop, Hangup::Usual).context("cannot listen for signals")?;
-        return super::screens::live(live, config, interfaces, &stop, tap);
+        let screens = super::screens::Live { sources: (tap, owners), interfaces, exports };
+        return screens.show(live, config, &stop);
     }
     let mut outlet = Box::new(output.queue(live, config.color, &interfaces)?);
     let metrics = live.metrics.map(Endpoint::bind).transpose()?;
     let nohup = signals::hangup_is_ignored();
-    raise_fence(live, false, tap.has_program())?;
+    raise_fence(live, None, tap.has_program())?;
     outlet.start(&stop)?;
     if let Some(metrics) = metrics {
         outlet.show(metrics.board());
@@ -64,28 +80,38 @@ pub(super) fn run(live: &Live, config: &Config, output: &Output) -> anyhow::Resu
     };
     signals::listen(&stop, hangup).context("cannot listen for signals")?;
     let on_terminal = live.report.format == Format::Text && live.report.output.is_none() && output::is_terminal();
-    watch(live, tap, outlet, on_terminal, stop)
+    watch(live, (tap, owners), outlet, on_terminal, stop)
 }
 
-fn raise_fence(live: &Live, screen: bool, program: bool) -> anyhow::Result<()> {
-    let gates = Gates { outputs: live.report.output.clone().into_iter().collect(), screen, program };
+/// Screens need a terminal, and a directory for what they export.
+fn raise_fence(live: &Live, screens: Option<&Path>, program: bool) -> anyhow::Result<()> {
+    let outputs = live.report.output.clone().into_iter().collect();
+    let gates = Gates { outputs, exports: screens.map(Path::to_owned), screen: screens.is_some(), program };
     for gap in fence::raise(&live.fence, &gates)? {
         complain(&format!("warning: fence: {gap}"));
     }
     Ok(())
 }
 
+/// What is known of this host: its frames, and its processes where they can be told.
+pub(super) type Sources = (HostTap, Option<Owners>);
+
 /// Captures and judges until it is stopped; events go to the outlet. Gives the exit code.
 pub(super) fn watch(
     live: &Live,
-    tap: HostTap,
+    (tap, mut owners): Sources,
     outlet: Box<dyn Outlet>,
     on_terminal: bool,
     stop: Stop,
 ) -> anyhow::Result<u8> {
+    if let Some(owners) = &mut owners {
+        let waker = tap.waker();
+        owners.listen(move || drop(waker.wake()))?;
+    }
     let engine = Engine::new(engine::Config { demanding: tap.has_program(), ..live.engine.clone() });
     let session = Session::new(engine, outlet, on_terminal, Bar::new(Progress::Never, None));
-    let mut watch = Loop { session, tap, clocks: Clocks::new(), stop };
+    let clocks = Clocks::new(tap.now());
+    let mut watch = Loop { session, tap, owners, clocks, stop };
     let ended = watch.run();
     // Whatever ended it: what was judged, and what can be, is told first.
     let finished = watch.session.finish();
@@ -103,15 +129,16 @@ struct Clocks {
 }
 
 impl Clocks {
-    fn new() -> Self {
+    fn new(capture: Timestamp) -> Self {
         let now = instant();
-        Self { losses_since: wall_clock(), look: now, retry: now + RETRY, stats: now + STATS }
+        Self { losses_since: capture, look: now, retry: now + RETRY, stats: now + STATS }
     }
 }
 
 struct Loop {
     session: Session,
     tap: HostTap,
+    owners: Option<Owners>,
     clocks: Clocks,
     stop: Stop,
 }
@@ -137,11 +164,16 @@ impl Loop {
 
     /// Takes a batch of frames. True when that were all, so that capture time has come to the wall clock's.
     fn turn(&mut self) -> anyhow::Result<bool> {
+        self.tick();
         self.losses();
-        let before = wall_clock();
+        let before = self.tap.now();
         let (drained, changes) = self.tap.drain(BATCH, &mut self.session);
         changes.into_iter().for_each(|change| self.tell(change));
+        if let Some(owners) = &mut self.owners {
+            owners.turn(&mut self.session.engine);
+        }
         if drained {
+            self.tick();
             self.losses();
             self.session.engine.handle_timeout(before.before(LAG));
         }
@@ -149,10 +181,17 @@ impl Loop {
         Ok(drained)
     }
 
+    fn tick(&mut self) {
+        if let Some(ahead) = self.tap.tick() {
+            wall::set(ahead);
+            self.session.say("the system's clock was set: times are told by the new one from now on");
+        }
+    }
+
     /// Asked for before each batch and before time moves on: a loss must be known before what it hides is judged. The
     /// frames of one batch were in the ring together, so none of them comes after a hole made meanwhile.
     fn losses(&mut self) {
-        let (since, at) = (self.clocks.losses_since, wall_clock());
+        let (since, at) = (self.clocks.losses_since, self.tap.now());
         self.clocks.losses_since = at;
         let count = self.tap.drops();
         if count > 0 {
@@ -187,7 +226,7 @@ impl Loop {
         let chores = [self.clocks.look, self.clocks.retry, self.clocks.stats].into_iter().min().unwrap_or(now);
         let mut most = chores.saturating_duration_since(now);
         if let Some(at) = self.session.engine.poll_timeout() {
-            most = most.min((at + LAG).since(wall_clock()));
+            most = most.min((at + LAG).since(self.tap.now()));
         }
         // Whole milliseconds: the last one would be waited for in circles.
         Ok(self.tap.wait(most + Duration::from_millis(1))?)
@@ -203,13 +242,6 @@ impl Loop {
             Change::Back(name) => self.session.say(&format!("{name} is back")),
         }
     }
-}
-
-/// The clock by which the kernel stamps frames.
-#[expect(clippy::disallowed_methods, reason = "live capture time is the wall clock's, and only here it is read")]
-fn wall_clock() -> Timestamp {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    Timestamp::from_nanos(i64::try_from(since.as_nanos()).unwrap_or(i64::MAX))
 }
 
 /// The clock of chores, which the user cannot set.

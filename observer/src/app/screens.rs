@@ -1,23 +1,26 @@
 //! The screens as a front end: captures, or what is captured live, are judged on the engine's thread and shown here.
 
-use anyhow::Context;
-
 #[cfg(feature = "pcap")]
 use std::sync::{Arc, Mutex, PoisonError};
+use std::{
+    path::PathBuf,
+    sync::mpsc::{self, Receiver},
+};
 
-#[cfg(feature = "pcap")]
-use super::outlet::Outlet;
+use anyhow::Context;
+
 use super::{
-    ALERTED, FAILED, complain, output,
+    ALERTED, FAILED, complain, exports, output,
     read::Quiet,
     signals::{self, Hangup, Stop},
 };
 #[cfg(feature = "pcap")]
+use super::{live::Sources, outlet::Outlet};
+#[cfg(feature = "pcap")]
 use crate::{
-    config::Live,
+    config,
     engine::{event::Event, frame::Frame},
     sink::Ending,
-    tap::HostTap,
     tui::Ring,
 };
 use crate::{
@@ -45,6 +48,7 @@ pub(super) fn read(read: &Read, config: &Config) -> anyhow::Result<u8> {
     anyhow::ensure!(output::is_terminal(), "--tui needs a terminal; without --tui there is a report");
     let stop = Stop::new(|| {});
     signals::listen(&stop, Hangup::Usual).context("cannot listen for signals")?;
+    let (exported, files) = mpsc::channel();
     let setup = Setup {
         source: named(&read.inputs),
         color: output::color(config.color, None),
@@ -52,9 +56,13 @@ pub(super) fn read(read: &Read, config: &Config) -> anyhow::Result<u8> {
         relative: true,
         overflow: Overflow::Wait,
         evidence: evidence(&read.inputs),
+        exports: exports::named(read.report.export_dir.as_deref())?,
+        exported,
     };
     let (request, told) = (read.clone(), stop.clone());
-    let ended = tui::run(setup, &stop.flag(), move |feed| source(&request, feed, &told))?;
+    let ended = tui::run(setup, &stop.flag(), move |feed| source(&request, feed, &told));
+    tell(&files);
+    let ended = ended?;
     ended.warnings.iter().for_each(|warning| complain(warning));
     let alerted = read.report.fail_on.is_some_and(|level| ended.worst >= Some(level));
     Ok(match (ended.failed, alerted) {
@@ -62,6 +70,11 @@ pub(super) fn read(read: &Read, config: &Config) -> anyhow::Result<u8> {
         (false, true) => ALERTED,
         (false, false) => 0,
     })
+}
+
+/// The files that were exported, once more: the message that told them went with the screens.
+fn tell(files: &Receiver<PathBuf>) {
+    files.try_iter().for_each(|file| complain(&format!("exported {}", file.display())));
 }
 
 /// The capture as it was named; of several, only the names of the files.
@@ -135,29 +148,38 @@ const EVIDENCE: usize = 64 << 20;
 
 /// `observer live` on a terminal.
 #[cfg(feature = "pcap")]
-pub(super) fn live(
-    live: &Live,
-    config: &Config,
-    interfaces: SharedInterfaces,
-    stop: &Stop,
-    tap: HostTap,
-) -> anyhow::Result<u8> {
-    let ring = Arc::new(Mutex::new(Ring::new(EVIDENCE)));
-    let watched =
-        if live.tap.interfaces.is_empty() { "every interface".to_owned() } else { live.tap.interfaces.join(", ") };
-    let setup = Setup {
-        source: watched,
-        color: output::color(config.color, None),
-        show_secrets: live.report.show_secrets,
-        relative: false,
-        overflow: Overflow::Drop,
-        evidence: Evidence::Recent(Arc::clone(&ring)),
-    };
-    let (live, told) = (live.clone(), stop.clone());
-    tui::run(setup, &stop.flag(), move |feed| {
-        let outlet = Box::new(Screens { feed, interfaces, ring, stop: told.clone() });
-        super::live::watch(&live, tap, outlet, false, told)
-    })
+pub(super) struct Live {
+    pub(super) sources: Sources,
+    pub(super) interfaces: SharedInterfaces,
+    pub(super) exports: PathBuf,
+}
+
+#[cfg(feature = "pcap")]
+impl Live {
+    pub(super) fn show(self, live: &config::Live, config: &Config, stop: &Stop) -> anyhow::Result<u8> {
+        let Self { sources, interfaces, exports } = self;
+        let ring = Arc::new(Mutex::new(Ring::new(EVIDENCE)));
+        let watched =
+            if live.tap.interfaces.is_empty() { "every interface".to_owned() } else { live.tap.interfaces.join(", ") };
+        let (exported, files) = mpsc::channel();
+        let setup = Setup {
+            source: watched,
+            color: output::color(config.color, None),
+            show_secrets: live.report.show_secrets,
+            relative: false,
+            overflow: Overflow::Drop,
+            evidence: Evidence::Recent(Arc::clone(&ring)),
+            exports,
+            exported,
+        };
+        let (live, told) = (live.clone(), stop.clone());
+        let ended = tui::run(setup, &stop.flag(), move |feed| {
+            let outlet = Box::new(Screens { feed, interfaces, ring, stop: told.clone() });
+            super::live::watch(&live, sources, outlet, false, told)
+        });
+        tell(&files);
+        ended
+    }
 }
 
 /// Events on their way to the screens.

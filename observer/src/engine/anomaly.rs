@@ -2,14 +2,14 @@
 
 use std::fmt;
 
-use super::{event::Endpoint, frame::InterfaceId, time::Timestamp};
+use super::{event::Endpoint, frame::InterfaceId, tcp::Direction, time::Timestamp};
 
 /// One oddity.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Anomaly {
     /// When.
     pub at: Timestamp,
-    /// The frame that shows it.
+    /// The frame that shows it; 0 where no single one does.
     pub frame: u64,
     /// Where that frame was captured.
     pub interface: InterfaceId,
@@ -32,6 +32,8 @@ pub enum AnomalyKind {
     ConflictingOverlap,
     /// Bytes were acknowledged but not captured.
     Gap {
+        /// Which way they went.
+        way: Direction,
         /// How many; 0 when unknown.
         bytes: u64,
     },
@@ -61,7 +63,8 @@ impl fmt::Display for AnomalyKind {
             Self::Malformed(what) => write!(f, "malformed {what}"),
             Self::FragmentsDropped => f.write_str("IP fragments dropped"),
             Self::ConflictingOverlap => f.write_str("a retransmitted byte differs from its first copy"),
-            Self::Gap { bytes } => write!(f, "{bytes} bytes acknowledged but not captured"),
+            Self::Gap { way: Direction::ToServer, bytes } => write!(f, "{bytes} bytes to the server were not captured"),
+            Self::Gap { way: Direction::ToClient, bytes } => write!(f, "{bytes} bytes to the client were not captured"),
             Self::Tls { .. } => f.write_str("TLS, opaque"),
             Self::Http2 => f.write_str("HTTP/2 without TLS, opaque"),
             Self::NotHttp(what) => write!(f, "not HTTP/1: {what}"),

@@ -78,8 +78,8 @@ impl fmt::Display for AttemptId {
 pub struct Attempt {
     /// Its name.
     pub id: AttemptId,
-    /// The protocol token asked for, as sent: `websocket`, `tcp`, `h2c`. Empty when the request carries
-    /// Sec-WebSocket-Key without Upgrade and no hop before it was seen.
+    /// The protocol token asked for, as sent: `websocket`, `tcp`, `h2c`; `websocket` too where only Sec-WebSocket-Key is left
+    /// of it.
     pub upgrade: String,
     /// How it ended.
     pub outcome: Outcome,

@@ -6,6 +6,7 @@ mod json;
 pub mod redact;
 pub mod schema;
 pub(crate) mod text;
+pub(crate) mod wall;
 
 #[cfg(test)]
 mod outputs;

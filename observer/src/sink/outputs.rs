@@ -98,6 +98,16 @@ fn every_line_obeys_the_schema() {
 }
 
 #[test]
+fn hops_carry_their_processes() {
+    let mut attempt = sample::bare(1, 4, "/ws", "10.0.0.7:53012");
+    sample::own(&mut attempt);
+    let output = as_json(&[Event::Attempt(Arc::new(attempt))], options());
+    validate(&output);
+    assert!(output.contains(r#""port":53012},"server""#), "nothing is told of who is not known: {output}");
+    assert!(output.contains(r#""process":{"pid":812,"name":"nginx"}"#), "{output}");
+}
+
+#[test]
 fn the_schema_is_closed_at_every_level() {
     fn walk(value: &serde_json::Value) {
         match value {

@@ -22,7 +22,7 @@ impl Redactor {
     /// A field's value as it may be printed.
     #[must_use]
     pub fn field(self, name: &str, value: &str) -> String {
-        let hidden = if self.show {
+        let hidden = if self.show || is_challenge(name) {
             value.to_owned()
         } else if holds_secret(name) && !value.is_empty() {
             REDACTED.to_owned()
@@ -76,8 +76,12 @@ fn holds_secret(name: &str) -> bool {
         "xsrf",
     ];
     let name = name.to_ascii_lowercase();
-    // A challenge asks for a credential and holds none.
-    !matches!(&*name, "www-authenticate" | "proxy-authenticate") && PARTS.iter().any(|part| name.contains(part))
+    PARTS.iter().any(|part| name.contains(part))
+}
+
+/// Whether a field asks for a credential: it holds none (RFC 9110 11.6.1).
+fn is_challenge(name: &str) -> bool {
+    name.eq_ignore_ascii_case("WWW-Authenticate") || name.eq_ignore_ascii_case("Proxy-Authenticate")
 }
 
 /// Whether a field's value is a URL or a path, so that it is read as one even where it does not look like it.

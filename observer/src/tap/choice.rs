@@ -10,6 +10,7 @@ use super::{
     Seen, SharedInterfaces, TapError, Watcher,
     live::{Change, LiveTap, Options},
 };
+use crate::engine::time::Timestamp;
 
 /// What the user wants.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -100,6 +101,17 @@ impl HostTap {
     /// When the kernel refuses to wait.
     pub fn wait(&mut self, most: Duration) -> Result<(), TapError> {
         either!(self, tap => tap.wait(most))
+    }
+
+    /// Lets capture time go on. Says how many nanoseconds the wall clock is ahead of it, when that was just set.
+    pub fn tick(&mut self) -> Option<i64> {
+        either!(self, tap => tap.tick())
+    }
+
+    /// Capture time as of the last [`Self::tick`].
+    #[must_use]
+    pub fn now(&self) -> Timestamp {
+        either!(self, tap => tap.now())
     }
 
     /// Hands out the frames that are there, at most about `most`. Says whether that were all, and which interfaces came

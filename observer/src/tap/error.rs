@@ -200,11 +200,17 @@ impl TapError {
     }
 }
 
-/// What a user without the right to capture can do. The path is that of this very program.
+/// What a user without the right to capture can do.
 #[must_use]
 pub fn permission() -> String {
-    let program = std::env::current_exe().map_or_else(|_| "observer".to_owned(), |path| path.display().to_string());
+    let program = program();
     format!("allow it once with `sudo setcap cap_net_raw+ep {program}`, or run `sudo {program} live`")
+}
+
+/// The path of this very program.
+#[must_use]
+pub fn program() -> String {
+    std::env::current_exe().map_or_else(|_| "observer".to_owned(), |path| path.display().to_string())
 }
 
 /// What was typed, fit for one line.

@@ -10,12 +10,14 @@ pub mod file;
 pub mod live;
 #[cfg(feature = "pcap")]
 mod names;
+#[cfg(feature = "pcap")]
+pub mod owner;
 
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 
 #[cfg(feature = "pcap")]
 pub use self::choice::{Choice, HostTap};
-pub use self::error::{TapError, permission};
+pub use self::error::{TapError, permission, program};
 use crate::engine::frame::InterfaceId;
 #[cfg(feature = "pcap")]
 use crate::engine::{

@@ -11,9 +11,11 @@ mod terminal;
 mod view;
 
 use std::{
+    path::PathBuf,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
+        mpsc::Sender,
     },
     thread,
 };
@@ -41,6 +43,10 @@ pub struct Setup {
     pub overflow: Overflow,
     /// Where an attempt's frames can be had for an export.
     pub evidence: Evidence,
+    /// Where exports are written.
+    pub exports: PathBuf,
+    /// Who is told each file that was.
+    pub exported: Sender<PathBuf>,
 }
 
 /// Runs `source` on a thread of its own, and the screens here, until the user quits or `stop` is set (which quitting

@@ -159,7 +159,7 @@ impl Session {
         let (setup, interfaces) = (self.setup.clone(), self.state.shown.interfaces.clone());
         let done = self.jobs.0.clone();
         let job = move || {
-            let wrote = evidence::export(&row, &interfaces, setup.show_secrets, &setup.evidence);
+            let wrote = evidence::export(&row, &interfaces, &setup);
             // Nobody waits for it any more: then it need not be told.
             let _ = done.send(said(wrote));
         };

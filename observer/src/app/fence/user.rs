@@ -1,26 +1,44 @@
 //! Who the process is from now on: nobody of note, without capabilities.
 
 use anyhow::Context;
-use caps::CapSet;
+use caps::{CapSet, Capability, CapsHashSet};
 use nix::unistd::{Gid, Uid, User, geteuid, setgroups, setresgid, setresuid};
 
-/// Drops root, if that is what we are, and all capabilities.
+/// Drops root, if that is what we are, and all capabilities but those to keep, as far as there were any.
 ///
 /// Root becomes the user that was named, else the one who called `sudo`, so that files can still be written for him,
 /// else `nobody`.
-pub(super) fn change(name: Option<&str>) -> anyhow::Result<()> {
+pub(super) fn change(name: Option<&str>, keep: &[Capability]) -> anyhow::Result<()> {
+    let held = caps::read(None, CapSet::Permitted).context("cannot read capabilities")?;
+    let kept: CapsHashSet = keep.iter().copied().filter(|wanted| held.contains(wanted)).collect();
     if geteuid().is_root() {
         let (uid, gid) = target(name)?;
         // What is not in the bounding set can never come back. It may be refused in a container, which has done so.
         let _ = caps::clear(None, CapSet::Bounding);
+        caps::securebits::set_keepcaps(!kept.is_empty()).context("cannot keep capabilities")?;
         setgroups(&[gid]).context("cannot leave root's groups")?;
         setresgid(gid, gid, gid).context("cannot leave root's group")?;
         setresuid(uid, uid, uid).context("cannot stop being root")?;
     } else if name.is_some() {
         anyhow::bail!("--user needs root: only root can become another user");
     }
-    for set in [CapSet::Ambient, CapSet::Effective, CapSet::Permitted, CapSet::Inheritable] {
-        caps::clear(None, set).with_context(|| format!("cannot drop capabilities ({set:?})"))?;
+    let none = CapsHashSet::new();
+    caps::clear(None, CapSet::Ambient).context("cannot drop capabilities (Ambient)")?;
+    for (set, rest) in [(CapSet::Effective, &kept), (CapSet::Permitted, &kept), (CapSet::Inheritable, &none)] {
+        caps::set(None, set, rest).with_context(|| format!("cannot drop capabilities ({set:?})"))?;
+    }
+    Ok(())
+}
+
+/// Drops some capabilities of a process that is not root. Root does not need them for what they allow.
+pub(super) fn forgo(capabilities: &[Capability]) -> anyhow::Result<()> {
+    if geteuid().is_root() {
+        return Ok(());
+    }
+    for set in [CapSet::Ambient, CapSet::Effective, CapSet::Permitted] {
+        let mut rest = caps::read(None, set).context("cannot read capabilities")?;
+        rest.retain(|held| !capabilities.contains(held));
+        caps::set(None, set, &rest).with_context(|| format!("cannot drop capabilities ({set:?})"))?;
     }
     Ok(())
 }

@@ -4,7 +4,7 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use super::{
     super::{
-        event::{Outcome, Role, Silence},
+        event::{Confidence, Outcome, Role, Silence},
         handshake::{Handshake, field::UpgradeRequest, product},
         time::Timestamp,
     },
@@ -51,6 +51,9 @@ impl Attempts {
             return;
         }
         let handshakes = self.adopt(handshakes, &mut tree, now);
+        if tree.join.is_some_and(|join| join.confidence == Confidence::Ambiguous) {
+            self.store.note_guess(&handshakes[0].0, tree.uniform, now);
+        }
         if let [(alone, _)] = &*handshakes {
             self.store.leave_unpaired(alone, now);
         }

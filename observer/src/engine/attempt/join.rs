@@ -141,6 +141,10 @@ fn under(store: &Store, root: HandshakeId, method: JoinMethod, name: Name, skew:
             }
         }
     }
+    if let Some(uniform) = store.guessed(name, client) {
+        confidence = Confidence::Ambiguous;
+        tree.uniform &= uniform;
+    }
     tree.join = (tree.nodes.len() > 1).then_some(Join { method, confidence });
     tree
 }

@@ -117,7 +117,9 @@ impl Proxies {
 /// The product at the server's end of a hop. A proxy may pass on its origin's `Server`, so that a value which came from
 /// upstream as well proves nothing, but for nginx, which always writes its own.
 fn identify(hop: &Handshake, upstream: Option<&Handshake>) -> Option<Product> {
-    let named = hop.response.as_ref().and_then(product::of_response);
+    // Whoever speaks the PROXY protocol upstream may pass bytes on, and a `Server` of its origin with them.
+    let passes = upstream.is_some_and(|upstream| upstream.forwarded_for.is_some());
+    let named = hop.response.as_ref().filter(|_| !passes).and_then(product::of_response);
     let Some(upstream) = upstream else {
         let page = product::of_error_page(&hop.body).map(|name| Product { name, version: None });
         return named.or(page);

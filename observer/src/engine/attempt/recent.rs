@@ -45,7 +45,7 @@ pub(super) struct Entry {
     pub(super) number: u64,
     pub(super) link: Link,
     pub(super) stamp: Stamp,
-    /// Its final response, where it refused: only then it can matter to an upgrade.
+    /// Its final response; without its fields where it did not refuse: then they do not matter to an upgrade.
     pub(super) response: Option<Response>,
     /// When the final response came.
     pub(super) ended_at: Option<Timestamp>,
@@ -110,7 +110,7 @@ impl Recent {
     pub(super) fn answer(&mut self, number: u64, head: &ResponseHead<'_>) {
         if let Some(entry) = self.get_mut(number) {
             entry.ended_at = Some(head.stamp.at);
-            entry.response = (head.status >= 300).then(|| head.to_owned());
+            entry.response = Some(if head.status >= 300 { head.to_owned() } else { head.without_fields() });
         }
     }
 

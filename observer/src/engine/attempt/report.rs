@@ -127,11 +127,17 @@ pub(super) fn attempt(
     let mut order: Vec<usize> = (0..placed.len()).collect();
     order.sort_by_key(|&at| (depth(placed, at), !is_on_path(placed[at].role), at));
     let mut hops: Vec<_> = order.into_iter().map(|at| hop(&placed[at], proxies, owners)).collect();
+    // Who fails to reach somebody else for it passes requests on.
+    if !failed.is_empty() && hops[0].role == Role::Only {
+        hops[0].role = Role::Downstream;
+    }
     hops.extend(failed.iter().map(|failed| failed_hop(failed, owners)));
     let asked = placed.iter().map(|placed| placed.handshake.request.upgrade()).find(|upgrade| !upgrade.is_empty());
+    // The key speaks for WebSocket where no Upgrade is left.
+    let keyed = || placed.iter().any(|placed| placed.handshake.request.key().is_some()).then(|| "websocket".to_owned());
     Attempt {
         id: id(client),
-        upgrade: asked.unwrap_or_default(),
+        upgrade: asked.or_else(keyed).unwrap_or_default(),
         outcome: outcome(client, timed_out),
         decided_at,
         join,

@@ -23,6 +23,8 @@ use super::owner::Owner;
 /// Newest handshakes among which those of one connection are looked for.
 const LATELY: usize = 1024;
 
+/// Guesses that are remembered.
+const MAX_GUESSED: usize = 512;
 /// Handshakes decided alone that are remembered.
 const MAX_UNPAIRED: usize = 256;
 
@@ -39,7 +41,20 @@ pub(super) struct Store {
     by_name: BTreeSet<(Name, Timestamp, HandshakeId)>,
     /// Processes with handshakes decided alone, and from when to when these were open.
     unpaired: VecDeque<(u32, Timestamp, Timestamp)>,
+    /// Names of which several handshakes had an equal claim: the name, the target asked for, when, and whether all would
+    /// have been judged alike.
+    guessed: VecDeque<Guess>,
     memory: usize,
+}
+
+/// A join that had to choose between hops that fit alike.
+#[derive(Debug)]
+struct Guess {
+    name: Name,
+    target: u64,
+    from: Timestamp,
+    to: Timestamp,
+    uniform: bool,
 }
 
 impl Store {
@@ -102,6 +117,29 @@ impl Store {
         let before = self.by_id.range(..id).rev().take(limit);
         let after = self.by_id.range(id + 1..).take(limit);
         before.chain(after).map(|(id, handshake)| (*id, handshake))
+    }
+
+    /// Notes that a client's hop was chosen among others that fit alike: what is left for the rest is a guess as well.
+    pub(super) fn note_guess(&mut self, client: &Handshake, uniform: bool, now: Timestamp) {
+        for (_, name) in names(client) {
+            if self.guessed.len() == MAX_GUESSED {
+                self.guessed.pop_front();
+            }
+            let (from, to) = (client.request.at, client.ended_at.unwrap_or(now));
+            self.guessed.push_back(Guess { name, target: client.traits.target, from, to, uniform });
+        }
+    }
+
+    /// Whether a hop of this client was guessed to be another's, and if so, whether all would have been judged alike.
+    pub(super) fn guessed(&self, name: Name, client: &Handshake) -> Option<bool> {
+        let end = client.ended_at.unwrap_or(Timestamp::MAX);
+        let near = |guess: &&Guess| {
+            guess.name == name
+                && guess.target == client.traits.target
+                && guess.from <= end
+                && client.request.at <= guess.to
+        };
+        self.guessed.iter().filter(near).map(|guess| guess.uniform).reduce(|one, other| one && other)
     }
 
     /// Notes that a handshake was decided alone: what its process did meanwhile may belong to it all the same.

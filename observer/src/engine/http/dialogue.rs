@@ -125,7 +125,7 @@ impl<L: Listener> Reader for Dialogue<L> {
     fn gap(&mut self, to: &mut L, link: &Link, way: Direction, length: u64, stamp: Stamp) {
         to.unread(link, stamp.at);
         if length > 0 {
-            to.anomaly(link, AnomalyKind::Gap { bytes: length }, stamp);
+            to.anomaly(link, AnomalyKind::Gap { way, bytes: length }, stamp);
         }
         if let State::Tunnel = self.state(way) {
             if let Some(tunnel) = &mut self.tunnel {

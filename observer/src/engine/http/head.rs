@@ -229,6 +229,20 @@ impl ResponseHead<'_> {
             complete: self.complete,
         }
     }
+
+    /// Its status line's facts alone, in a copy that costs no allocation.
+    #[must_use]
+    pub fn without_fields(&self) -> Response {
+        Response {
+            frame: self.stamp.frame,
+            at: self.stamp.at,
+            status: self.status,
+            version: self.version,
+            reason: Box::default(),
+            fields: Vec::new(),
+            complete: false,
+        }
+    }
 }
 
 fn owned(fields: &[Header<'_>]) -> Vec<Field> {

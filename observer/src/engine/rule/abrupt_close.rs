@@ -5,9 +5,9 @@ use super::{
         Config,
         alert::{Alert, Details, Level, RuleId},
         attempt::Ended,
-        event::ClosedBy,
+        event::{ClosedBy, Endpoint},
     },
-    alert, path,
+    alert, call, path, product_at,
 };
 
 pub(super) fn check(ended: &Ended, config: &Config) -> Option<Alert> {
@@ -16,10 +16,12 @@ pub(super) fn check(ended: &Ended, config: &Config) -> Option<Alert> {
     if !websocket || ended.had_close || tunnel.incomplete || tunnel.still_open || tunnel.idle >= config.idle_min {
         return None;
     }
+    let by = ended.by.map(Endpoint::Ip);
+    let product = by.as_ref().and_then(|by| product_at(&tunnel.attempt, by));
     let who = match tunnel.closed_by {
-        ClosedBy::Client => "The client",
-        ClosedBy::Proxy => "The proxy",
-        ClosedBy::Origin => "The origin",
+        ClosedBy::Client => "The client".to_owned(),
+        ClosedBy::Proxy => by.as_ref().map_or("The proxy".to_owned(), |by| call(product.as_ref(), by)),
+        ClosedBy::Origin => "The origin".to_owned(),
         ClosedBy::Unknown => return None,
     };
     let message = format!("{who} ended the tunnel of {} without a Close frame.", path(&tunnel.attempt));

@@ -17,9 +17,10 @@ pub(super) fn check(decided: &Decided) -> Option<Alert> {
     let broken = matches!(attempt.outcome, Outcome::Refused | Outcome::Failed);
     let level = if broken { Level::Error } else { Level::Warning };
     let message = format!(
-        "{} sent the upgrade of {} upstream as HTTP/1.0, which has no upgrade.",
+        "{} sent the upgrade of {} upstream as HTTP/1.0, which has no upgrade{}.",
         call(product.as_ref(), &by),
-        path(attempt)
+        path(attempt),
+        if attempt.outcome == Outcome::Upgraded { "; this origin answered 101 all the same" } else { "" }
     );
     let alert = alert(RuleId::Http10Upstream, level, request.at, attempt, message, Details::Http10 { by });
     Some(Alert { product, ..alert })

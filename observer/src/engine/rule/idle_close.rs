@@ -59,7 +59,10 @@ pub(super) fn check(ended: &Ended, group: &Group) -> Alert {
     let by = Endpoint::Ip(group.by);
     let product = product_at(&tunnel.attempt, &by);
     if let Some(product) = &product {
-        candidates.sort_by_key(|timer| timer.product != product.name.as_str());
+        let own = |timer: &IdleTimer| timer.product == product.name.as_str();
+        if candidates.iter().any(own) {
+            candidates.retain(own);
+        }
     }
     let certain = ended.repeated || !candidates.is_empty();
     let heartbeat = tunnel.pings + tunnel.pongs > 0;
@@ -68,7 +71,7 @@ pub(super) fn check(ended: &Ended, group: &Group) -> Alert {
         call(product.as_ref(), &by),
         path(&tunnel.attempt),
         tunnel.idle.as_secs_f64(),
-        if heartbeat { "; its heartbeats are too far apart" } else { "; no heartbeat was seen" }
+        if heartbeat { "; its heartbeats came too seldom, or stopped" } else { "; no heartbeat was seen" }
     );
     let level = if certain { Level::Error } else { Level::Warning };
     let details = Details::IdleClose { idle: tunnel.idle, by, heartbeat, candidates, certain };

@@ -5,10 +5,10 @@ use super::{
         Config,
         alert::{Alert, AnsweredBy, Cause, Details, Level, RuleId},
         attempt::Decided,
-        event::{Endpoint, Fields, Hop, Outcome, ProductName, Request, Response, Role, Silence},
+        event::{Attempt, Endpoint, Fields, Hop, Outcome, ProductName, Request, Response, Role, Silence},
         handshake::field::{self, UpgradeRequest},
     },
-    alert, call, http10_upstream, lone_upstream, path, product_at, upgrade_headers_dropped,
+    alert, call, http10_upstream, lone_upstream, negotiation_altered, path, product_at, upgrade_headers_dropped,
 };
 
 /// Why, who answered, and whom to look at.
@@ -153,6 +153,16 @@ fn alone(decided: &Decided, client: &Hop) -> Finding {
     }
 }
 
+/// Whether the 101 from upstream lacks what makes it one (RFC 9110 15.2.2, RFC 6455 4.2.2).
+fn is_bare_101(attempt: &Attempt) -> bool {
+    let last = attempt.path().last().and_then(|hop| hop.response.as_ref());
+    last.is_some_and(|response| {
+        response.status == 101
+            && response.complete
+            && (response.field("upgrade").is_none() || !response.has_member("connection", "upgrade"))
+    })
+}
+
 /// Causes that the answer itself names.
 fn by_status(request: Option<&Request>, response: &Response) -> Option<Cause> {
     match response.status {
@@ -179,19 +189,27 @@ fn sentence(decided: &Decided, cause: Cause, by: Option<&Endpoint>, status: Opti
         Cause::Http10 => format!("{who} forwarded it as HTTP/1.0"),
         Cause::NotForwarded => format!("{who} answered by itself and forwarded nothing"),
         Cause::UpstreamRefused => format!("{origin} refused the connection"),
-        Cause::UpstreamUnreachable => "the proxy could not reach its origin".to_owned(),
+        Cause::UpstreamUnreachable => "nothing answered where the proxy looked for its origin".to_owned(),
         Cause::UpstreamSilent => format!("{origin} took the request and did not answer"),
         Cause::UpstreamClosed => format!("{origin} closed the connection without an answer"),
-        Cause::OriginRejected => format!("{origin} got a proper upgrade request and declined it"),
-        Cause::Redirected => "a redirect, which WebSocket clients do not follow".to_owned(),
+        Cause::OriginRejected => match negotiation_altered::on_the_way(decided) {
+            Some(change) => {
+                format!("{origin} declined a request in which the proxy had {} {}", change.what, change.field)
+            }
+            None => format!("{origin} got a proper upgrade request and declined it"),
+        },
+        Cause::Redirected => "a redirect, which browsers do not follow".to_owned(),
         Cause::AuthRequired => "authentication is required".to_owned(),
         Cause::VersionUnsupported => "the server does not speak the client's WebSocket version".to_owned(),
+        Cause::RelayLost if is_bare_101(attempt) => {
+            format!("the 101 from upstream has no Upgrade with Connection, and {who} did not pass it on")
+        }
         Cause::RelayLost => format!("the 101 came from upstream, but {who} did not pass it on"),
         Cause::ClientMalformed => {
             let defect = attempt.first().request.as_ref().and_then(field::defect);
             format!("the client's request is no valid handshake: {}", defect.unwrap_or("it is malformed"))
         }
-        Cause::Unknown => "what happened behind the proxy was not captured".to_owned(),
+        Cause::Unknown => "the capture does not show why".to_owned(),
     };
     format!("The upgrade of {path} got {got} instead of 101: {why}.")
 }

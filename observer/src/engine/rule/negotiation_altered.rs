@@ -18,15 +18,15 @@ const EXTENSIONS: &str = "Sec-WebSocket-Extensions";
 const VERSION: &str = "Sec-WebSocket-Version";
 
 /// A difference.
-struct Change {
-    field: &'static str,
+pub(super) struct Change {
+    pub(super) field: &'static str,
     level: Level,
     before: Option<String>,
     after: Option<String>,
     by: Endpoint,
     product: Option<Product>,
     at: Timestamp,
-    what: &'static str,
+    pub(super) what: &'static str,
 }
 
 pub(super) fn check(decided: &Decided) -> Option<Alert> {
@@ -70,22 +70,22 @@ fn unoffered(hop: &Hop) -> Option<Change> {
         by: hop.server.clone(),
         product: hop.product.clone(),
         at: response.at,
-        what: "answered with a value that was not offered in",
+        what: "chose what the client had not offered in",
     })
 }
 
 /// A request or a 101 that a proxy changed.
-fn on_the_way(decided: &Decided) -> Option<Change> {
+pub(super) fn on_the_way(decided: &Decided) -> Option<Change> {
     steps(&decided.attempt).find_map(|step| {
-        let change = |field, before, after, at| Change {
+        let change = |field, before, after: Option<String>, at| Change {
             field,
             level: if field == EXTENSIONS { Level::Notice } else { Level::Warning },
+            what: if after.is_none() { "removed" } else { "altered" },
             before,
             after,
             by: step.down.server.clone(),
             product: step.down.product.clone(),
             at,
-            what: "altered",
         };
         let (before, after) = (step.before, step.after);
         if before.complete && after.complete && before.field("sec-websocket-key").is_some() {

@@ -30,14 +30,27 @@ pub(super) fn check(decided: &Decided) -> Option<Alert> {
     let broken = matches!(attempt.outcome, Outcome::Refused | Outcome::Failed);
     let level = if broken { Level::Error } else { Level::Warning };
     let message = format!(
-        "{} is not configured to forward the upgrade of {}: it sent the request upstream without {}.",
+        "{} is not configured to forward the upgrade of {}: it sent the request upstream {}.",
         call(drop.product.as_ref(), &drop.by),
         path(attempt),
-        drop.fields.join(" and ")
+        instead(&drop)
     );
     let details = Details::HeadersDropped { dropped: drop.fields, by: drop.by, sent: drop.sent };
     let alert = alert(RuleId::UpgradeHeadersDropped, level, drop.at, attempt, message, details);
     Some(Alert { product: drop.product, ..alert })
+}
+
+/// What was sent in place of the pair.
+fn instead(drop: &Drop) -> String {
+    let field = |name: &str, value: &Option<String>| match value {
+        Some(value) => format!("with `{name}: {value}`"),
+        None => format!("without {name}"),
+    };
+    let told = drop.fields.iter().map(|name| match *name {
+        "Upgrade" => field(name, &drop.sent.upgrade),
+        name => field(name, &drop.sent.connection),
+    });
+    told.collect::<Vec<_>>().join(" and ")
 }
 
 /// The first step on which a field was dropped.

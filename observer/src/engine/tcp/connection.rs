@@ -396,6 +396,7 @@ impl<R: Reader> Connection<R> {
                 Some(Ready::Cut(length)) => {
                     self.reader.gap(to, link, way, length, stamp);
                     self.flows[side].next += length;
+                    news.gaps += 1;
                     news.gap_bytes += length;
                     moved = true;
                 }

@@ -6,8 +6,8 @@ use super::{
     clip::Limits,
     community,
     record::{
-        Attempt, Connection, Endpoint, FieldLine, FieldLines, Hop, Http, HttpRequest, HttpResponse, Ingress, Interface,
-        Join, Network, Observer, Product, Request, Response, Url, UserAgent,
+        Attempt, Connection, Endpoint, FieldLine, FieldLines, Held, Hop, Http, HttpRequest, HttpResponse, Ingress,
+        Interface, Join, Network, Observer, Process, Product, Request, Response, Url, UserAgent,
     },
 };
 use crate::{
@@ -16,7 +16,7 @@ use crate::{
         frame::InterfaceId,
         time::Timestamp,
     },
-    sink::{info_of, redact::Redactor, source_of},
+    sink::{info_of, redact::Redactor, source_of, wall},
     tap::InterfaceInfo,
 };
 
@@ -131,8 +131,8 @@ impl Context<'_> {
     fn hop(&self, hop: &event::Hop) -> Hop {
         Hop {
             role: role(hop.role),
-            client: self.endpoint(&hop.client),
-            server: self.endpoint(&hop.server),
+            client: self.held(&hop.client, hop.processes[0].as_ref()),
+            server: self.held(&hop.server, hop.processes[1].as_ref()),
             source: self.source(hop.interface),
             interface: self.interface(hop.interface),
             product: hop.product.as_ref().map(|product| Product {
@@ -143,6 +143,11 @@ impl Context<'_> {
             response: hop.response.as_ref().map(|response| self.response(response)),
             silence: hop.silence.map(silence),
         }
+    }
+
+    fn held(&self, endpoint: &event::Endpoint, process: Option<&event::Process>) -> Held {
+        let process = process.map(|process| Process { pid: process.pid, name: self.text(&process.command) });
+        Held { endpoint: self.endpoint(endpoint), process }
     }
 
     fn request(&self, request: &event::Request) -> Request {
@@ -211,8 +216,7 @@ fn network(client: &event::Endpoint, server: &event::Endpoint) -> Option<Network
 
 /// A time as in RFC 3339, in UTC with nanoseconds.
 pub(super) fn time(at: Timestamp) -> String {
-    let at = jiff::Timestamp::from_nanosecond(i128::from(at.as_nanos())).unwrap_or(jiff::Timestamp::UNIX_EPOCH);
-    format!("{at:.9}")
+    format!("{:.9}", wall::time(at))
 }
 
 /// A span as ECS counts it; saturating.

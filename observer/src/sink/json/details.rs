@@ -12,6 +12,7 @@ use crate::engine::{
     alert,
     anomaly::{Anomaly, AnomalyKind},
     event::{self, Stats, Tunnel},
+    tcp::Direction,
 };
 
 /// What a line tells beyond what every line does.
@@ -120,6 +121,8 @@ pub(super) struct AnomalyDetails {
     #[serde(skip_serializing_if = "Option::is_none")]
     link_type: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    direction: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     bytes: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     server_name: Option<String>,
@@ -199,7 +202,7 @@ pub(super) fn of_alert(context: &Context<'_>, details: &alert::Details) -> Detai
             by: at.as_ref().map(by),
         }),
         From::IdleClose { idle, by: at, heartbeat, candidates, certain } => Details::IdleClose(IdleClose {
-            idle_seconds: idle.as_secs_f64(),
+            idle_seconds: seconds(*idle),
             closed_by: "proxy",
             by: by(at),
             heartbeat: *heartbeat,
@@ -210,7 +213,7 @@ pub(super) fn of_alert(context: &Context<'_>, details: &alert::Details) -> Detai
             Details::MassClose(mass_close(context, by(at), tunnels, *within))
         }
         From::AbruptClose { closed_by, idle } => {
-            Details::AbruptClose { closed_by: closed_by_name(*closed_by), idle_seconds: idle.as_secs_f64() }
+            Details::AbruptClose { closed_by: closed_by_name(*closed_by), idle_seconds: seconds(*idle) }
         }
         From::PollingFallback { target, requests, frame } => {
             Details::PollingFallback { target: context.target(target), requests: *requests, frame: *frame }
@@ -227,7 +230,7 @@ fn sent_as(context: &Context<'_>, sent: &alert::Sent) -> Sent {
 }
 
 fn timer(timer: &alert::IdleTimer) -> Timer {
-    Timer { product: timer.product, name: timer.name, seconds: timer.after.as_secs_f64() }
+    Timer { product: timer.product, name: timer.name, seconds: seconds(timer.after) }
 }
 
 fn mass_close(
@@ -242,8 +245,14 @@ fn mass_close(
         count: tunnels.len(),
         tunnels: tunnels[..kept].iter().map(|attempt| attempt.id.to_string()).collect(),
         tunnels_omitted,
-        within_seconds: within.as_secs_f64(),
+        within_seconds: seconds(within),
     }
+}
+
+/// Seconds with six decimals, as printed: more would be noise of the conversion.
+#[expect(clippy::cast_precision_loss, reason = "2^53 µs are 285 years")]
+fn seconds(span: Duration) -> f64 {
+    span.as_micros() as f64 / 1e6
 }
 
 /// A tunnel's life.
@@ -253,18 +262,23 @@ pub(super) fn of_tunnel(tunnel: &Tunnel) -> Details {
         opened_at: time(tunnel.opened_at),
         ended_at: time(tunnel.ended_at),
         still_open: tunnel.still_open,
-        duration_seconds: tunnel.ended_at.since(tunnel.opened_at).as_secs_f64(),
+        duration_seconds: seconds(tunnel.ended_at.since(tunnel.opened_at)),
         bytes: traffic(tunnel.bytes),
         frames: traffic(tunnel.frames),
         pings: tunnel.pings,
         pongs: tunnel.pongs,
         close: tunnel.close.map(|close| Close {
             at: time(close.at),
-            from: if close.from_client { "client" } else { "server" },
+            from: match (tunnel.closed_by, close.from_client) {
+                (event::ClosedBy::Proxy, _) => "proxy",
+                (event::ClosedBy::Unknown, _) if tunnel.incomplete => "unknown",
+                (_, true) => "client",
+                (_, false) => "server",
+            },
             code: close.code,
         }),
         closed_by: closed_by_name(tunnel.closed_by),
-        idle_seconds: tunnel.idle.as_secs_f64(),
+        idle_seconds: seconds(tunnel.idle),
         incomplete: tunnel.incomplete,
     }))
 }
@@ -274,10 +288,11 @@ pub(super) fn of_anomaly(context: &Context<'_>, anomaly: &Anomaly) -> Details {
     use AnomalyKind as Kind;
     let mut details = AnomalyDetails {
         kind: anomaly_kind(&anomaly.kind),
-        frame: Some(anomaly.frame),
+        frame: Some(anomaly.frame).filter(|frame| *frame > 0),
         source: context.source(anomaly.interface),
         what: None,
         link_type: None,
+        direction: None,
         bytes: None,
         server_name: None,
         alpn: None,
@@ -287,7 +302,13 @@ pub(super) fn of_anomaly(context: &Context<'_>, anomaly: &Anomaly) -> Details {
         Kind::Malformed(what) | Kind::NotHttp(what) | Kind::WebSocketFrame(what) | Kind::Evicted(what) => {
             details.what = Some((*what).to_owned());
         }
-        Kind::Gap { bytes } => details.bytes = Some(*bytes),
+        Kind::Gap { way, bytes } => {
+            details.bytes = Some(*bytes);
+            details.direction = Some(match way {
+                Direction::ToServer => "to_server",
+                Direction::ToClient => "to_client",
+            });
+        }
         Kind::Tls { server_name, alpn } => {
             let kept = context.limits.keep(alpn.len(), context.limits.list).0;
             details.server_name = server_name.as_deref().map(|name| context.text(name));
@@ -306,6 +327,7 @@ pub(super) fn of_warning(warning: String) -> Details {
         source: None,
         what: Some(warning),
         link_type: None,
+        direction: None,
         bytes: None,
         server_name: None,
         alpn: None,

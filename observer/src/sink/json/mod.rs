@@ -13,11 +13,11 @@ use self::{
     clip::{LINE, Limits},
     record::{Ecs, EventInfo, Fix, Log, Record, Repeated, Rule},
 };
-use super::{Emit, Ending, Options, Repeats, Sink, SinkError, redact::Redactor};
+use super::{Emit, Ending, Options, Repeats, Sink, SinkError, redact::Redactor, text::count};
 use crate::{
     advice,
     engine::{
-        alert::{Alert, Level},
+        alert::{Alert, Level, RuleId},
         anomaly::Anomaly,
         event::{Attempt, Event, Fields, Outcome, Stats, Tunnel},
         time::Timestamp,
@@ -216,14 +216,21 @@ const fn severity(level: Level) -> u8 {
 }
 
 fn alert_outcome(alert: &Alert) -> &'static str {
-    match alert.level {
-        Level::Error => "failure",
-        Level::Warning | Level::Notice => ecs_outcome(alert.attempt.outcome),
+    match (alert.level, alert.rule) {
+        (Level::Error, _) | (Level::Warning, RuleId::IdleClose | RuleId::MassClose) => "failure",
+        (Level::Warning | Level::Notice, _) => attempt_outcome(&alert.attempt),
     }
 }
 
-const fn ecs_outcome(outcome: Outcome) -> &'static str {
-    match outcome {
+/// Whoever offers h2c and gets an ordinary answer has what it asked for.
+fn is_declined_offer(attempt: &Attempt) -> bool {
+    let answered = attempt.first().response.as_ref().is_some_and(|response| response.status < 400);
+    attempt.upgrade.eq_ignore_ascii_case("h2c") && attempt.outcome == Outcome::Refused && answered
+}
+
+fn attempt_outcome(attempt: &Attempt) -> &'static str {
+    match attempt.outcome {
+        Outcome::Refused if is_declined_offer(attempt) => "success",
         Outcome::Upgraded => "success",
         Outcome::Refused | Outcome::Failed => "failure",
         Outcome::Unknown => "unknown",
@@ -233,10 +240,14 @@ const fn ecs_outcome(outcome: Outcome) -> &'static str {
 fn of_attempt(context: &Context<'_>, attempt: &Attempt) -> Record {
     let sorted =
         sorted("event", "observer.attempt", "upgrade-attempt", &["network", "web"], &["connection", "protocol"]);
-    let event = EventInfo { outcome: Some(ecs_outcome(attempt.outcome)), ..sorted };
-    let hops = attempt.path().count();
-    let message =
-        format!("{}: {} over {hops} hop{}", what(attempt), attempt.outcome.as_str(), if hops == 1 { "" } else { "s" });
+    let event = EventInfo { outcome: Some(attempt_outcome(attempt)), ..sorted };
+    let hops = count(attempt.path().count() as u64, "hop");
+    let came_to = match attempt.outcome {
+        Outcome::Refused if is_declined_offer(attempt) => "h2c declined, answered",
+        Outcome::Unknown => "outcome unknown,",
+        outcome => outcome.as_str(),
+    };
+    let message = format!("{}: {came_to} over {hops}", what(attempt));
     Record {
         connection: Some(context.connection(attempt)),
         observer: context.observer(Some(attempt.first().interface)),
@@ -302,9 +313,13 @@ fn of_warning(context: &Context<'_>, at: Timestamp, warning: &str) -> Record {
 fn of_stats(context: &Context<'_>, stats: &Stats, dropped: u64) -> Record {
     let event = sorted("metric", "observer.stats", "stats", &["network"], &["info"]);
     let attempts = stats.upgraded + stats.refused + stats.failed + stats.unknown;
-    let message = format!(
-        "{} frames, {} connections, {} requests, {attempts} attempts, {} tunnels",
-        stats.frames, stats.connections, stats.requests, stats.tunnels
-    );
+    let counts = [
+        (stats.frames, "frame"),
+        (stats.connections, "connection"),
+        (stats.requests, "request"),
+        (attempts, "attempt"),
+        (stats.tunnels, "tunnel"),
+    ];
+    let message = counts.map(|(number, thing)| count(number, thing)).join(", ");
     Record { details: Some(details::of_stats(stats, dropped)), ..line(context, stats.at, event, &message) }
 }

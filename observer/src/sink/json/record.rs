@@ -101,6 +101,21 @@ pub(super) enum Endpoint {
     },
 }
 
+/// An end of a hop, and who holds it.
+#[derive(Serialize)]
+pub(super) struct Held {
+    #[serde(flatten)]
+    pub(super) endpoint: Endpoint,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) process: Option<Process>,
+}
+
+#[derive(Serialize)]
+pub(super) struct Process {
+    pub(super) pid: u32,
+    pub(super) name: String,
+}
+
 #[derive(Serialize)]
 pub(super) struct Network {
     pub(super) transport: &'static str,
@@ -180,8 +195,8 @@ pub(super) struct Join {
 #[derive(Serialize)]
 pub(super) struct Hop {
     pub(super) role: &'static str,
-    pub(super) client: Endpoint,
-    pub(super) server: Endpoint,
+    pub(super) client: Held,
+    pub(super) server: Held,
     /// The file whose frames are numbered, where several are read.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) source: Option<String>,

@@ -9,7 +9,7 @@ use crate::engine::{
     alert::{Alert, AnsweredBy, Cause, Details, IdleTimer, Level, RuleId, Sent},
     event::{
         Attempt, AttemptId, ClosedBy, Confidence, Endpoint, Event, Field, Hop, HttpVersion, Join, JoinMethod, Outcome,
-        Product, ProductName, Request, Response, Role, Silence, Traffic, Tunnel,
+        Process, Product, ProductName, Request, Response, Role, Silence, Traffic, Tunnel,
     },
     frame::InterfaceId,
     time::Timestamp,
@@ -130,6 +130,13 @@ pub(crate) fn bare(id: u64, frame: u64, target: &str, client: &str) -> Attempt {
         Some(response(frame + 5, ms + 23.3, 426, "Upgrade Required", &[])),
     );
     attempt(id, Outcome::Refused, ms + 24.1, vec![down, up])
+}
+
+/// The proxy and the origin are processes of this host; the origin's name is no honest one.
+pub(crate) fn own(attempt: &mut Attempt) {
+    let process = |pid, command: &str| Some(Process { pid, command: command.into() });
+    attempt.hops[0].processes = [None, process(812, "nginx")];
+    attempt.hops[1].processes = [process(812, "nginx"), process(900, "node\u{1b}")];
 }
 
 pub(crate) fn alert(attempt: &Arc<Attempt>, rule: RuleId, level: Level, message: &str, details: Details) -> Event {

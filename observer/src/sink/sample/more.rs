@@ -75,7 +75,7 @@ pub(crate) fn anomalies() -> Vec<Event> {
         AnomalyKind::Malformed("TCP header"),
         AnomalyKind::FragmentsDropped,
         AnomalyKind::ConflictingOverlap,
-        AnomalyKind::Gap { bytes: 1448 },
+        AnomalyKind::Gap { way: crate::engine::tcp::Direction::ToClient, bytes: 1448 },
         AnomalyKind::Tls { server_name: Some("chat.test".into()), alpn: vec!["h2".into(), "http/1.1".into()] },
         AnomalyKind::Http2,
         AnomalyKind::NotHttp("no request line"),

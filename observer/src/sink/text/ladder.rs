@@ -89,27 +89,29 @@ impl Side<'_> {
         INDENT + lane * (self.cell + 1)
     }
 
-    /// Names above endpoints; endpoints that do not fit are told one below the other.
+    /// Names above endpoints above processes; where they do not fit, one lane is told below the other.
     fn heads(&self) -> Vec<Line> {
-        let lanes = self.words.lanes(self.hops);
-        let names: Vec<_> = lanes.iter().map(|(name, _)| name.clone()).collect();
-        let ends: Vec<_> = lanes.iter().map(|(_, end)| end.clone()).collect();
-        match (self.spread(&names, Tint::Strong), self.spread(&ends, Tint::Plain)) {
-            (Some(names), Some(ends)) => vec![names, ends],
-            (names, _) => {
-                let longest = lanes.iter().map(|(name, _)| width(name)).max().unwrap_or(0).min(24);
-                let mut lines: Vec<_> = lanes
-                    .iter()
-                    .map(|(name, end)| {
-                        let mut line = Line::of(Tint::Plain, "  ").then(Tint::Strong, cut(name, longest));
-                        line.pad(INDENT + longest + 2);
-                        line.then(Tint::Plain, cut(end, self.words.width.saturating_sub(INDENT + longest + 2)))
-                    })
-                    .collect();
-                lines.extend(names);
-                lines
-            }
+        let (names, ends): (Vec<_>, Vec<_>) = self.words.lanes(self.hops).into_iter().unzip();
+        let processes = self.words.processes(self.hops);
+        let mut heads = vec![self.spread(&names, Tint::Strong), self.spread(&ends, Tint::Plain)];
+        if processes.iter().any(|process| !process.is_empty()) {
+            heads.push(self.spread(&processes, Tint::Plain));
         }
+        if heads.iter().all(Option::is_some) {
+            return heads.into_iter().flatten().collect();
+        }
+        let longest = names.iter().map(|name| width(name)).max().unwrap_or(0).min(24);
+        let room = self.words.width.saturating_sub(INDENT + longest + 2);
+        let mut lines: Vec<_> = (0..names.len())
+            .map(|lane| {
+                let mut line = Line::of(Tint::Plain, "  ").then(Tint::Strong, cut(&names[lane], longest));
+                line.pad(INDENT + longest + 2);
+                let end = format!("{} {}", ends[lane], processes[lane]);
+                line.then(Tint::Plain, cut(end.trim_end(), room))
+            })
+            .collect();
+        lines.extend(heads.into_iter().next().flatten());
+        lines
     }
 
     /// One text above each lane; the last may reach to the left. `None` where they would touch.

@@ -13,6 +13,7 @@ mod words;
 
 use std::{collections::VecDeque, io::Write};
 
+pub(super) use self::words::count;
 use self::{
     group::{Groups, Seen},
     line::{Line, Tint},

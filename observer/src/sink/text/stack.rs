@@ -14,7 +14,7 @@ const SENT: usize = 44;
 
 /// The ladder, hop by hop.
 pub(super) fn stacked(words: &Words<'_>, hops: &[&Hop], rows: &[Row], start: Option<Timestamp>) -> Vec<Line> {
-    let lanes = words.lanes(hops);
+    let lanes = lanes(words, hops);
     let there = |hop: &&Hop| hop.request.as_ref().map_or(String::new(), |head| label(head.frame, head.at, start));
     let back = |hop: &&Hop| hop.response.as_ref().map_or(String::new(), |head| label(head.frame, head.at, start));
     let (there, back): (Vec<_>, Vec<_>) = (hops.iter().map(there).collect(), hops.iter().map(back).collect());
@@ -38,7 +38,7 @@ pub(super) fn stacked(words: &Words<'_>, hops: &[&Hop], rows: &[Row], start: Opt
 /// What each hop sent, without the answers.
 #[cfg(feature = "tui")]
 pub(super) fn requests(words: &Words<'_>, hops: &[&Hop], rows: &[Row]) -> Vec<Line> {
-    let lanes = words.lanes(hops);
+    let lanes = lanes(words, hops);
     let hop = |(index, from): (usize, _)| {
         let mut lines = vec![lane(words, from)];
         lines.extend(sent(words, rows, index, "", INDENT + 4));
@@ -68,6 +68,13 @@ fn sent(words: &Words<'_>, rows: &[Row], hop: usize, label: &str, column: usize)
         lines.push(Line::of(Tint::Dim, "  ▼"));
     }
     lines
+}
+
+/// Name, and endpoint with its process.
+fn lanes(words: &Words<'_>, hops: &[&Hop]) -> Vec<(String, String)> {
+    let joined =
+        |((name, end), process): ((String, String), String)| (name, format!("{end} {process}").trim_end().to_owned());
+    words.lanes(hops).into_iter().zip(words.processes(hops)).map(joined).collect()
 }
 
 fn lane(words: &Words<'_>, (name, end): &(String, String)) -> Line {

@@ -73,6 +73,19 @@ fn a_bare_proxy_pass_is_told_in_full() {
 }
 
 #[test]
+fn processes_stand_below_what_they_hold() {
+    let mut attempt = sample::bare(1, 4, "/ws", "10.0.0.7:53012");
+    sample::own(&mut attempt);
+    let mut events = vec![Event::Attempt(Arc::new(attempt.clone()))];
+    events.extend(sample::bare_alerts(&Arc::new(attempt)));
+    let wide = text(&events, 80);
+    let line = wide.lines().find(|line| line.contains("nginx[812]")).unwrap();
+    assert!(line.ends_with(r"node\x1b[900]") && !line.contains("10.0.0.1"), "{wide}");
+    let narrow = text(&events, 60);
+    assert!(narrow.contains("10.0.0.1:80 nginx[812]"), "{narrow}");
+}
+
+#[test]
 fn nothing_is_wider_than_the_terminal() {
     for width in [60, 80, 100, 120] {
         for events in [bare(), sample::all()] {

@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use crate::{
     engine::{
-        event::{Attempt, Endpoint, Fields, Hop, Outcome, Product, Role, Silence},
+        event::{Attempt, Endpoint, Fields, Hop, Outcome, Process, Product, Role, Silence},
         time::Timestamp,
     },
-    sink::{escape::escape, info_of, redact::Redactor, source_of},
+    sink::{escape::escape, info_of, redact::Redactor, source_of, wall},
     tap::InterfaceInfo,
 };
 
@@ -110,6 +110,20 @@ impl Words<'_> {
         }
         lanes
     }
+
+    /// Who holds the sockets of each lane, as `nginx[1234]`; empty where that is not known.
+    pub(super) fn processes(&self, hops: &[&Hop]) -> Vec<String> {
+        let client = hops.first().and_then(|hop| hop.processes[0].as_ref());
+        let servers = hops.iter().enumerate().map(|(at, hop)| {
+            let sender = || hops.get(at + 1).and_then(|next| next.processes[0].as_ref());
+            hop.processes[1].as_ref().or_else(sender)
+        });
+        std::iter::once(client).chain(servers).map(|process| process.map(name).unwrap_or_default()).collect()
+    }
+}
+
+fn name(process: &Process) -> String {
+    format!("{}[{}]", escape(&process.command), process.pid)
 }
 
 /// An endpoint as printed.
@@ -160,21 +174,17 @@ pub(crate) fn span(span: Duration) -> String {
 
 /// The time of day.
 pub(crate) fn clock(at: Timestamp) -> String {
-    stamp(at).strftime("%H:%M:%SZ").to_string()
+    wall::time(at).strftime("%H:%M:%SZ").to_string()
 }
 
 /// The time of day to the millisecond.
 pub(crate) fn exact(at: Timestamp) -> String {
-    stamp(at).strftime("%H:%M:%S%.3f").to_string()
+    wall::time(at).strftime("%H:%M:%S%.3f").to_string()
 }
 
 /// The date.
 pub(super) fn date(at: Timestamp) -> String {
-    stamp(at).strftime("%Y-%m-%d").to_string()
-}
-
-fn stamp(at: Timestamp) -> jiff::Timestamp {
-    jiff::Timestamp::from_nanosecond(i128::from(at.as_nanos())).unwrap_or(jiff::Timestamp::UNIX_EPOCH)
+    wall::time(at).strftime("%Y-%m-%d").to_string()
 }
 
 /// `1 tunnel`, `2 tunnels`.

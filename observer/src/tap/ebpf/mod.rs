@@ -1,7 +1,6 @@
 //! The eBPF tap: a program in the kernel looks at every packet of the interfaces, and ships through one ring what the
 //! engine needs. It is held by file descriptors alone: when this process ends, however it ends, nothing of it is left.
 
-mod clock;
 mod hooks;
 mod links;
 mod load;
@@ -14,12 +13,13 @@ use aya::maps::{Array, MapData, RingBuf};
 use mio::{Events, Interest, Poll, Token, Waker, unix::SourceFd};
 use observer_ebpf::{Counts, Frame, Start, kind};
 
-use self::{clock::Clock, hooks::Hooks, record::Parts, table::Table};
+use self::{hooks::Hooks, record::Parts, table::Table};
 use super::{
     Seen, SharedInterfaces, TapError, Watcher,
-    live::{Change, Options},
+    live::{Change, Clock, Options},
     names::Names,
 };
+use crate::engine::time::Timestamp;
 
 pub use self::load::{CAPABILITIES, permission};
 
@@ -70,7 +70,7 @@ impl EbpfTap {
             lost: 0,
             hooks,
             names: Names::new(interfaces).map_err(broken)?,
-            clock: Clock::now(),
+            clock: Clock::start(),
             parts: Parts::default(),
             table: Table::new(loaded.demands, loaded.flows),
             frames: 0,
@@ -117,9 +117,19 @@ impl EbpfTap {
         Ok(())
     }
 
+    /// Lets capture time go on. Says how many nanoseconds the wall clock is ahead of it, when that was just set.
+    pub fn tick(&mut self) -> Option<i64> {
+        self.clock.tick()
+    }
+
+    /// Capture time as of the last [`Self::tick`].
+    #[must_use]
+    pub fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
     /// Hands out what is there, of at most `most` records. Says whether that were all, and which interfaces came or went.
     pub fn drain(&mut self, most: usize, to: &mut impl Watcher) -> (bool, Vec<Change>) {
-        self.clock = Clock::now();
         let Self { ring, names, parts, table, clock, frames, .. } = self;
         for _ in 0..most {
             let Some(item) = ring.next() else {
@@ -133,7 +143,7 @@ impl EbpfTap {
                 kind::FRAME => {
                     let Some(record) = observer_ebpf::read::<Frame>(&item) else { continue };
                     *frames += 1;
-                    let (at, interface) = (clock.wall(start.at), names.by_index(start.interface));
+                    let (at, interface) = (clock.of_uptime(start.at), names.by_index(start.interface));
                     if let Some(frame) = parts.frame(&item, &record, at, *frames, interface) {
                         let flags = record::flags(&record, frame.bytes);
                         table.before(&record);
@@ -143,12 +153,12 @@ impl EbpfTap {
                 }
                 kind::ACTIVITY => {
                     if let Some(activity) = observer_ebpf::read(&item) {
-                        table.activity(&activity, *clock, to);
+                        table.activity(&activity, clock, to);
                     }
                 }
                 kind::CONTROL => {
                     if let Some(control) = observer_ebpf::read(&item) {
-                        table.control(&control, *clock, to);
+                        table.control(&control, clock, to);
                     }
                 }
                 _ => {}
@@ -163,8 +173,7 @@ impl EbpfTap {
 
     /// Hands out what the kernel has left out since the last time.
     pub fn look(&mut self, to: &mut impl Watcher) {
-        self.clock = Clock::now();
-        self.table.look(self.clock, to);
+        self.table.look(&self.clock, to);
     }
 
     /// Frames that were not shipped, or not whole, since the last call.

@@ -7,7 +7,7 @@ use aya::maps::{HashMap as Map, MapData, MapError};
 use hashbrown::HashMap;
 use observer_ebpf::{Connection, Endpoint, Flow, Flows, Frame as Record, flag, want};
 
-use super::{Watcher, clock::Clock};
+use super::{Clock, Watcher};
 use crate::{
     engine::{
         demand::{Activity, Control, Demand, Wanted},
@@ -158,14 +158,14 @@ impl Table {
     }
 
     /// Hands out what was left out of a connection, as the kernel told it.
-    pub(super) fn activity(&mut self, activity: &observer_ebpf::Activity, clock: Clock, to: &mut impl Watcher) {
+    pub(super) fn activity(&mut self, activity: &observer_ebpf::Activity, clock: &Clock, to: &mut impl Watcher) {
         if let Some(kept) = self.kept.get_mut(&activity.connection) {
             kept.tell(&activity.flows, clock, to);
         }
     }
 
     /// Hands out a control frame.
-    pub(super) fn control(&mut self, control: &observer_ebpf::Control, clock: Clock, to: &mut impl Watcher) {
+    pub(super) fn control(&mut self, control: &observer_ebpf::Control, clock: &Clock, to: &mut impl Watcher) {
         let Some(kept) = self.kept.get(&control.connection) else { return };
         let (Some((client, server)), Some(bytes)) = (kept.ends, control.bytes.get(..control.kept as usize)) else {
             return;
@@ -175,14 +175,14 @@ impl Table {
             client,
             server,
             way,
-            at: clock.wall(control.start.at),
+            at: clock.of_uptime(control.start.at),
             next: control.next,
             bytes,
         }));
     }
 
     /// Looks at all connections and hands out what was left out since the last time.
-    pub(super) fn look(&mut self, clock: Clock, to: &mut impl Watcher) {
+    pub(super) fn look(&mut self, clock: &Clock, to: &mut impl Watcher) {
         for (connection, kept) in &mut self.kept {
             if kept.ends.is_some()
                 && let Ok(flows) = self.flows.get(connection, 0)
@@ -198,7 +198,7 @@ impl Kept {
         if flow == self.client { Direction::ToServer } else { Direction::ToClient }
     }
 
-    fn tell(&mut self, flows: &Flows, clock: Clock, to: &mut impl Watcher) {
+    fn tell(&mut self, flows: &Flows, clock: &Clock, to: &mut impl Watcher) {
         let Some((client, server)) = self.ends else { return };
         for (at, flow) in flows.flows.iter().enumerate() {
             let way = self.way(at);
@@ -211,7 +211,7 @@ impl Kept {
             (told.at, told.frames) = (flow.at, flow.frames);
             let next_header = (flow.flags & flag::HEADER_THEN != 0).then_some(flow.header_then);
             let Flow { left: next, at, .. } = *flow;
-            let at = clock.wall(at);
+            let at = clock.of_uptime(at);
             to.seen(Seen::Activity(&Activity { client, server, way, at, next, frames, next_header }));
         }
     }

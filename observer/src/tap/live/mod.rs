@@ -2,15 +2,17 @@
 //! one for each interface that was named; all are read by one thread that sleeps in one poll. Frames are lent out of
 //! the kernel's ring, never copied.
 
+mod clock;
 mod handle;
 
 use std::{io, sync::Arc, time::Duration};
 
 use mio::{Events, Interest, Poll, Token, Waker, unix::SourceFd};
 
+pub use self::clock::{Clock, Reading};
 use self::handle::Handle;
 use super::{SharedInterfaces, TapError, names::Names};
-use crate::engine::frame::Frame;
+use crate::engine::{frame::Frame, time::Timestamp};
 
 /// Every interface, also those that appear later.
 pub const ANY: &str = "any";
@@ -44,6 +46,7 @@ pub struct LiveTap {
     gone: Vec<Gone>,
     names: Names,
     frames: u64,
+    clock: Clock,
 }
 
 /// An interface that vanished.
@@ -80,6 +83,7 @@ impl LiveTap {
             gone: Vec::new(),
             names: Names::new(interfaces).map_err(broken)?,
             frames: 0,
+            clock: Clock::start(),
         };
         let mut wanted = options.interfaces.clone();
         wanted.dedup();
@@ -123,11 +127,23 @@ impl LiveTap {
         }
     }
 
+    /// Lets capture time go on. Says how many nanoseconds the wall clock is ahead of it, when that was just set.
+    pub fn tick(&mut self) -> Option<i64> {
+        self.clock.tick()
+    }
+
+    /// Capture time as of the last [`Self::tick`].
+    #[must_use]
+    pub fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
     /// Hands out the frames that are there, at most `most` of each handle. Says whether that were all, and which
     /// interface was lost.
     pub fn drain(&mut self, most: usize, mut each: impl FnMut(&Frame<'_>)) -> (bool, Vec<Change>) {
         let (mut empty, mut lost) = (true, Vec::new());
-        let Self { handles, names, frames, .. } = self;
+        let Self { handles, names, frames, clock, .. } = self;
+        let mut each = |frame: &Frame<'_>| each(&Frame { at: clock.of_frame(frame.at), ..*frame });
         for (at, handle) in handles.iter_mut().enumerate() {
             match handle.drain(most, names, frames, &mut each) {
                 Ok(0) => {}

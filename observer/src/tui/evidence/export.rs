@@ -6,6 +6,7 @@ use std::{
     fs::{File, OpenOptions},
     io::{self, Write},
     os::unix::fs::OpenOptionsExt,
+    path::Path,
     rc::Rc,
     sync::{Arc, PoisonError},
 };
@@ -20,9 +21,9 @@ use pcap_parser::{
 use super::{Evidence, Kept, pick::Picker};
 use crate::{
     engine::frame::{InterfaceId, LinkType},
-    sink::{self, Emit, Ending, Options},
+    sink::{self, Emit, Ending, Options, wall},
     tap::{InterfaceInfo, SharedInterfaces, file::FileTap},
-    tui::state::Row,
+    tui::{Setup, state::Row},
 };
 
 /// More than this is refused by most terminals.
@@ -67,19 +68,13 @@ pub(in crate::tui) fn copy(row: &Row, interfaces: &[InterfaceInfo], show_secrets
     Ok(format!("copied as JSON, {lines} lines (if the terminal allows OSC 52)"))
 }
 
-/// Writes an attempt to files in the working directory; tells which.
-pub(in crate::tui) fn export(
-    row: &Row,
-    interfaces: &[InterfaceInfo],
-    show_secrets: bool,
-    evidence: &Evidence,
-) -> anyhow::Result<String> {
-    let json = json(row, interfaces, show_secrets)?;
-    let (mut file, name) = create(row, "json")?;
-    file.write_all(&json).with_context(|| format!("cannot write {name}"))?;
+/// Writes an attempt to files; tells which.
+pub(in crate::tui) fn export(row: &Row, interfaces: &[InterfaceInfo], setup: &Setup) -> anyhow::Result<String> {
+    let name = write(row, "json", &json(row, interfaces, setup.show_secrets)?, setup)?;
+    let place = setup.exports.display();
     let mut picker = Picker::new(row);
-    match evidence {
-        Evidence::Gone(why) => return Ok(format!("wrote {name}; no frames: {why}")),
+    match &setup.evidence {
+        Evidence::Gone(why) => return Ok(format!("wrote {name} (no frames: {why}) in {place}")),
         Evidence::Recent(ring) => {
             let ring = ring.lock().unwrap_or_else(PoisonError::into_inner);
             ring.frames().for_each(|frame| picker.see(&frame));
@@ -98,26 +93,39 @@ pub(in crate::tui) fn export(
     }
     let frames = picker.finish();
     if frames.is_empty() {
-        return Ok(format!("wrote {name}; its frames are not at hand any more"));
+        return Ok(format!("wrote {name} (its frames are not at hand any more) in {place}"));
     }
     let bytes = pcapng(&frames, interfaces)?;
-    let (mut file, capture) = create(row, "pcapng")?;
-    file.write_all(&bytes).with_context(|| format!("cannot write {capture}"))?;
-    Ok(format!("wrote {name} and .pcapng ({} frames, raw: may hold secrets)", frames.len()))
+    write(row, "pcapng", &bytes, setup)?;
+    Ok(format!("wrote {name} and .pcapng ({} raw frames) in {place}", frames.len()))
+}
+
+/// Writes a new file, and says so. Gives its name.
+fn write(row: &Row, extension: &str, bytes: &[u8], setup: &Setup) -> anyhow::Result<String> {
+    let (mut file, name) = create(row, extension, &setup.exports)?;
+    let path = setup.exports.join(&name);
+    file.write_all(bytes).with_context(|| format!("cannot write {}", path.display()))?;
+    // Nobody may care.
+    let _ = setup.exported.send(path);
+    Ok(name)
 }
 
 /// A new file for its owner alone. What is there is not overwritten.
-fn create(row: &Row, extension: &str) -> anyhow::Result<(File, String)> {
+fn create(row: &Row, extension: &str, directory: &Path) -> anyhow::Result<(File, String)> {
     let mut name = format!("observer-{}.{extension}", row.attempt.id);
     for number in 2..1000 {
-        match OpenOptions::new().write(true).create_new(true).mode(0o600).open(&name) {
+        match OpenOptions::new().write(true).create_new(true).mode(0o600).open(directory.join(&name)) {
             Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
                 name = format!("observer-{}-{number}.{extension}", row.attempt.id);
             }
-            file => return Ok((file.with_context(|| format!("cannot create {name}"))?, name)),
+            Ok(file) => return Ok((file, name)),
+            Err(error) => {
+                let path = directory.join(name);
+                return Err(error).with_context(|| format!("cannot create {}", path.display()));
+            }
         }
     }
-    anyhow::bail!("cannot create {name}: there are a thousand of them")
+    anyhow::bail!("cannot create {name}: there are a thousand of them in {}", directory.display())
 }
 
 /// A capture with a comment on each frame (draft-ietf-opsawg-pcapng).
@@ -173,7 +181,7 @@ fn description(link: LinkType, info: Option<&InterfaceInfo>) -> anyhow::Result<V
 
 fn packet(if_id: u32, kept: &Kept, comment: &str) -> anyhow::Result<Vec<u8>> {
     let comment = format!("frame {} of the capture. {comment}", kept.number);
-    let nanos = u64::try_from(kept.at.as_nanos()).unwrap_or(0);
+    let nanos = u64::try_from(wall::nanos(kept.at)).unwrap_or(0);
     let mut packet = EnhancedPacketBlock {
         block_type: 0,
         block_len1: 0,

@@ -86,14 +86,14 @@ impl<R: Reader> Connection<R> {
             (None, _) if last && was_started && flow.is_clear() => flow.fin.map_or(flow.next, |fin| fin.position),
             _ => return,
         };
-        let length = if was_started { target.saturating_sub(flow.next) } else { 0 };
-        if was_started && length == 0 {
-            return;
-        }
         let target = match flow.fin {
             Some(fin) if target == fin.position + 1 => fin.position,
             _ => target,
         };
+        let length = if was_started { target.saturating_sub(flow.next) } else { 0 };
+        if was_started && length == 0 {
+            return;
+        }
         flow.next = target;
         flow.started = true;
         let stamp = flow.next_stamp().unwrap_or(Stamp { at, ..Stamp::default() });

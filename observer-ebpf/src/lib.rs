@@ -26,7 +26,7 @@ macro_rules! plain {
     )*};
 }
 
-plain!(Endpoint, Connection, Start, Frame, Wanted, Demand, Flow, Flows, Activity, Control);
+plain!(Endpoint, Connection, Start, Frame, Wanted, Demand, Flow, Flows, Activity, Control, Owner);
 
 /// One end of a connection.
 #[repr(C)]
@@ -99,6 +99,8 @@ pub mod kind {
     pub const ACTIVITY: u32 = 2;
     /// [`super::Control`].
     pub const CONTROL: u32 = 3;
+    /// [`super::Owner`].
+    pub const OWNER: u32 = 4;
 }
 
 /// A frame, or a part of one that is longer than [`BYTES`]: then each part has the headers of the whole, and the part of
@@ -132,6 +134,8 @@ pub struct Frame {
     pub is_guess: u32,
     /// That place.
     pub base: u32,
+    /// The socket of this host that sent it, or 0.
+    pub cookie: u64,
 }
 
 /// What is wanted of a flow.
@@ -250,6 +254,22 @@ pub struct Control {
     pub bytes: [u8; 16],
 }
 
+/// A process has sent through a socket for the first time.
+#[repr(C)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Owner {
+    /// Of kind [`kind::OWNER`].
+    pub start: Start,
+    /// The socket.
+    pub cookie: u64,
+    /// The process.
+    pub pid: u32,
+    /// None.
+    pub reserved: u32,
+    /// Its command's name, up to a 0.
+    pub command: [u8; 16],
+}
+
 /// Connections of which the kernel leaves payload out.
 pub const CONNECTIONS: u32 = 1 << 16;
 
@@ -285,7 +305,8 @@ mod tests {
         assert_eq!(size_of::<Endpoint>(), 20);
         assert_eq!(size_of::<Connection>(), 40);
         assert_eq!(size_of::<Start>(), 16);
-        assert_eq!(size_of::<Frame>(), 16 + 6 * 4 + 40 + 4 * 4);
+        assert_eq!(size_of::<Frame>(), 16 + 6 * 4 + 40 + 4 * 4 + 8);
+        assert_eq!(size_of::<Owner>(), 16 + 8 + 2 * 4 + 16);
         assert_eq!(size_of::<Demand>(), 2 * 8);
         assert_eq!(size_of::<Flow>(), 3 * 8 + 8 * 4 + 32);
         assert_eq!(size_of::<Activity>(), 16 + 40 + 2 * size_of::<Flow>());

@@ -8,6 +8,8 @@ mod follow;
 #[cfg(target_arch = "bpf")]
 mod keep;
 #[cfg(target_arch = "bpf")]
+mod owner;
+#[cfg(target_arch = "bpf")]
 mod packet;
 #[cfg(target_arch = "bpf")]
 mod ship;

@@ -4,13 +4,16 @@ use core::{arch::asm, ffi::c_void, ptr::addr_of_mut};
 
 use aya_ebpf::{
     EbpfContext,
-    helpers::generated::{bpf_ktime_get_boot_ns, bpf_loop, bpf_ringbuf_output, bpf_skb_load_bytes},
+    helpers::generated::{
+        bpf_get_socket_cookie, bpf_ktime_get_boot_ns, bpf_loop, bpf_ringbuf_output, bpf_skb_load_bytes,
+    },
     macros::map,
     maps::{Array, PerCpuArray, RingBuf},
     programs::TcContext,
 };
 use observer_ebpf::{
-    Activity, BYTES, Connection, Control, Counts, Endpoint, Flow, Flows, Frame, HEADERS, Start, count, flag, kind,
+    Activity, BYTES, Connection, Control, Counts, Endpoint, Flow, Flows, Frame, HEADERS, Owner, Start, count, flag,
+    kind,
 };
 
 use crate::packet::Segment;
@@ -106,6 +109,8 @@ fn first(context: &TcContext, network: u32, segment: Option<&Segment>, flow: Opt
         is_kept: u32::from(flow.is_some()),
         is_guess: flow.map_or(0, |flow| u32::from(flow.flags & (flag::FOLLOWED | flag::TRUSTED) == flag::FOLLOWED)),
         base: flow.map_or(0, |flow| flow.base),
+        // SAFETY: the context is the kernel's.
+        cookie: unsafe { bpf_get_socket_cookie(context.as_ptr()) },
     };
     output(scratch, captured);
 }
@@ -134,6 +139,13 @@ pub(crate) fn activity(connection: &Connection, flows: &Flows) {
 pub(crate) fn control(control: &Control) {
     // SAFETY: the record is whole.
     unsafe { put(core::ptr::from_ref(control).cast_mut().cast(), size_of::<Control>() as u64) };
+}
+
+/// Ships whose a socket is.
+#[inline(always)]
+pub(crate) fn owner(owner: &Owner) {
+    // SAFETY: the record is whole.
+    unsafe { put(core::ptr::from_ref(owner).cast_mut().cast(), size_of::<Owner>() as u64) };
 }
 
 /// What the scratch holds of the payload of the frame that was shipped last, and how much of it.

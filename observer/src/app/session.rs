@@ -32,6 +32,7 @@ impl Watcher for Session {
             Seen::Frame(frame) => self.frame(frame),
             Seen::Activity(activity) => self.engine.handle_activity(activity),
             Seen::Control(control) => self.engine.handle_control(control),
+            Seen::Owner(owner) => self.engine.handle_owner(owner),
         }
     }
 

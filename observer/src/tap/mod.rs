@@ -21,13 +21,14 @@ pub use self::error::{TapError, permission, program};
 use crate::engine::frame::InterfaceId;
 #[cfg(feature = "pcap")]
 use crate::engine::{
+    attempt::Owner,
     demand::{Activity, Control, Demand},
     frame::Frame,
 };
 
 /// What a tap sees live.
 #[cfg(feature = "pcap")]
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub enum Seen<'a> {
     /// A frame.
     Frame(&'a Frame<'a>),
@@ -35,6 +36,8 @@ pub enum Seen<'a> {
     Activity(&'a Activity),
     /// A control frame in what was left out.
     Control(&'a Control<'a>),
+    /// A process holds an end of a connection.
+    Owner(Owner),
 }
 
 /// What a live tap hands to, and asks.

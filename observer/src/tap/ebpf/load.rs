@@ -7,9 +7,9 @@ use std::{
 };
 
 use aya::{
-    Ebpf, EbpfLoader,
+    Btf, Ebpf, EbpfLoader,
     maps::{Array, HashMap, MapData, RingBuf},
-    programs::{ProgramError, SchedClassifier},
+    programs::{BtfTracePoint, ProgramError, SchedClassifier},
 };
 use caps::{CapSet, Capability};
 use observer_ebpf::{Connection, Counts, Demand, Flows};
@@ -43,11 +43,20 @@ pub(super) fn load(buffer: usize) -> Result<Loaded, TapError> {
     for name in ["ethernet", "bare"] {
         classifier(&mut programs, name)?.load().map_err(|error| failed(&error))?;
     }
+    watch_owners(&mut programs);
     let ring = RingBuf::try_from(map(&mut programs, "RECORDS")?).map_err(|error| failed(&error))?;
     let counts = Array::try_from(map(&mut programs, "COUNTS")?).map_err(|error| failed(&error))?;
     let demands = HashMap::try_from(map(&mut programs, "DEMANDS")?).map_err(|error| failed(&error))?;
     let flows = HashMap::try_from(map(&mut programs, "FLOWS")?).map_err(|error| failed(&error))?;
     Ok(Loaded { ring_fd: ring.as_raw_fd(), ring, counts, demands, flows, programs })
+}
+
+/// Has the kernel tell who sends. Where it does not, as it lacks the tracepoint or its own types, joins do without.
+fn watch_owners(programs: &mut Ebpf) -> Option<()> {
+    let types = Btf::from_sys_fs().ok()?;
+    let program: &mut BtfTracePoint = programs.program_mut("sent")?.try_into().ok()?;
+    program.load("sock_send_length", &types).ok()?;
+    program.attach().ok().map(drop)
 }
 
 /// One of its programs.

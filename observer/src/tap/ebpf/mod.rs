@@ -4,6 +4,7 @@
 mod hooks;
 mod links;
 mod load;
+mod owners;
 mod record;
 mod table;
 
@@ -13,7 +14,7 @@ use aya::maps::{Array, MapData, RingBuf};
 use mio::{Events, Interest, Poll, Token, Waker, unix::SourceFd};
 use observer_ebpf::{Counts, Frame, Start, kind};
 
-use self::{hooks::Hooks, record::Parts, table::Table};
+use self::{hooks::Hooks, owners::Owners, record::Parts, table::Table};
 use super::{
     Seen, SharedInterfaces, TapError, Watcher,
     live::{Change, Clock, Options},
@@ -44,6 +45,7 @@ pub struct EbpfTap {
     clock: Clock,
     parts: Parts,
     table: Table,
+    owners: Owners,
     frames: u64,
 }
 
@@ -73,6 +75,7 @@ impl EbpfTap {
             clock: Clock::start(),
             parts: Parts::default(),
             table: Table::new(loaded.demands, loaded.flows),
+            owners: Owners::default(),
             frames: 0,
         })
     }
@@ -130,7 +133,7 @@ impl EbpfTap {
 
     /// Hands out what is there, of at most `most` records. Says whether that were all, and which interfaces came or went.
     pub fn drain(&mut self, most: usize, to: &mut impl Watcher) -> (bool, Vec<Change>) {
-        let Self { ring, names, parts, table, clock, frames, .. } = self;
+        let Self { ring, names, parts, table, owners, clock, frames, .. } = self;
         for _ in 0..most {
             let Some(item) = ring.next() else {
                 table.write();
@@ -147,8 +150,14 @@ impl EbpfTap {
                     if let Some(frame) = parts.frame(&item, &record, at, *frames, interface) {
                         let flags = record::flags(&record, frame.bytes);
                         table.before(&record);
+                        if let Some(owner) = owners.frame(&record) {
+                            to.seen(Seen::Owner(owner));
+                        }
                         to.seen(Seen::Frame(&frame));
                         table.after(&record, flags);
+                        if record::ends(flags) {
+                            owners.forget(record.cookie);
+                        }
                     }
                 }
                 kind::ACTIVITY => {
@@ -159,6 +168,11 @@ impl EbpfTap {
                 kind::CONTROL => {
                     if let Some(control) = observer_ebpf::read(&item) {
                         table.control(&control, clock, to);
+                    }
+                }
+                kind::OWNER => {
+                    if let Some(owner) = observer_ebpf::read(&item).and_then(|record| owners.process(&record)) {
+                        to.seen(Seen::Owner(owner));
                     }
                 }
                 _ => {}

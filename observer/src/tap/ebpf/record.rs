@@ -53,6 +53,11 @@ pub(super) fn flags(record: &Record, bytes: &[u8]) -> u8 {
     if record.headers == 0 { 0 } else { bytes.get(usize::from(record.transport) + 13).copied().unwrap_or(0) }
 }
 
+/// Whether its sender ends the connection, by FIN or RST.
+pub(super) const fn ends(flags: u8) -> bool {
+    flags & 0b101 != 0
+}
+
 /// Makes the headers those of a part.
 fn cut(bytes: &mut [u8], record: &Record) -> Option<()> {
     let (network, transport) = (usize::from(record.network), usize::from(record.transport));

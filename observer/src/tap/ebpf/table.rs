@@ -238,7 +238,6 @@ fn endpoint(address: SocketAddr) -> Endpoint {
 }
 
 /// The address of an end.
-#[expect(dead_code, reason = "for owners")]
 pub(super) fn address(end: Endpoint) -> SocketAddr {
     let mut octets = [0; 16];
     for (at, word) in end.address.iter().enumerate() {

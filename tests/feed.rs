@@ -122,7 +122,7 @@ fn a_log_can_be_rotated() {
     assert_eq!((metadata.permissions().mode() & 0o777, metadata.uid()), (0o640, 65_534));
     thread::scope(|scope| {
         let clients = scope.spawn(|| (0..CLIENTS).for_each(|_| drop(scene.client(&BARE))));
-        thread::sleep(Duration::from_millis(400));
+        wait_for("the first lines", || fs::metadata(&log).unwrap().len() > 0);
         fs::rename(&log, &old).unwrap();
         run(Command::new("kill").args(["-HUP", &observer.id().to_string()]));
         wait_for("the new file", || fs::exists(&log).unwrap());

@@ -1,7 +1,10 @@
 //! What the kernel leaves out of which connections: demands on their way down, activity and control frames on their way
 //! up.
 
-use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::{
+    net::{IpAddr, Ipv6Addr, SocketAddr},
+    time::Duration,
+};
 
 use aya::maps::{HashMap as Map, MapData, MapError};
 use hashbrown::HashMap;
@@ -19,6 +22,11 @@ use crate::{
 /// For [`Map::insert`]: whether there is one or not; only if there is none.
 const ANY: u64 = 0;
 const NEW: u64 = 1;
+
+/// From so many connections on, those are let go of which nothing was left out for long: their ends may never come. All
+/// of them would be shipped, should they live.
+const FULL: usize = observer_ebpf::CONNECTIONS as usize / 4 * 3;
+const OLD: Duration = Duration::from_secs(3600);
 
 /// FIN, SYN and RST in TCP's flags.
 const FIN: u8 = 1;
@@ -189,6 +197,12 @@ impl Table {
             {
                 kept.tell(&flows, clock, to);
             }
+        }
+        if self.kept.len() > FULL {
+            let old = clock.now().before(OLD);
+            let is_old = |kept: &Kept| kept.flows.iter().all(|flow| clock.of_uptime(flow.at) < old);
+            let old: Vec<_> = self.kept.iter().filter(|(_, kept)| is_old(kept)).map(|(key, _)| *key).collect();
+            old.iter().for_each(|connection| self.drop(connection));
         }
     }
 }

@@ -58,6 +58,13 @@ fn stream(scene: &Scene, [frames, length, pings, pause]: [u32; 4]) -> u64 {
     String::from_utf8_lossy(&output.stdout).trim().parse().unwrap_or_else(|_| panic!("{output:?}"))
 }
 
+/// How many links of a type a process holds.
+fn links(child: &Child, kind: &str) -> usize {
+    let folder = format!("/proc/{}/fdinfo", child.id());
+    let texts = fs::read_dir(folder).unwrap().filter_map(|entry| fs::read_to_string(entry.unwrap().path()).ok());
+    texts.filter(|text| text.contains(&format!("link_type:\t{kind}"))).count()
+}
+
 /// The ids of the programs that a process holds.
 fn programs(child: &Child) -> BTreeSet<u32> {
     let folder = format!("/proc/{}/fdinfo", child.id());
@@ -160,6 +167,8 @@ fn nothing_is_left_behind() {
     for signal in ["-TERM", "-KILL"] {
         let observer = scene.observer("out", &KERNEL);
         let held = programs(&observer);
+        assert_eq!(links(&observer, "tcx"), 1, "loopback is looked at once");
+        assert_eq!(links(&observer, "raw_tracepoint"), 1, "who sends");
         assert!(!held.is_empty() && held.iter().all(|id| is_loaded(*id)), "{held:?}");
         end(observer, signal);
         wait_for("the kernel to let go", || !held.iter().any(|id| is_loaded(*id)));
@@ -177,15 +186,10 @@ fn interfaces_that_come_later_are_watched_without_privileges() {
     let every = scene.observer("every", &[&KERNEL[..], &["--fence", "require"]].concat());
     let before = programs(&every);
     run(scene.command("ip").args(["link", "add", "late0", "type", "veth", "peer", "late1"]));
-    let links = || {
-        let folder = format!("/proc/{}/fdinfo", every.id());
-        let texts = fs::read_dir(folder).unwrap().filter_map(|entry| fs::read_to_string(entry.unwrap().path()).ok());
-        texts.filter(|text| text.contains("link_type:\ttcx")).count()
-    };
-    wait_for("both ways of both ends, and loopback", || links() == 5);
+    wait_for("both ways of both ends, and loopback", || links(&every, "tcx") == 5);
     assert_eq!(programs(&every), before);
     run(scene.command("ip").args(["link", "del", "late0"]));
-    wait_for("loopback alone", || links() == 1);
+    wait_for("loopback alone", || links(&every, "tcx") == 1);
     assert_eq!(end(every, "-TERM").0, Some(0));
     assert_eq!(scene.told("every.err"), "");
 }

@@ -279,7 +279,7 @@ pub const BYTES: usize = 16 << 10;
 /// Headers that TCP's payload may stand behind.
 pub const HEADERS: usize = 255;
 
-/// The causes of what was not shipped, as places in [`super::Counts`].
+/// The causes of what was not shipped, as places in [`Counts`].
 pub mod count {
     /// Records for which the ring had no room.
     pub const RING_FULL: usize = 0;

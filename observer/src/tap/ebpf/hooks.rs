@@ -55,6 +55,10 @@ impl Hooks {
             match hooks.add(interface) {
                 // Of all interfaces, those that carry something else are passed over.
                 Err(TapError::LinkType { .. }) if !named => {}
+                Err(TapError::Unwatched { name, why }) => {
+                    let why = format!("the program cannot be attached to {name}: {why} (it takes tcx, of Linux 6.6)");
+                    return Err(TapError::Ebpf { why });
+                }
                 added => drop(added?),
             }
         }

@@ -79,3 +79,78 @@ fn cut(bytes: &mut [u8], record: &Record) -> Option<()> {
 fn word(bytes: &[u8], at: usize) -> Option<u32> {
     Some(u32::from_be_bytes(*bytes.get(at..)?.first_chunk()?))
 }
+
+#[cfg(test)]
+mod tests {
+    use observer_ebpf::{Connection, Endpoint, Start, kind};
+
+    use super::*;
+
+    const PAYLOAD: u32 = 40_000;
+    const HEADERS: usize = 54;
+
+    /// An Ethernet, an IPv4 and a TCP header, and so much payload.
+    fn frame(sequence: u32, payload: usize) -> Vec<u8> {
+        let mut bytes = vec![0; HEADERS + payload];
+        bytes[12] = 8;
+        (bytes[14], bytes[23]) = (0x45, 6);
+        bytes[16..18].copy_from_slice(&u16::try_from(40 + PAYLOAD).unwrap().to_be_bytes());
+        bytes[38..42].copy_from_slice(&sequence.to_be_bytes());
+        (bytes[46], bytes[47]) = (0x50, 0b1_1001);
+        bytes
+    }
+
+    fn record(offset: u32, captured: usize) -> Record {
+        let end = Endpoint::v4(0, 1);
+        Record {
+            start: Start { at: 1, kind: kind::FRAME, interface: 1 },
+            length: PAYLOAD + 54,
+            captured: u32::try_from(captured).unwrap(),
+            offset,
+            payload: PAYLOAD,
+            network: 14,
+            transport: 34,
+            headers: 54,
+            connection: Connection { low: end, high: end },
+            flow: 0,
+            is_kept: 0,
+            is_guess: 0,
+            base: 0,
+            cookie: 0,
+        }
+    }
+
+    #[test]
+    fn parts_stand_for_themselves() {
+        let mut parts = Parts::default();
+        for (offset, payload, is_last) in [(0, 16_000, false), (16_000, 16_000, false), (32_000, 8_000, true)] {
+            let item = [vec![0; size_of::<Record>()], frame(u32::MAX - 20_000, payload)].concat();
+            let record = record(offset, HEADERS + payload);
+            let frame = parts.frame(&item, &record, Timestamp::default(), 1, InterfaceId(0)).unwrap();
+            let sequence = (u32::MAX - 20_000).wrapping_add(offset);
+            assert_eq!(frame.bytes[38..42], sequence.to_be_bytes());
+            assert_eq!(usize::from(u16::from_be_bytes([frame.bytes[16], frame.bytes[17]])), payload + 40);
+            assert_eq!(frame.wire_length as usize, frame.bytes.len());
+            assert_eq!(frame.bytes[47] & LAST != 0, is_last, "FIN and PSH at {offset}");
+        }
+    }
+
+    #[test]
+    fn headers_alone_are_a_frame_that_was_cut() {
+        let item = [vec![0; size_of::<Record>()], frame(7, 0)].concat();
+        let mut parts = Parts::default();
+        let frame = parts.frame(&item, &record(0, HEADERS), Timestamp::default(), 1, InterfaceId(0)).unwrap();
+        assert_eq!((frame.bytes.len(), frame.wire_length), (HEADERS, PAYLOAD + 54));
+        assert_eq!(flags(&record(0, HEADERS), frame.bytes), 0b1_1001);
+    }
+
+    #[test]
+    fn a_record_that_contradicts_itself_is_no_frame() {
+        let item = [vec![0; size_of::<Record>()], frame(7, 10)].concat();
+        let mut parts = Parts::default();
+        assert!(parts.frame(&item, &record(0, HEADERS + 11), Timestamp::default(), 1, InterfaceId(0)).is_none());
+        let mut wrong = record(0, HEADERS + 10);
+        (wrong.transport, wrong.network) = (60_000, 60_000);
+        assert!(parts.frame(&item, &wrong, Timestamp::default(), 1, InterfaceId(0)).is_none());
+    }
+}

@@ -8,8 +8,10 @@ mod ebpf;
 mod golden;
 mod lab;
 mod purity;
+mod scenes;
 mod setup;
 mod test;
+mod watch;
 mod workspace;
 
 use std::process::ExitCode;
@@ -41,6 +43,8 @@ enum Task {
     Diff(diff::Args),
     /// Start real proxies, misconfigure them, capture both sides into `captures/`.
     Lab(lab::Args),
+    /// Play cases of the lab before `observer live`: it must tell the truth, and what `observer read` tells.
+    Scenes(scenes::Args),
 }
 
 fn main() -> ExitCode {
@@ -62,5 +66,6 @@ fn run(task: Task) -> anyhow::Result<()> {
         Task::Bless(args) => bless::run(&args),
         Task::Diff(args) => diff::run(&args),
         Task::Lab(args) => lab::run(&args),
+        Task::Scenes(args) => scenes::run(&args),
     }
 }

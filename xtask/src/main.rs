@@ -1,5 +1,6 @@
 //! The project's one task runner: `cargo xtask TASK`.
 
+mod bench;
 mod bless;
 mod command;
 mod demo;
@@ -10,6 +11,7 @@ mod lab;
 mod purity;
 mod scenes;
 mod setup;
+mod soak;
 mod test;
 mod watch;
 mod workspace;
@@ -45,6 +47,11 @@ enum Task {
     Lab(lab::Args),
     /// Play cases of the lab before `observer live`: it must tell the truth, and what `observer read` tells.
     Scenes(scenes::Args),
+    /// Measure a budget.
+    #[command(subcommand)]
+    Bench(bench::Bench),
+    /// Leave `observer live` on a busy nginx for minutes: flat memory, and nothing told that nginx's logs do not prove.
+    Soak(soak::Args),
 }
 
 fn main() -> ExitCode {
@@ -67,5 +74,7 @@ fn run(task: Task) -> anyhow::Result<()> {
         Task::Diff(args) => diff::run(&args),
         Task::Lab(args) => lab::run(&args),
         Task::Scenes(args) => scenes::run(&args),
+        Task::Soak(args) => soak::run(&args),
+        Task::Bench(bench) => bench::run(&bench),
     }
 }

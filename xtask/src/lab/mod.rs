@@ -120,6 +120,11 @@ impl Lab {
         Ok(())
     }
 
+    /// The long run of `cargo xtask soak`.
+    pub(crate) fn soak(&self) -> Result<Case> {
+        case::load(&self.scripts, &["soak".to_owned()])?.pop().context("soak.toml was not read")
+    }
+
     /// The cases named, or all of them.
     pub(crate) fn cases(&self, names: &[String]) -> Result<Vec<Case>> {
         case::load(&self.scripts.join("cases"), names)

@@ -17,7 +17,10 @@ use super::{
 use crate::command::quietly;
 
 /// Longest time for a client, in seconds: the idle minute and some more.
-const CLIENT_LIMIT: &str = "150";
+const CLIENT_LIMIT: u32 = 150;
+
+/// What a client prints goes here.
+const CLIENT_LOG: &str = "client.log";
 
 /// Where the origin is when it has a host of its own.
 const ORIGIN_APART: &str = "10.0.1.2";
@@ -41,7 +44,7 @@ pub(crate) fn play(case: &Case, lab: &Lab) -> Result<u32> {
 
 /// Everything of a case but its client. It ends with this value: first the processes, then the hosts, then the folder.
 pub(crate) struct Stage {
-    proxies: Vec<Running>,
+    pub(crate) proxies: Vec<Running>,
     origins: Vec<Process>,
     pub(crate) hosts: Hosts,
     folder: TempDir,
@@ -76,22 +79,37 @@ impl Stage {
 
     /// The client, to its end.
     pub(crate) fn act(&self, case: &Case, lab: &Lab) -> Result<()> {
+        let mut client = self.start_client(case, lab, CLIENT_LIMIT, &[])?;
+        match wait_for(20 * (CLIENT_LIMIT + 10), || client.has_ended()) {
+            Ok(true) => Ok(()),
+            Ok(false) => bail!("the client did not end: {}", self.client_said()),
+            Err(error) => Err(error.context(self.client_said())),
+        }
+    }
+
+    /// Starts the client, with `variables` in its environment. It may run for `limit` seconds.
+    pub(crate) fn start_client(
+        &self,
+        case: &Case,
+        lab: &Lab,
+        limit: u32,
+        variables: &[(&str, String)],
+    ) -> Result<Process> {
         let mut command = self.hosts.command("client", "timeout");
         let script = format!("source \"$LAB/prelude.sh\"\n{}", case.client.run);
-        command.args([CLIENT_LIMIT, "bash", "-c", &script]);
+        command.args([&limit.to_string(), "bash", "-c", &script]).envs(variables.iter().cloned());
         for proxy in &self.proxies {
             command.env(format!("{}_pid", proxy.name), proxy.process.id().to_string());
         }
         for (number, origin) in self.origins.iter().enumerate() {
             command.env(format!("origin{number}_pid"), origin.id().to_string());
         }
-        let log = self.folder().join("client.log");
-        let mut client = Process::start(self.surround(&mut command, lab), &log)?;
-        match wait_for(20 * 160, || client.has_ended()) {
-            Ok(true) => Ok(()),
-            Ok(false) => bail!("the client did not end: {}", fs::read_to_string(&log)?),
-            Err(error) => Err(error.context(fs::read_to_string(&log)?)),
-        }
+        Process::start(self.surround(&mut command, lab), &self.folder().join(CLIENT_LOG))
+    }
+
+    /// What the client printed.
+    pub(crate) fn client_said(&self) -> String {
+        fs::read_to_string(self.folder().join(CLIENT_LOG)).unwrap_or_default()
     }
 
     /// An origin is `script.py arguments` or `script.cjs arguments`.

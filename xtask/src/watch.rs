@@ -37,6 +37,8 @@ impl Tap {
 pub(crate) struct Told {
     /// When it came.
     pub(crate) at: i64,
+    /// For how long the observer's threads, and the one that listens, had wanted a CPU and got none by then.
+    pub(crate) starved: i64,
     pub(crate) record: Value,
 }
 
@@ -77,7 +79,7 @@ impl Watch {
         let told = Arc::default();
         let reader = thread::spawn({
             let told = Arc::clone(&told);
-            move || listen(stdout, &told)
+            move || listen(stdout, pid, &told)
         });
         Ok(Self { process, told, reader, complaints })
     }
@@ -103,11 +105,11 @@ impl Watch {
     }
 }
 
-fn listen(stdout: ChildStdout, told: &Mutex<Vec<Told>>) -> Result<()> {
+fn listen(stdout: ChildStdout, pid: u32, told: &Mutex<Vec<Told>>) -> Result<()> {
     for line in BufReader::new(stdout).lines() {
-        let (line, at) = (line?, now());
+        let (line, at, starved) = (line?, now(), starved(pid));
         let record = serde_json::from_str(&line).with_context(|| line.clone())?;
-        told.lock().unwrap_or_else(PoisonError::into_inner).push(Told { at, record });
+        told.lock().unwrap_or_else(PoisonError::into_inner).push(Told { at, starved, record });
     }
     Ok(())
 }
@@ -117,6 +119,14 @@ fn watches(pid: u32) -> bool {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
     let value = |name: &str| status.lines().find_map(|line| line.strip_prefix(name)).map(str::trim);
     value("Seccomp:") == Some("2") && value("Threads:") != Some("1")
+}
+
+/// Nanoseconds; as far as they can be had, since the observer may be gone.
+fn starved(pid: u32) -> i64 {
+    let tasks = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
+    let files = tasks.map(|task| task.path().join("schedstat")).chain([PathBuf::from("/proc/thread-self/schedstat")]);
+    let waited = |file: PathBuf| fs::read_to_string(file).ok()?.split(' ').nth(1)?.parse::<i64>().ok();
+    files.filter_map(waited).sum()
 }
 
 /// The clock by which frames are stamped.

@@ -37,8 +37,8 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let watch = Watch::start(stage.hosts.command(stage.hosts.tap(), observer), args.tap, &[], stage.folder())?;
     stage.act(&case, &lab)?;
     let expected = usize::try_from(args.attempts)?;
-    let all = wait_for(100, || Ok(delays(&watch.told()).len() == expected))?;
-    let delays = delays(&watch.stop()?);
+    let all = wait_for(100, || Ok(Delay::all(&watch.told()).len() == expected))?;
+    let delays = Delay::all(&watch.stop()?);
     if !all {
         bail!("{} of {expected} alerts came", delays.len());
     }
@@ -46,31 +46,50 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     Ok(())
 }
 
-/// Of the alert that sums an attempt up, in milliseconds, shortest first.
-#[expect(clippy::cast_precision_loss, reason = "a delay is far below the 52 bits that are exact")]
-fn delays(told: &[Told]) -> Vec<f64> {
-    let summing = told.iter().filter(|told| told.record["rule"]["id"] == "missing-101");
-    let mut delays: Vec<_> = summing.filter_map(Told::delay).map(|nanos| nanos as f64 / 1e6).collect();
-    delays.sort_by(f64::total_cmp);
-    delays
+/// Of the alert that sums an attempt up, in milliseconds.
+struct Delay {
+    whole: f64,
+    /// Less what the observer wanted a CPU and got none, since the alert before: the machine's part.
+    own: f64,
 }
 
-fn print(delays: &[f64]) {
+impl Delay {
+    #[expect(clippy::cast_precision_loss, reason = "a delay is far below the 52 bits that are exact")]
+    fn all(told: &[Told]) -> Vec<Self> {
+        let mut starved = 0;
+        let summing = told.iter().filter(|told| told.record["rule"]["id"] == "missing-101");
+        let delays = summing.filter_map(|told| {
+            let since = told.starved - std::mem::replace(&mut starved, told.starved);
+            let whole = told.delay()?;
+            Some(Self { whole: whole as f64 / 1e6, own: (whole - since) as f64 / 1e6 })
+        });
+        delays.collect()
+    }
+}
+
+fn print(delays: &[Delay]) {
+    println!("{} alerts, ms after the frame that proves each:", delays.len());
+    let whole = line("all of it", delays.iter().map(|delay| delay.whole).collect());
+    line("less waiting for a CPU", delays.iter().map(|delay| delay.own).collect());
+    let mut from = 0.0;
+    for to in BARS.into_iter().chain([f64::INFINITY]) {
+        let count = whole.iter().filter(|delay| (from..to).contains(*delay)).count();
+        println!("  {from:>5} to {to:>5}: {count}");
+        from = to;
+    }
+}
+
+/// Prints a distribution, and returns it in order.
+fn line(what: &str, mut delays: Vec<f64>) -> Vec<f64> {
+    delays.sort_by(f64::total_cmp);
     let at = |percent: usize| delays[(delays.len() - 1) * percent / 100];
     let late = delays.iter().filter(|delay| **delay > BUDGET).count();
-    println!("{} alerts, ms after the frame that proves each:", delays.len());
     println!(
-        "  min {:.1}  p50 {:.1}  p95 {:.1}  p99 {:.1}  max {:.1}; {late} later than {BUDGET}",
-        at(0),
+        "  {what:24} p50 {:.1}  p95 {:.1}  p99 {:.1}  max {:.1}; {late} later than {BUDGET}",
         at(50),
         at(95),
         at(99),
         at(100)
     );
-    let mut from = 0.0;
-    for to in BARS.into_iter().chain([f64::INFINITY]) {
-        let count = delays.iter().filter(|delay| (from..to).contains(*delay)).count();
-        println!("  {from:>5} to {to:>5}: {count}");
-        from = to;
-    }
+    delays
 }

@@ -13,6 +13,9 @@ use crate::{
 pub(crate) const TITLE: &str = "    time  resident   of it    engine  fds  cpu s     frames  attempts   alerts  tunnels  drops\n          \
           KiB  anonymous       KiB";
 
+/// Samples below which nothing can be said: tables of recent traffic take two minutes to fill.
+const FEWEST: usize = 36;
+
 /// How much more may be resident in the last third of a run than in the second: an allocator's grain.
 const GROWTH_KIB: u64 = 1024;
 
@@ -91,7 +94,8 @@ impl fmt::Display for Sample {
 /// What grew, one line each: the last third of a run against the second.
 pub(crate) fn not_flat(samples: &[Sample]) -> Vec<String> {
     let third = samples.len() / 3;
-    if third == 0 {
+    if samples.len() < FEWEST {
+        println!("too short to say whether memory is flat");
         return Vec::new();
     }
     let (second, last) = (&samples[third..2 * third], &samples[samples.len() - third..]);

@@ -21,6 +21,8 @@ use crate::lab::process::{Process, wait_for};
 pub(crate) enum Tap {
     /// libpcap.
     Pcap,
+    /// The program in the kernel.
+    Ebpf,
 }
 
 impl Tap {
@@ -28,6 +30,7 @@ impl Tap {
     pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Pcap => "pcap",
+            Self::Ebpf => "ebpf",
         }
     }
 }

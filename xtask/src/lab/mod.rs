@@ -64,7 +64,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     }
     lab.prepare()?;
     let (slow, quick): (Vec<_>, Vec<_>) = cases.into_iter().partition(|case| case.slow);
-    let failed = together(slow, quick, args.jobs.max(1), |case| match scene::play(case, &lab) {
+    let failed = together(&slow, quick, args.jobs.max(1), |case| match scene::play(case, &lab) {
         Ok(frames) => {
             println!("{:32} {frames} frames", case.name);
             None
@@ -79,7 +79,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
 
 /// Plays many. The slow wait rather than work, so each gets a thread of its own; `jobs` threads share the quick.
 pub(crate) fn together<T: Send + Sync, R: Send>(
-    slow: Vec<T>,
+    slow: &[T],
     quick: Vec<T>,
     jobs: usize,
     play: impl Fn(&T) -> Option<R> + Sync,
@@ -94,7 +94,7 @@ pub(crate) fn together<T: Send + Sync, R: Send>(
         }
     };
     thread::scope(|scope| {
-        for one in &slow {
+        for one in slow {
             scope.spawn(|| play(one));
         }
         for _ in 0..jobs {

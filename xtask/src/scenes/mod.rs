@@ -6,6 +6,7 @@ mod compare;
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
+use clap::ValueEnum;
 use serde_json::Value;
 
 use crate::{
@@ -18,6 +19,7 @@ use crate::{
         process::wait_for,
         scene::Stage,
     },
+    setup,
     watch::{Tap, Told, Watch},
     workspace,
 };
@@ -81,6 +83,27 @@ const CHOICE: [&str; 54] = [
     "upstream-silent",
 ];
 
+/// What is only understood when it is known that two addresses are one proxy's: its requests upstream have no key, or
+/// none was ever sent. With client and origin apart, and nothing seen of that proxy before, less than the truth is told.
+const BY_ADDRESS: [&str; 13] = [
+    "apache-refused",
+    "caddy-refused",
+    "client-malformed",
+    "docker-tcp-bare",
+    "docker-tcp-good",
+    "h2c-forwarded-declined",
+    "h2c-forwarded-refused",
+    "haproxy-refused",
+    "kubectl-spdy-bare",
+    "retry-exhausted",
+    "upgrade-injected",
+    "upstream-refused",
+    "upstream-unreachable",
+];
+
+/// Scenes at the same time: they wait more than they work.
+const JOBS: usize = 6;
+
 /// How long the observer may take to tell what `read` finds, in ticks of [`wait_for`].
 const PATIENCE: u32 = 200;
 
@@ -95,7 +118,7 @@ pub(crate) struct Args {
     #[arg(long = "tap", value_enum, default_values_t = [Tap::Pcap])]
     taps: Vec<Tap>,
     /// Scenes at the same time.
-    #[arg(long, default_value_t = 6)]
+    #[arg(long, default_value_t = JOBS)]
     jobs: usize,
 }
 
@@ -104,6 +127,14 @@ struct Scene {
     name: String,
     case: Case,
     network: Network,
+}
+
+/// Plays the choice by every tap, for `cargo xtask test`.
+pub(crate) fn check() -> Result<()> {
+    if !setup::can_watch()? {
+        return Ok(());
+    }
+    run(&Args { cases: Vec::new(), all: false, taps: Tap::value_variants().to_vec(), jobs: JOBS })
 }
 
 /// Plays them.
@@ -115,8 +146,8 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         if args.cases.is_empty() && !args.all { CHOICE.map(str::to_owned).to_vec() } else { args.cases.clone() };
     let scenes = scenes(&lab, &names)?;
     let count = scenes.len();
-    let (slow, quick) = scenes.into_iter().partition(|scene| scene.case.slow);
-    let failed = lab::together(slow, quick, args.jobs.max(1), |scene| match scene.play(&args.taps, &lab, &observer) {
+    let (slow, quick): (Vec<_>, Vec<_>) = scenes.into_iter().partition(|scene| scene.case.slow);
+    let failed = lab::together(&slow, quick, args.jobs.max(1), |scene| match scene.play(&args.taps, &lab, &observer) {
         Ok(said) => {
             println!("{:40} {said}", scene.name);
             None
@@ -144,11 +175,13 @@ fn scenes(lab: &Lab, names: &[String]) -> Result<Vec<Scene>> {
 impl Scene {
     /// Cases about what a capture lacks cannot, nor those of one interface among many.
     fn can_be_watched(&self) -> bool {
-        let Case { capture, finish, args, network, client, .. } = &self.case;
+        let Case { capture, finish, args, network, client, proxy, .. } = &self.case;
         let [Capture { interface, options, filter, .. }] = &capture[..] else { return false };
         let whole = options.is_empty() && filter.is_empty() && finish.is_none() && args.is_empty();
         let everywhere = interface == "any" || (*network == Network::Loopback && interface == "lo");
-        whole && everywhere && (self.network == *network || !client.run.contains("ON_PROXY"))
+        let can_be_apart =
+            !client.run.contains("ON_PROXY") && proxy.iter().any(|proxy| proxy.config.contains("127.0.0.1"));
+        whole && everywhere && (self.network == *network || can_be_apart)
     }
 
     /// Plays it under the eyes of tcpdump and of an observer for each tap. Says what was seen.
@@ -196,6 +229,9 @@ impl Scene {
     }
 
     fn hold_to_truth(&self, records: &[Value]) -> Result<()> {
+        if self.network != self.case.network && BY_ADDRESS.contains(&self.case.name.as_str()) {
+            return Ok(());
+        }
         let cases = golden::cases(&workspace::captures(), std::slice::from_ref(&self.case.name))?;
         let lies: Vec<_> = cases.iter().flat_map(|case| case.lies(records)).collect();
         if lies.is_empty() { Ok(()) } else { bail!("is not the truth: {}", lies.join("; ")) }

@@ -6,6 +6,7 @@
 use std::collections::{BTreeMap, HashSet};
 
 use anyhow::{Context, Result, bail};
+use jiff::{SignedDuration, Timestamp};
 use serde_json::Value;
 
 /// Facts and how often each is true.
@@ -15,6 +16,13 @@ pub(crate) type Facts = BTreeMap<String, i64>;
 const TALK: f64 = 3.0;
 /// Ends that an old worker makes when it closes are as close together, in seconds.
 const CLOSING: f64 = 1.0;
+
+/// A worker was closed by a reload, and tunnels with it.
+const MASS_CLOSE: &str = "alert mass-close";
+/// One of those tunnels.
+const CUT: &str = "alert tunnel cut with its worker";
+/// Two alerts are about one reload unless they are farther apart.
+const APART: SignedDuration = SignedDuration::from_secs(5);
 
 /// A line of `soak.log`.
 struct Line<'a> {
@@ -37,7 +45,7 @@ pub(crate) fn of_nginx(access: &str, errors: &str, living: &[u32]) -> Result<Fac
         let last = closed_at.entry(line.worker).or_default();
         *last = last.max(line.at);
     }
-    let (mut facts, mut cut) = (Facts::new(), BTreeMap::<u32, u32>::new());
+    let (mut facts, mut cut) = (Facts::new(), BTreeMap::<u32, i64>::new());
     let mut add = |fact: String| *facts.entry(fact).or_default() += 1;
     for line in &lines {
         let Line { client, path, status, .. } = line;
@@ -60,7 +68,10 @@ pub(crate) fn of_nginx(access: &str, errors: &str, living: &[u32]) -> Result<Fac
         };
         add(format!("tunnel {client} {path} closed by {by}"));
     }
-    cut.values().filter(|count| **count > 1).for_each(|count| add(format!("alert mass-close of {count}")));
+    for (_, count) in cut {
+        *facts.entry(MASS_CLOSE.to_owned()).or_default() += 1;
+        *facts.entry(CUT.to_owned()).or_default() += count;
+    }
     Ok(facts)
 }
 
@@ -102,7 +113,24 @@ pub(crate) fn of_observer(records: &[Value]) -> Facts {
     for fact in records.iter().filter_map(of_record) {
         *facts.entry(fact).or_default() += 1;
     }
+    let by_reload = records.iter().filter_map(of_reload);
+    facts.insert(CUT.to_owned(), by_reload.clone().map(|(_, tunnels)| tunnels).sum());
+    let times: Vec<_> = by_reload.filter(|(_, tunnels)| *tunnels > 1).map(|(at, _)| at).collect();
+    let first = usize::from(!times.is_empty());
+    let reloads = first + times.windows(2).filter(|pair| pair[1].duration_since(pair[0]) > APART).count();
+    facts.insert(MASS_CLOSE.to_owned(), i64::try_from(reloads).unwrap_or(i64::MAX));
     facts
+}
+
+/// When tunnels were closed whatever their traffic, and how many. A worker that stops for a while between two of them
+/// makes it look like two reloads, or leaves one tunnel alone.
+fn of_reload(record: &Value) -> Option<(Timestamp, i64)> {
+    let at = record["@timestamp"].as_str()?.parse().ok()?;
+    match (record["rule"]["id"].as_str()?, record["details"]["closed_by"].as_str()) {
+        ("mass-close", _) => Some((at, record["details"]["count"].as_i64()?)),
+        ("abrupt-close", Some("proxy")) => Some((at, 1)),
+        _ => None,
+    }
 }
 
 fn of_record(record: &Value) -> Option<String> {
@@ -111,11 +139,10 @@ fn of_record(record: &Value) -> Option<String> {
     match text("/event/dataset") {
         "observer.attempt" => Some(format!("attempt {client} {}", record["http"]["response"]["status_code"])),
         "observer.tunnel" => Some(format!("tunnel {client} closed by {}", text("/details/closed_by"))),
-        "observer.alert" => Some(match (text("/rule/id"), record.pointer("/details/cause").and_then(Value::as_str)) {
-            ("mass-close", _) => format!("alert mass-close of {}", record["details"]["count"]),
-            (rule, Some(cause)) => format!("alert {client} {rule} {cause}"),
-            (rule, None) => format!("alert {client} {rule}"),
-        }),
+        "observer.alert" if of_reload(record).is_none() => {
+            let cause = record.pointer("/details/cause").and_then(Value::as_str);
+            Some(format!("alert {client} {} {}", text("/rule/id"), cause.unwrap_or_default()).trim_end().to_owned())
+        }
         _ => None,
     }
 }
@@ -161,7 +188,8 @@ mod tests {
             "alert 127.0.0.1:1 /bare missing-101 headers-dropped",
             "alert 127.0.0.1:1 /bare upgrade-headers-dropped",
             "alert 127.0.0.1:2 /tunnel idle-close",
-            "alert mass-close of 2",
+            "alert mass-close",
+            "alert tunnel cut with its worker",
             "tunnel 127.0.0.1:2 /tunnel closed by proxy",
             "tunnel 127.0.0.1:3 /tunnel closed by proxy",
             "tunnel 127.0.0.1:4 /talk closed by proxy",
@@ -170,6 +198,7 @@ mod tests {
         ];
         let told: Vec<_> = facts.keys().filter(|fact| !fact.starts_with("attempt")).collect();
         assert_eq!(told, expected);
+        assert_eq!(facts[CUT], 2);
     }
 
     #[test]

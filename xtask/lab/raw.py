@@ -3,6 +3,7 @@
 #   raw.py PORT [options] step...            connect to $PROXY:PORT
 #   raw.py --listen PORT [options] step...   do the steps with every connection
 #   --clients N does it N times at once; {n} in a step is the number of the client
+#   --times N does it N times one after another, with --from PORT from the same port
 #
 # Steps, done in order:
 #   send:TEXT      TEXT with \r\n and the like          drip:TEXT   the same, one byte a segment
@@ -166,12 +167,14 @@ def play(sock, options, number=0):
 
 def connect(options, number):
     address = os.environ["PROXY"] if options.to is None else options.to
-    sock = socket.create_connection((address, options.port), source_address=(options.bind, 0) if options.bind else None)
-    if options.tls:
-        import ssl
-        context = ssl._create_unverified_context()
-        sock = context.wrap_socket(sock, server_hostname=options.host)
-    play(sock, options, number)
+    source = (options.bind or "", options.source) if options.bind or options.source else None
+    for _ in range(options.times):
+        sock = socket.create_connection((address, options.port), source_address=source)
+        if options.tls:
+            import ssl
+            context = ssl._create_unverified_context()
+            sock = context.wrap_socket(sock, server_hostname=options.host)
+        play(sock, options, number)
 
 
 def serve(options):
@@ -186,6 +189,8 @@ def main():
     words.add_argument("--listen", type=int)
     words.add_argument("--to")
     words.add_argument("--bind")
+    words.add_argument("--from", dest="source", type=int, default=0)
+    words.add_argument("--times", type=int, default=1)
     words.add_argument("--host", default="chat.test")
     words.add_argument("--key")
     words.add_argument("--version", default="13")

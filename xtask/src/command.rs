@@ -1,13 +1,15 @@
 //! Commands that must succeed, and what to say when they do not.
 
+use std::ffi::OsStr;
 use std::process::{Command, ExitStatus, Stdio};
 
 use anyhow::{Context, Result, bail};
 
 /// Runs a command that must succeed, and returns its standard output.
-pub(crate) fn output(program: &str, args: &[&str]) -> Result<String> {
-    let out = Command::new(program).args(args).output().with_context(|| program.to_owned())?;
-    check(out.status, &format!("{program} {}: {}", args.join(" "), String::from_utf8_lossy(&out.stderr)))?;
+pub(crate) fn output(program: impl AsRef<OsStr>, args: &[&str]) -> Result<String> {
+    let mut command = Command::new(program);
+    let out = command.args(args).output().with_context(|| describe(&command))?;
+    check(out.status, &format!("{}: {}", describe(&command), String::from_utf8_lossy(&out.stderr)))?;
     Ok(String::from_utf8_lossy(&out.stdout).into_owned())
 }
 

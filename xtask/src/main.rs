@@ -1,5 +1,6 @@
 //! The project's one task runner: `cargo xtask TASK`.
 
+mod bench;
 mod bless;
 mod command;
 mod demo;
@@ -8,8 +9,11 @@ mod ebpf;
 mod golden;
 mod lab;
 mod purity;
+mod scenes;
 mod setup;
+mod soak;
 mod test;
+mod watch;
 mod workspace;
 
 use std::process::ExitCode;
@@ -41,6 +45,13 @@ enum Task {
     Diff(diff::Args),
     /// Start real proxies, misconfigure them, capture both sides into `captures/`.
     Lab(lab::Args),
+    /// Play cases of the lab before `observer live`: it must tell the truth, and what `observer read` tells.
+    Scenes(scenes::Args),
+    /// Measure a budget.
+    #[command(subcommand)]
+    Bench(bench::Bench),
+    /// Leave `observer live` on a busy nginx for minutes: flat memory, and nothing told that nginx's logs do not prove.
+    Soak(soak::Args),
 }
 
 fn main() -> ExitCode {
@@ -62,5 +73,8 @@ fn run(task: Task) -> anyhow::Result<()> {
         Task::Bless(args) => bless::run(&args),
         Task::Diff(args) => diff::run(&args),
         Task::Lab(args) => lab::run(&args),
+        Task::Scenes(args) => scenes::run(&args),
+        Task::Soak(args) => soak::run(&args),
+        Task::Bench(bench) => bench::run(&bench),
     }
 }

@@ -6,8 +6,9 @@ use anyhow::{Context, Result};
 
 use crate::{
     command::openly,
-    diff, ebpf, purity,
+    diff, ebpf, purity, scenes,
     setup::{self, Purpose},
+    soak,
     workspace::{cargo, with_features},
 };
 
@@ -15,7 +16,7 @@ use crate::{
 type Step = (&'static str, fn() -> Result<()>);
 
 /// The engine's own tests come last: whoever reads only the end of the output sees how many passed.
-const STEPS: [Step; 9] = [
+const STEPS: [Step; 11] = [
     ("setup", || setup::prepare(Purpose::Test)),
     ("format", || openly(&mut cargo(&["fmt", "--all", "--check"]))),
     ("the engine is pure", purity::check),
@@ -28,6 +29,8 @@ const STEPS: [Step; 9] = [
     }),
     ("tests", || openly(&mut with_features(&["test", "--workspace"]))),
     ("tshark sees the same", diff::captures),
+    ("live sees the same", scenes::check),
+    ("nginx's logs prove what is told", soak::check),
     ("the engine alone", || openly(&mut cargo(&["test", "--package", "observer", "--lib", "--no-default-features"]))),
 ];
 

@@ -11,7 +11,7 @@ use crate::command::quietly;
 use crate::setup::{self, is_installed};
 
 /// A program and the Debian package that brings it.
-const PROGRAMS: [(&str, &str); 12] = [
+const PROGRAMS: [(&str, &str); 13] = [
     ("nginx", "nginx"),
     ("haproxy", "haproxy"),
     ("apache2", "apache2"),
@@ -24,6 +24,7 @@ const PROGRAMS: [(&str, &str); 12] = [
     ("openssl", "openssl"),
     ("curl", "curl"),
     ("npm", "npm"),
+    ("wrk", "wrk"),
 ];
 
 /// Every install step; each does nothing where its work is done already.

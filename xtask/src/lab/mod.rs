@@ -1,17 +1,18 @@
 //! The lab: real proxies in their own network namespaces, misconfigured the way people do it, captured on both
 //! sides by tcpdump. A case is one file in `xtask/lab/cases`; its capture goes to `captures/<case>/`.
 
-mod capture;
-mod case;
+pub(crate) mod capture;
+pub(crate) mod case;
 mod install;
-mod net;
-mod process;
+pub(crate) mod net;
+pub(crate) mod process;
 mod proxy;
-mod scene;
+pub(crate) mod scene;
 mod write;
 
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::Mutex;
 use std::thread;
 
@@ -53,7 +54,7 @@ pub(crate) fn install() -> Result<()> {
 /// Runs the cases named in `args`, several at a time, each in namespaces of its own.
 pub(crate) fn run(args: &Args) -> Result<()> {
     let lab = Lab::locate()?;
-    let cases = case::load(&lab.scripts.join("cases"), &args.cases)?;
+    let cases = lab.cases(&args.cases)?;
     if args.list {
         cases.iter().for_each(|case| println!("{:32} {}", case.name, case.title));
         return Ok(());
@@ -61,48 +62,90 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     if args.truth {
         return cases.iter().try_for_each(|case| write::truth(case, &lab));
     }
-    install::everything(&lab)?;
-    net::sweep_dead()?;
-    ctrlc::set_handler(|| {
-        net::sweep_own();
-        std::process::exit(130);
-    })?;
-    let failed = run_all(cases, &lab, args.jobs.max(1));
+    lab.prepare()?;
+    let (slow, quick): (Vec<_>, Vec<_>) = cases.into_iter().partition(|case| case.slow);
+    let failed = together(&slow, quick, args.jobs.max(1), |case| match scene::play(case, &lab) {
+        Ok(frames) => {
+            println!("{:32} {frames} frames", case.name);
+            None
+        }
+        Err(error) => {
+            eprintln!("{:32} FAILED: {error:#}", case.name);
+            Some(case.name.clone())
+        }
+    });
     if failed.is_empty() { Ok(()) } else { bail!("{} cases failed: {}", failed.len(), failed.join(", ")) }
 }
 
-/// Slow cases wait rather than work, so each gets a thread of its own; `jobs` threads share the others.
-fn run_all(cases: Vec<Case>, lab: &Lab, jobs: usize) -> Vec<String> {
-    let (slow, quick): (Vec<_>, Vec<_>) = cases.into_iter().partition(|case| case.slow);
+/// Plays many. The slow wait rather than work, so each gets a thread of its own; `jobs` threads share the quick.
+pub(crate) fn together<T: Send + Sync, R: Send>(
+    slow: &[T],
+    quick: Vec<T>,
+    jobs: usize,
+    play: impl Fn(&T) -> Option<R> + Sync,
+) -> Vec<R> {
     let queue = Mutex::new(VecDeque::from(quick));
-    let failed = Mutex::new(Vec::new());
+    let results = Mutex::new(Vec::new());
     let next = || queue.lock().ok()?.pop_front();
-    let play = |case: &Case| match scene::play(case, lab) {
-        Ok(frames) => println!("{:32} {frames} frames", case.name),
-        Err(error) => {
-            eprintln!("{:32} FAILED: {error:#}", case.name);
-            if let Ok(mut failed) = failed.lock() {
-                failed.push(case.name.clone());
-            }
+    let play = |one: &T| {
+        let result = play(one);
+        if let Ok(mut results) = results.lock() {
+            results.extend(result);
         }
     };
     thread::scope(|scope| {
-        for case in &slow {
-            scope.spawn(move || play(case));
+        for one in slow {
+            scope.spawn(|| play(one));
         }
         for _ in 0..jobs {
             scope.spawn(|| {
-                while let Some(case) = next() {
-                    play(&case);
+                while let Some(one) = next() {
+                    play(&one);
                 }
             });
         }
     });
-    failed.into_inner().unwrap_or_default()
+    results.into_inner().unwrap_or_default()
 }
 
 impl Lab {
-    fn locate() -> Result<Self> {
+    /// Installs what is missing, and sees to it that no namespace outlives this process by more than its next run.
+    pub(crate) fn prepare(&self) -> Result<()> {
+        install::everything(self)?;
+        net::sweep_dead()?;
+        ctrlc::set_handler(|| {
+            net::sweep_own();
+            std::process::exit(130);
+        })?;
+        Ok(())
+    }
+
+    /// The long run of `cargo xtask soak`.
+    pub(crate) fn soak(&self) -> Result<Case> {
+        case::load(&self.scripts, &["soak".to_owned()])?.pop().context("soak.toml was not read")
+    }
+
+    /// The cases named, or all of them.
+    pub(crate) fn cases(&self, names: &[String]) -> Result<Vec<Case>> {
+        case::load(&self.scripts.join("cases"), names)
+    }
+
+    /// What scripts find in their environment, wherever they run.
+    pub(crate) fn surround<'a>(&self, command: &'a mut Command) -> &'a mut Command {
+        command
+            .env("LAB", &self.scripts)
+            .env("LAB_PYTHON", self.python())
+            .env("NODE_PATH", self.cache.join("node_modules"))
+            .env("PYTHONUNBUFFERED", "1")
+            .env("PYTHONDONTWRITEBYTECODE", "1")
+    }
+
+    /// The Python that has `websockets`.
+    pub(crate) fn python(&self) -> PathBuf {
+        self.cache.join("venv/bin/python")
+    }
+
+    pub(crate) fn locate() -> Result<Self> {
         let xtask = Path::new(env!("CARGO_MANIFEST_DIR"));
         let root = xtask.parent().context("xtask lies outside the workspace")?;
         Ok(Self { scripts: xtask.join("lab"), cache: root.join(".cache/lab"), captures: root.join("captures") })

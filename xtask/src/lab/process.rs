@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, ChildStdout, Command, Stdio};
 use std::thread;
 use std::time::Duration;
 
@@ -25,6 +25,15 @@ impl Process {
         let err = out.try_clone()?;
         let child = command.stdin(Stdio::null()).stdout(out).stderr(err).spawn();
         Ok(Self { child: child.with_context(|| describe(command))? })
+    }
+
+    /// Starts `command` with its standard output to be read, and its errors in the file `log`.
+    pub(crate) fn piped(command: &mut Command, log: &Path) -> Result<(Self, ChildStdout)> {
+        let err = File::create(log).with_context(|| log.display().to_string())?;
+        let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(err).spawn();
+        let mut child = child.with_context(|| describe(command))?;
+        let stdout = child.stdout.take().context("a pipe was asked for")?;
+        Ok((Self { child }, stdout))
     }
 
     pub(crate) fn id(&self) -> u32 {

@@ -17,21 +17,21 @@ pub(crate) struct Running {
     pub(crate) logs: Vec<PathBuf>,
 }
 
-/// Writes the configuration of `proxy` into its folder and starts it there.
-pub(crate) fn start(proxy: &Proxy, hosts: &Hosts, frames: &Path, case_folder: &Path) -> Result<Running> {
+/// Writes the configuration of `proxy`, with `config` for its own, into its folder and starts it there.
+pub(crate) fn start(proxy: &Proxy, config: &str, hosts: &Hosts, frames: &Path, case_folder: &Path) -> Result<Running> {
     let folder = case_folder.join(proxy.name());
     fs::create_dir_all(&folder)?;
     let frame = frames.join(frame_of(proxy.product));
     let frame = fs::read_to_string(&frame).with_context(|| frame.display().to_string())?;
-    let config = folder.join("config");
-    fs::write(&config, frame.replace("@MAIN@", &proxy.main).replace("@CASE@", &proxy.config))?;
+    let path = folder.join("config");
+    fs::write(&path, frame.replace("@MAIN@", &proxy.main).replace("@CASE@", config))?;
     for secret in ["cert.pem", "key.pem"] {
         if case_folder.join(secret).exists() {
             fs::copy(case_folder.join(secret), folder.join(secret))?;
         }
     }
     let log = folder.join("output.log");
-    let process = Process::start(&mut command(proxy.product, hosts, &folder, &config), &log)?;
+    let process = Process::start(&mut command(proxy.product, hosts, &folder, &path), &log)?;
     Ok(Running { name: proxy.name().to_owned(), process, logs: logs_of(proxy.product, &folder) })
 }
 

@@ -30,20 +30,22 @@ impl Attempts {
     }
 
     pub(super) fn answer_overdue(&mut self, id: HandshakeId, at: Timestamp) {
-        let waits = self.store.get(id).is_some_and(|handshake| handshake.ended_at.is_none());
+        let waits = self.store.get(id).is_some_and(|handshake| handshake.ended_at.is_none_or(|ended| ended > at));
         if waits && !join::has_parent(&self.store, id, self.settle) {
             self.decide(id, at, true);
         }
     }
 
-    /// Decides the attempt that begins with a handshake.
+    /// Decides the attempt that begins with a handshake, by what was known at `now`.
     pub(super) fn decide(&mut self, root: HandshakeId, now: Timestamp, timed_out: bool) {
+        self.store.update(root, |client| client.as_of(now));
         let Some(client) = self.store.get(root) else { return };
         let window = (client.request.at, client.ended_at.unwrap_or(now));
         let mut tree = join::tree(&self.store, root, self.settle);
         let ids: Vec<_> = tree.nodes.iter().map(|node| node.id).collect();
         let parents = tree.nodes.iter().map(|node| node.parent);
         let mut handshakes: Vec<_> = ids.iter().filter_map(|id| self.store.remove(*id)).zip(parents).collect();
+        handshakes.iter_mut().for_each(|(handshake, _)| handshake.as_of(now));
         if self.lossy(window.0, window.1) {
             handshakes.iter_mut().for_each(|(handshake, _)| loss::doubt_silence(handshake));
         }

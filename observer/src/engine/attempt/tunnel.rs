@@ -60,6 +60,15 @@ impl Ended {
     }
 }
 
+impl OpenHop {
+    /// Whether it was thrown out, or its port used again, before both sides were seen to end it.
+    fn is_lost(&self) -> bool {
+        let Some(state) = &self.state else { return true };
+        let ended = state.client_ended.is_some() && state.server_ended.is_some();
+        !ended && matches!(self.gone, Some(Closed::Evicted | Closed::Replaced))
+    }
+}
+
 impl OpenTunnel {
     /// When its first hop's end was seen.
     pub(super) fn first_end(&self) -> Option<Timestamp> {
@@ -93,10 +102,7 @@ impl OpenTunnel {
     pub(super) fn end(&self, now: Timestamp) -> Ended {
         let ended_at = self.first_end();
         let close = self.states().filter_map(Hop::close).min_by_key(|close| close.at);
-        let lost = self
-            .hops
-            .iter()
-            .any(|hop| hop.state.is_none() || matches!(hop.gone, Some(Closed::Evicted | Closed::Replaced)));
+        let lost = self.hops.iter().any(OpenHop::is_lost);
         let incomplete = lost || self.states().any(|hop| hop.incomplete);
         let (closed_by, by) = if ended_at.is_some() { self.closed_by(close) } else { (ClosedBy::Unknown, None) };
         let last_at = self.states().map(|hop| hop.last_at).max().unwrap_or(self.opened_at);

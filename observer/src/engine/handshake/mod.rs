@@ -85,6 +85,14 @@ impl Handshake {
         self.body.extend_from_slice(&bytes[..bytes.len().min(room)]);
     }
 
+    /// Forgets an end that came after `now`: where late frames are waited for, more is known than was at that time.
+    pub fn as_of(&mut self, now: Timestamp) {
+        if self.ended_at.is_some_and(|ended| ended > now) {
+            (self.response, self.silence, self.ended_at) = (None, None, None);
+            self.body.clear();
+        }
+    }
+
     /// Whether it was open at `at`, give or take `skew` between taps.
     #[must_use]
     pub fn was_open(&self, at: Timestamp, skew: Duration) -> bool {

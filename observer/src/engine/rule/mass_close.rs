@@ -1,15 +1,29 @@
 //! `mass-close`: a proxy closed several tunnels at one moment that no idle timer explains: a reload, a restart, a deploy.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use super::{
     super::{
+        Config,
         alert::{Alert, Details, Level, RuleId},
         attempt::{Ended, Group},
         event::Endpoint,
     },
-    alert, call, product_at,
+    alert, call, idle_close, product_at,
 };
+
+/// Between two ends that a proxy makes in one sweep over its tunnels.
+const SWEEP: Duration = Duration::from_millis(5);
+
+/// Whether a tunnel that a timer could explain ended in one sweep with `others` that none explains: some that were not
+/// silent, or several. They are in the order of their ends.
+pub(super) fn sweeps(others: &[&Ended], member: &Ended, config: &Config) -> bool {
+    let at = member.tunnel.ended_at;
+    let place = others.partition_point(|other| other.tunnel.ended_at < at);
+    let near =
+        others[place.saturating_sub(1)..].iter().take(2).any(|other| other.tunnel.ended_at.distance(at) <= SWEEP);
+    near && (others.len() > 1 || others.iter().any(|other| !idle_close::is_idle(other, config)))
+}
 
 pub(super) fn check(members: &[&Ended], group: &Group) -> Alert {
     let (first, last) = (&members[0].tunnel, &members[members.len() - 1].tunnel);

@@ -52,11 +52,15 @@ fn tunnel(ended: &Ended, config: &Config) -> Vec<Alert> {
 
 /// Tunnels that a proxy closed at one moment: by its idle timer, or all together whatever they did.
 fn closed(group: &Group, config: &Config) -> Vec<Alert> {
-    let (idle, other): (Vec<_>, Vec<_>) =
+    let (timed, other): (Vec<_>, Vec<_>) =
         group.members.iter().partition(|member| idle_close::is_by_timer(member, group, config));
-    let other: Vec<_> = other.into_iter().filter(|member| !member.tunnel.incomplete).collect();
+    let mut other: Vec<_> = other.into_iter().filter(|member| !member.tunnel.incomplete).collect();
+    let (swept, timed): (Vec<_>, Vec<_>) =
+        timed.into_iter().partition(|member| mass_close::sweeps(&other, member, config));
+    other.extend(swept);
     if other.len() > 1 {
-        let mut alerts: Vec<_> = idle.into_iter().map(|member| idle_close::check(member, group)).collect();
+        other.sort_by_key(|member| member.tunnel.ended_at);
+        let mut alerts: Vec<_> = timed.into_iter().map(|member| idle_close::check(member, group)).collect();
         alerts.push(mass_close::check(&other, group));
         return alerts;
     }

@@ -1,0 +1,252 @@
+//! `cargo xtask scenes`: the lab's cases once more, with `observer live` attached by each tap. What it tells must be the
+//! truth of the case, and what `observer read` makes of a tcpdump of the same run.
+
+mod compare;
+
+use std::path::Path;
+
+use anyhow::{Context, Result, bail};
+use clap::ValueEnum;
+use serde_json::Value;
+
+use crate::{
+    command::output,
+    golden,
+    lab::{
+        self, Lab,
+        capture::Recording,
+        case::{Capture, Case, Network},
+        process::wait_for,
+        scene::Stage,
+    },
+    setup,
+    watch::{Tap, Told, Watch},
+    workspace,
+};
+
+/// What CI plays: of every product one upgrade that works and each of its typical failures, chains, retries, tunnels
+/// that are cut, and what only looks like a failure.
+const CHOICE: [&str; 54] = [
+    "accept-mismatch",
+    "apache-dropped",
+    "apache-good",
+    "apache-idle-5s",
+    "apache-refused",
+    "apache-rewrite",
+    "apache-ws-scheme",
+    "auth-request-denied",
+    "bridge-idle-5s",
+    "caddy-dropped",
+    "caddy-good",
+    "caddy-refused",
+    "caddy-reload",
+    "chain-edge-bare",
+    "chain-good",
+    "chain-haproxy-nginx-bare",
+    "chain-idle-inner",
+    "chain-inner-bare",
+    "client-gives-up",
+    "client-malformed",
+    "clients-killed",
+    "docker-nat-bare",
+    "docker-nat-good",
+    "h2c-forwarded-refused",
+    "haproxy-denied",
+    "haproxy-dropped",
+    "haproxy-good",
+    "haproxy-refused",
+    "haproxy-silent",
+    "haproxy-tunnel-5s",
+    "ipv6-bare",
+    "many-mixed",
+    "nginx-auth-basic",
+    "nginx-bare",
+    "nginx-heartbeat",
+    "nginx-http10-lenient",
+    "nginx-idle-5s",
+    "nginx-missing-slash",
+    "nginx-only-connection",
+    "nginx-path-mismatch",
+    "nginx-redirect",
+    "nginx-reload",
+    "nginx-sigterm",
+    "ordinary-nginx",
+    "origin-forbidden",
+    "origin-redirect",
+    "origin-reset",
+    "retry-502",
+    "socketio-good",
+    "subprotocol-dropped",
+    "upgrade-injected",
+    "upstream-closed",
+    "upstream-refused",
+    "upstream-silent",
+];
+
+/// What is only understood when it is known that two addresses are one proxy's: its requests upstream have no key, or
+/// none was ever sent. With client and origin apart, and nothing seen of that proxy before, less than the truth is told.
+const BY_ADDRESS: [&str; 13] = [
+    "apache-refused",
+    "caddy-refused",
+    "client-malformed",
+    "docker-tcp-bare",
+    "docker-tcp-good",
+    "h2c-forwarded-declined",
+    "h2c-forwarded-refused",
+    "haproxy-refused",
+    "kubectl-spdy-bare",
+    "retry-exhausted",
+    "upgrade-injected",
+    "upstream-refused",
+    "upstream-unreachable",
+];
+
+/// Scenes at the same time: they wait more than they work.
+const JOBS: usize = 6;
+
+/// How long the observer may take to tell what `read` finds, in ticks of [`wait_for`].
+const PATIENCE: u32 = 200;
+
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// Cases of the lab to play (a choice of them, when none is named).
+    cases: Vec<String>,
+    /// Play every case that can be watched live.
+    #[arg(long, conflicts_with = "cases")]
+    all: bool,
+    /// How to capture; each gets an observer of its own in every scene.
+    #[arg(long = "tap", value_enum, default_values_t = [Tap::Pcap])]
+    taps: Vec<Tap>,
+    /// Scenes at the same time.
+    #[arg(long, default_value_t = JOBS)]
+    jobs: usize,
+}
+
+/// A case on a network.
+struct Scene {
+    name: String,
+    case: Case,
+    network: Network,
+}
+
+/// Plays the choice by every tap, for `cargo xtask test`.
+pub(crate) fn check() -> Result<()> {
+    if !setup::can_watch()? {
+        return Ok(());
+    }
+    run(&Args { cases: Vec::new(), all: false, taps: Tap::value_variants().to_vec(), jobs: JOBS })
+}
+
+/// Plays them.
+pub(crate) fn run(args: &Args) -> Result<()> {
+    let lab = Lab::locate()?;
+    let observer = workspace::observer()?;
+    lab.prepare()?;
+    let names =
+        if args.cases.is_empty() && !args.all { CHOICE.map(str::to_owned).to_vec() } else { args.cases.clone() };
+    let scenes = scenes(&lab, &names)?;
+    let count = scenes.len();
+    let (slow, quick): (Vec<_>, Vec<_>) = scenes.into_iter().partition(|scene| scene.case.slow);
+    let failed = lab::together(&slow, quick, args.jobs.max(1), |scene| match scene.play(&args.taps, &lab, &observer) {
+        Ok(said) => {
+            println!("{:40} {said}", scene.name);
+            None
+        }
+        Err(error) => {
+            eprintln!("{:40} FAILED: {error:#}", scene.name);
+            Some(scene.name.clone())
+        }
+    });
+    println!("{count} scenes, {} failed", failed.len());
+    if failed.is_empty() { Ok(()) } else { bail!("failed: {}", failed.join(", ")) }
+}
+
+/// Each case on its own network, and those of one host with client, proxy and origin apart as well.
+fn scenes(lab: &Lab, names: &[String]) -> Result<Vec<Scene>> {
+    let here = lab.cases(names)?.into_iter().map(|case| Scene { name: case.name.clone(), network: case.network, case });
+    let apart = lab.cases(names)?.into_iter().filter(|case| case.network == Network::Loopback).map(|case| Scene {
+        name: format!("{}-apart", case.name),
+        network: Network::Three,
+        case,
+    });
+    Ok(here.chain(apart).filter(Scene::can_be_watched).collect())
+}
+
+impl Scene {
+    /// Cases about what a capture lacks cannot, nor those of one interface among many.
+    fn can_be_watched(&self) -> bool {
+        let Case { capture, finish, args, network, client, proxy, .. } = &self.case;
+        let [Capture { interface, options, filter, .. }] = &capture[..] else { return false };
+        let whole = options.is_empty() && filter.is_empty() && finish.is_none() && args.is_empty();
+        let everywhere = interface == "any" || (*network == Network::Loopback && interface == "lo");
+        let can_be_apart =
+            !client.run.contains("ON_PROXY") && proxy.iter().any(|proxy| proxy.config.contains("127.0.0.1"));
+        whole && everywhere && (self.network == *network || can_be_apart)
+    }
+
+    /// Plays it under the eyes of tcpdump and of an observer for each tap. Says what was seen.
+    fn play(&self, taps: &[Tap], lab: &Lab, observer: &Path) -> Result<String> {
+        let stage = Stage::set(&self.name, &self.case, self.network, lab)?;
+        let recording = Recording::start(&everything(), &stage.hosts, stage.folder())?;
+        let attach = |tap: &Tap| {
+            let command = stage.hosts.command(stage.hosts.tap(), observer);
+            Ok((*tap, Watch::start(command, *tap, &[], stage.folder())?))
+        };
+        let watches = taps.iter().map(attach).collect::<Result<Vec<_>>>()?;
+        stage.act(&self.case, lab)?;
+        recording.stop()?;
+        let read = read(observer, &stage.folder().join(CAPTURE))?;
+        self.hold_to_truth(&read).context("read")?;
+        let mut said = vec![format!("{} records", compare::facts(&read).len())];
+        for (tap, watch) in watches {
+            said.push(self.judge(&read, watch).context(tap.name())?);
+        }
+        Ok(said.join(", "))
+    }
+
+    /// Holds what an observer told against the truth and against what was read.
+    fn judge(&self, read: &[Value], watch: Watch) -> Result<String> {
+        let records = |told: &[Told]| told.iter().map(|told| told.record.clone()).collect::<Vec<_>>();
+        let in_time = wait_for(PATIENCE, || Ok(compare::between(read, &records(&watch.told())).is_empty()))?;
+        let told = watch.stop()?;
+        let (slowest, records) = (
+            told.iter().filter(|told| told.is_alert()).filter_map(Told::delay).max().unwrap_or_default(),
+            records(&told),
+        );
+        self.hold_to_truth(&records)?;
+        let differences = compare::between(read, &records);
+        if !differences.is_empty() {
+            bail!("differs from read:\n{}", differences.join("\n"));
+        }
+        if !in_time {
+            bail!("told some of it only at its end");
+        }
+        let drops = records.last().map(|stats| &stats["details"]["drops"]);
+        if drops != Some(&Value::from(0)) {
+            bail!("frames were dropped: {drops:?}");
+        }
+        Ok(format!("the slowest alert after {} ms", slowest / 1_000_000))
+    }
+
+    fn hold_to_truth(&self, records: &[Value]) -> Result<()> {
+        if self.network != self.case.network && BY_ADDRESS.contains(&self.case.name.as_str()) {
+            return Ok(());
+        }
+        let cases = golden::cases(&workspace::captures(), std::slice::from_ref(&self.case.name))?;
+        let lies: Vec<_> = cases.iter().flat_map(|case| case.lies(records)).collect();
+        if lies.is_empty() { Ok(()) } else { bail!("is not the truth: {}", lies.join("; ")) }
+    }
+}
+
+/// What tcpdump writes.
+const CAPTURE: &str = "all.pcap";
+
+fn everything() -> Capture {
+    let options = vec!["--nano".to_owned()];
+    Capture { file: CAPTURE.to_owned(), interface: "any".to_owned(), options, filter: "tcp".to_owned() }
+}
+
+fn read(observer: &Path, capture: &Path) -> Result<Vec<Value>> {
+    let path = capture.to_str().context("the path of the capture is not UTF-8")?;
+    golden::events(&output(observer, &["read", "--format", "json", path])?)
+}

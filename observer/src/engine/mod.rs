@@ -21,7 +21,7 @@ use hashbrown::HashMap;
 
 use self::{
     alert::Alert,
-    anomaly::Anomaly,
+    anomaly::{Anomaly, AnomalyKind},
     attempt::{Attempts, Case, Owner},
     demand::{Activity, Control, Demand},
     event::{Event, OpenTunnel, Stats},
@@ -118,15 +118,11 @@ impl Engine {
                 self.connections.segment(&segment, stamp, &mut self.attempts);
             }
             Parsed::Skipped => self.stats.frames_skipped += 1,
-            Parsed::Anomaly(kind) => {
-                self.stats.frames_skipped += 1;
-                self.anomaly(Anomaly {
-                    at: frame.at,
-                    frame: frame.number,
-                    interface: frame.interface,
-                    kind,
-                    connection: None,
-                });
+            Parsed::Anomaly(kind) => self.skipped(frame, kind),
+            // It may have been anybody's FIN.
+            Parsed::Cut(kind) => {
+                self.attempts.lose(frame.at, frame.at);
+                self.skipped(frame, kind);
             }
         }
         self.fire(settled);
@@ -284,7 +280,10 @@ impl Engine {
         }
     }
 
-    fn anomaly(&mut self, anomaly: Anomaly) {
+    fn skipped(&mut self, frame: &Frame<'_>, kind: AnomalyKind) {
+        self.stats.frames_skipped += 1;
+        let Frame { at, number, interface, .. } = *frame;
+        let anomaly = Anomaly { at, frame: number, interface, kind, connection: None };
         self.stats.anomalies += 1;
         self.events.push_back(Event::Anomaly(anomaly));
     }

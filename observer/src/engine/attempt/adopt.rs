@@ -9,7 +9,7 @@ use super::{
         time::Timestamp,
     },
     Attempts,
-    join::Tree,
+    join::{self, Tree},
     recent::Entry,
     store::may_follow,
 };
@@ -20,22 +20,25 @@ type Chain = Vec<(Handshake, Option<usize>)>;
 impl Attempts {
     /// Adds the ordinary request at either end of an attempt, if there is one.
     pub(super) fn adopt(&self, handshakes: Chain, tree: &mut Tree, now: Timestamp) -> Chain {
-        if handshakes.len() > 1 {
+        // Only a plain chain has ends.
+        let plain = handshakes.iter().enumerate().all(|(at, (_, parent))| *parent == at.checked_sub(1));
+        let (Some((first, _)), Some((last, _)), true) = (handshakes.first(), handshakes.last(), plain) else {
             return handshakes;
-        }
-        let Some((alone, _)) = handshakes.first() else { return handshakes };
-        let (found, rivals, before) = match self.origin_of(alone) {
-            Some((request, rivals)) => (Some(request), rivals, true),
-            None => {
-                self.made_of(alone, now).map_or((None, 0, false), |(request, rivals)| (Some(request), rivals, false))
-            }
         };
-        let Some(found) = found else { return handshakes };
+        let (found, rivals, before) = match self.origin_of(first) {
+            Some((request, rivals)) => (request, rivals, true),
+            None => match self.made_of(last, now) {
+                Some((request, rivals)) => (request, rivals, false),
+                None => return handshakes,
+            },
+        };
         let confidence = if rivals > 0 { Confidence::Ambiguous } else { Confidence::Probable };
-        tree.join = Some(Join { method: JoinMethod::Fingerprint, confidence });
-        tree.uniform = rivals == 0;
-        let (first, second) = if before { (found, alone.clone()) } else { (alone.clone(), found) };
-        vec![(first, None), (second, Some(0))]
+        let known = tree.join.map_or(confidence, |join| join.confidence.max(confidence));
+        tree.join = Some(Join { method: JoinMethod::Fingerprint, confidence: known });
+        tree.uniform &= rivals == 0;
+        let mut chain: Vec<_> = handshakes.into_iter().map(|(handshake, _)| handshake).collect();
+        chain.insert(if before { 0 } else { chain.len() }, found);
+        chain.into_iter().enumerate().map(|(at, handshake)| (handshake, at.checked_sub(1))).collect()
     }
 
     /// The ordinary request that a proxy made an upgrade of. An upgrade with a key came from a client that sent the key,
@@ -47,11 +50,15 @@ impl Attempts {
         let mut fitting = self
             .recent
             .with_tail(&up.request.target)
-            .filter(|entry| entry.stamp.at <= up.request.at)
+            // Two taps have two clocks.
+            .filter(|entry| entry.stamp.interface != up.interface || entry.stamp.at <= up.request.at)
             .filter_map(|entry| self.ordinary(entry))
             .filter(|down| self.may_come_from(down, up) && is_alike(&down.request, &up.request));
         let down = fitting.next()?;
-        Some((down, fitting.count()))
+        // What a proxy before that one got is no rival.
+        let before = |other: &Handshake| self.may_come_from(other, &down) && is_alike(&other.request, &down.request);
+        let rivals = fitting.filter(|other| !before(other)).count();
+        Some((down, rivals))
     }
 
     /// The ordinary request that a proxy made of an upgrade.
@@ -60,23 +67,28 @@ impl Attempts {
             return None;
         }
         let until = down.ended_at.unwrap_or(now) + self.settle;
-        let near = |entry: &&Entry| entry.stamp.at.since(down.request.at) <= until.since(down.request.at);
+        let begun = down.request.at.before(self.settle);
+        let near = |entry: &&Entry| entry.stamp.at <= until && entry.ended_at.is_none_or(|end| begun <= end);
         let alike: Vec<_> = self.recent.with_tail(&down.request.target).filter(near).collect();
-        let mut fitting = alike
+        let mut fitting: Vec<_> = alike
             .iter()
             .filter_map(|entry| self.ordinary(entry))
             .filter(|up| self.may_come_from(down, up) && is_alike(&down.request, &up.request))
-            .filter(|up| up.status().is_none() || up.status() == down.status());
-        let up = fitting.next()?;
+            .filter(|up| is_answered_as(down, up))
+            .filter(|up| join::was_asked_during(down, up))
+            .collect();
+        let up = fitting.pop()?;
+        // What the next proxy made of that one is no rival.
+        let beyond = |other: &Handshake| self.may_come_from(&up, other) && is_alike(&up.request, &other.request);
+        let more = fitting.iter().filter(|other| !beyond(other)).count();
         // Another client's ordinary request for the same thing may be what the proxy forwarded.
         let others = alike.iter().filter(|entry| entry.link.server == down.link.server).count();
-        let more = fitting.count();
         Some((up, more + others))
     }
 
     /// Whether the proxy that got `down` may have sent `up`: a likeness alone ties nothing between other hosts.
     fn may_come_from(&self, down: &Handshake, up: &Handshake) -> bool {
-        let hosts = self.proxies.hosts(down.link.server);
+        let hosts = self.proxies.hosts(&down.link);
         hosts.contains(&up.link.client.ip())
             && may_follow(down, up, self.settle)
             && down.shares_process(up) != Some(false)
@@ -100,6 +112,12 @@ fn is_alike(down: &Request, up: &Request) -> bool {
         _ => true,
     };
     down.method == up.method && equal("user-agent") && equal("origin") && equal("content-type")
+}
+
+/// Whether `down` may have got the answer of `up`, of which only a refusal is kept.
+fn is_answered_as(down: &Handshake, up: &Handshake) -> bool {
+    let accepted = up.ended_at.is_some() && matches!(down.status(), Some(200..=299));
+    up.status() == down.status() || up.status().is_none() && (up.ended_at.is_none() || accepted)
 }
 
 /// Tickets tell what they are for by their lowest bit.

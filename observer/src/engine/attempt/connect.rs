@@ -11,7 +11,8 @@ use hashbrown::HashMap;
 
 use super::super::{
     event::Silence,
-    tcp::{ConnectionId, Link, Opening},
+    frame::InterfaceId,
+    tcp::{ConnectionId, Link, Opening, Stamp},
     time::Timestamp,
 };
 
@@ -26,7 +27,7 @@ pub(super) struct Connects {
     half_open: HashMap<ConnectionId, HalfOpen, FixedState>,
     /// Those in the table, oldest first; some have been accepted since.
     order: VecDeque<ConnectionId>,
-    refused: VecDeque<(Link, Timestamp)>,
+    refused: VecDeque<(Link, Timestamp, InterfaceId)>,
 }
 
 /// A SYN without an answer.
@@ -34,6 +35,7 @@ pub(super) struct Connects {
 struct HalfOpen {
     link: Link,
     at: Timestamp,
+    interface: InterfaceId,
     repeated: bool,
 }
 
@@ -43,12 +45,13 @@ pub(super) struct Failed {
     pub(super) link: Link,
     pub(super) at: Timestamp,
     pub(super) silence: Silence,
+    pub(super) interface: InterfaceId,
 }
 
 impl Connects {
-    pub(super) fn opened(&mut self, link: &Link, opening: Opening, at: Timestamp) {
+    pub(super) fn opened(&mut self, link: &Link, opening: Opening, stamp: Stamp) {
         match opening {
-            Opening::Syn => self.syn(link, at),
+            Opening::Syn => self.syn(link, stamp),
             Opening::Accepted | Opening::Middle => {
                 self.half_open.remove(&link.id);
             }
@@ -57,12 +60,13 @@ impl Connects {
                 if self.refused.len() == MAX_KEPT {
                     self.refused.pop_front();
                 }
-                self.refused.push_back((*link, at));
+                self.refused.push_back((*link, stamp.at, stamp.interface));
             }
         }
     }
 
-    fn syn(&mut self, link: &Link, at: Timestamp) {
+    fn syn(&mut self, link: &Link, stamp: Stamp) {
+        let Stamp { at, interface, .. } = stamp;
         if let Some(known) = self.half_open.get_mut(&link.id) {
             known.repeated |= known.at.distance(at) >= REPEATED_AFTER;
             known.at = known.at.min(at);
@@ -73,7 +77,7 @@ impl Connects {
             oldest.and_then(|oldest| self.half_open.remove(&oldest));
         }
         self.order.push_back(link.id);
-        self.half_open.insert(link.id, HalfOpen { link: *link, at, repeated: false });
+        self.half_open.insert(link.id, HalfOpen { link: *link, at, interface, repeated: false });
     }
 
     /// Bytes held, by estimate.
@@ -81,26 +85,36 @@ impl Connects {
         self.order.len() * 160 + self.refused.len() * 96
     }
 
-    /// Connections from a proxy's `hosts` to another endpoint that failed between two points in time: those that hung
-    /// first, then those that were refused, which says more. One SYN without an answer yet proves nothing.
+    /// Connections from a proxy's `hosts` to another endpoint that failed between two points in time, the likeliest last.
+    /// One SYN without an answer yet proves nothing. The clock of another tap than `own` may be apart by `skew`: what
+    /// failed only by that comes before all others.
     pub(super) fn failed(
         &self,
         proxy: SocketAddr,
         hosts: &[IpAddr],
         (from, to): (Timestamp, Timestamp),
+        (own, skew): (InterfaceId, Duration),
     ) -> Vec<Failed> {
-        let fits = |link: &Link, at: Timestamp| {
-            hosts.contains(&link.client.ip()) && link.server != proxy && from <= at && at <= to
+        let fits = |failed: &Failed| {
+            let skew = if failed.interface == own { Duration::ZERO } else { skew };
+            let during = from.before(skew) <= failed.at && failed.at <= to + skew;
+            during && hosts.contains(&failed.link.client.ip()) && failed.link.server != proxy
         };
         let hung = |half: &&HalfOpen| half.repeated || to.since(half.at) >= REPEATED_AFTER;
-        let hanging = self.half_open.values().filter(|half| fits(&half.link, half.at)).filter(hung);
-        let hanging = hanging.map(|half| Failed { link: half.link, at: half.at, silence: Silence::Unreachable });
-        let refused = self.refused.iter().filter(|(link, at)| fits(link, *at));
-        let refused = refused.map(|&(link, at)| Failed { link, at, silence: Silence::Refused });
-        let mut all: Vec<_> = hanging.chain(refused).collect();
-        all.sort_by_key(|failed| {
-            (failed.silence == Silence::Refused, failed.at, failed.link.client, failed.link.server)
+        let hanging = self.half_open.values().filter(hung).map(|half| {
+            let HalfOpen { link, at, interface, repeated } = *half;
+            (if repeated { 2 } else { 0 }, Failed { link, at, silence: Silence::Unreachable, interface })
         });
-        all
+        // A refusal is answered at once: one long before the end may be another's.
+        let refused = self.refused.iter().map(|&(link, at, interface)| {
+            let rank = if to.since(at) < REPEATED_AFTER { 3 } else { 1 };
+            (rank, Failed { link, at, silence: Silence::Refused, interface })
+        });
+        let mut all: Vec<_> = hanging.chain(refused).filter(|(_, failed)| fits(failed)).collect();
+        all.sort_by_key(|(rank, failed)| {
+            let during = from <= failed.at && failed.at <= to;
+            (during, *rank, failed.at, failed.link.client, failed.link.server)
+        });
+        all.into_iter().map(|(_, failed)| failed).collect()
     }
 }

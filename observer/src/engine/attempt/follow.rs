@@ -45,7 +45,13 @@ impl Attempts {
             .collect()
     }
 
-    pub(super) fn open_tunnel(&mut self, attempt: &Arc<Attempt>, placed: &[Placed], ids: &[HandshakeId]) {
+    pub(super) fn open_tunnel(
+        &mut self,
+        attempt: &Arc<Attempt>,
+        placed: &[Placed],
+        ids: &[HandshakeId],
+        is_part: bool,
+    ) {
         if attempt.outcome != Outcome::Upgraded {
             return;
         }
@@ -59,7 +65,7 @@ impl Attempts {
         for (at, hop) in hops.iter().enumerate() {
             self.hops.insert(hop.id, (key, at));
         }
-        let tunnel = OpenTunnel { attempt: Arc::clone(attempt), opened_at, hops };
+        let tunnel = OpenTunnel { attempt: Arc::clone(attempt), opened_at, hops, is_part };
         if let Some(end) = tunnel.first_end() {
             self.at(end + self.settle, Timer::Tunnel(key));
         }
@@ -68,8 +74,13 @@ impl Attempts {
 
     pub(super) fn tunnel_due(&mut self, key: HandshakeId, at: Timestamp) {
         let Some(tunnel) = self.tunnels.get(&key) else { return };
-        let Some(end) = tunnel.first_end() else { return };
+        let (Some(end), Some(last)) = (tunnel.first_end(), tunnel.last_end()) else { return };
         let latest = end + LATEST_END.max(self.settle);
+        // What is missing before an end is known when that has settled.
+        let settled = (last + self.settle).min(latest);
+        if at < settled {
+            return self.at(settled, Timer::Tunnel(key));
+        }
         // The client's side may be TLS, and end a little later.
         let waits = tunnel.client_unseen() && self.counts.tls > 0;
         if tunnel.is_settled() && (!waits || self.tls_closer(tunnel, end).is_some()) || at >= latest {
@@ -98,7 +109,7 @@ impl Attempts {
             ended.by = Some(by);
         }
         match ended.by {
-            Some(by) if ended.tunnel.closed_by == ClosedBy::Proxy => self.join_group(by, ended),
+            Some(by) if ended.tunnel.closed_by == ClosedBy::Proxy => self.join_group(by, ended, now),
             _ => self.cases.push_back(Case::Ended(Box::new(ended))),
         }
     }
@@ -110,7 +121,7 @@ impl Attempts {
         self.opaque.closed_by_proxy(asked, last, end)
     }
 
-    pub(super) fn join_group(&mut self, by: SocketAddr, ended: Ended) {
+    pub(super) fn join_group(&mut self, by: SocketAddr, ended: Ended, now: Timestamp) {
         let end = ended.tunnel.ended_at;
         let apart = self.closings.get(&by).is_some_and(|group| {
             let (first, last) = (group.members.first(), group.members.last());
@@ -121,13 +132,15 @@ impl Attempts {
         if apart {
             self.flush_group(by);
         }
-        self.closings.entry(by).or_insert_with(|| Group { by, members: Vec::new() }).members.push(ended);
-        self.at(end + self.settle + MOMENT, Timer::Group(by));
+        let due = now + MOMENT;
+        let group = self.closings.entry(by).or_insert_with(|| Group { by, members: Vec::new(), due });
+        group.members.push(ended);
+        group.due = due;
+        self.at(due, Timer::Group(by));
     }
 
     pub(super) fn group_due(&mut self, by: SocketAddr, at: Timestamp) {
-        let last = self.closings.get(&by).and_then(|group| group.members.last());
-        if last.is_some_and(|last| last.tunnel.ended_at + self.settle + MOMENT <= at) {
+        if self.closings.get(&by).is_some_and(|group| group.due <= at) {
             self.flush_group(by);
         }
     }

@@ -3,15 +3,19 @@
 //! Keys repeat (load tools, copied `curl` lines), so a shared name alone ties nothing when several clients use it at one
 //! moment: then the hop whose request, status and forwarded-for fit best is taken, and the join says that it is not sure.
 
+mod process;
+
 use std::{cmp::Reverse, time::Duration};
 
+use self::process::{Side, by_process};
 use super::{
     super::{
-        event::{Confidence, Join, JoinMethod},
+        event::{Confidence, HttpVersion, Join, JoinMethod},
         handshake::{Handshake, field::UpgradeRequest},
         time::Timestamp,
     },
-    store::{HandshakeId, Name, Store, may_follow, names},
+    report,
+    store::{HandshakeId, Name, Store, key_name, may_follow, names},
 };
 
 /// Handshakes of one name that a search looks at.
@@ -42,13 +46,16 @@ pub(super) fn has_parent(store: &Store, id: HandshakeId, skew: Duration) -> bool
     let Some(handshake) = store.get(id) else { return false };
     let (from, to) = (handshake.request.at.before(LOOK_BACK), handshake.request.at + skew);
     for (method, name) in names(handshake) {
-        let mut parents = store.named(name, from, to, SEARCHED).filter(|(other, _)| *other != id);
-        if parents.any(|(_, down)| may_be_next(method, down, handshake, skew)) {
+        let others: Vec<_> = store.named(name, from, to, SEARCHED).filter(|(other, _)| *other != id).collect();
+        let mut parents = others.iter().filter(|(_, down)| may_be_next(method, down, handshake, skew));
+        if parents.any(|(_, down)| !leads_to(&others, handshake, down, MAX_CHAIN)) {
             return true;
         }
-        // A key names its attempt: weaker ties are for hops that have none, or a new one.
+        // A key names its attempt: weaker ties are for hops that have none, or a new one that only those behind share.
         let named = method == JoinMethod::WebSocketKey
-            && store.named(name, from, to + LOOK_BACK, SEARCHED).any(|(other, _)| other != id);
+            && store
+                .named(name, from, to + LOOK_BACK, SEARCHED)
+                .any(|(other, hop)| other != id && !may_follow(handshake, hop, skew) && !is_sibling(handshake, hop));
         if named {
             return false;
         }
@@ -56,88 +63,120 @@ pub(super) fn has_parent(store: &Store, id: HandshakeId, skew: Duration) -> bool
     by_process(store, id, skew, Side::Up).is_some()
 }
 
+/// Whether hosts lead from `one` by way of others to `other`, which clocks of two taps may put before it.
+fn leads_to(all: &[(HandshakeId, &Handshake)], one: &Handshake, other: &Handshake, steps: usize) -> bool {
+    if steps == 0 || one.interface == other.interface {
+        return false;
+    }
+    let behind =
+        |down: &Handshake, up: &Handshake| down.link.leads_to(&up.link) && up.link.server.ip() != down.link.client.ip();
+    let mut next = all.iter().filter(|(_, up)| behind(one, up)).map(|(_, up)| *up);
+    next.any(|up| up.link.id == other.link.id || leads_to(all, up, other, steps - 1))
+}
+
 /// Whether `up` may be the next hop after `down`, with which it shares a name.
 pub(super) fn may_be_next(method: JoinMethod, down: &Handshake, up: &Handshake, skew: Duration) -> bool {
-    may_follow(down, up, skew) && agree(method, down, up)
+    may_follow(down, up, skew)
+        && agree(method, down, up)
+        && (!is_hairpin(down, up) || is_passed_on(down, up))
+        && (down.traits.upgrade || !up.traits.upgrade || !report::names_original(down))
+}
+
+/// Whether one host sent both, and `up` not from the address that got `down`: a client beside a proxy that listens on
+/// another address, or a proxy that asked two servers.
+fn is_hairpin(down: &Handshake, up: &Handshake) -> bool {
+    down.link.client.ip() == up.link.client.ip() && !down.link.leads_to(&up.link)
+}
+
+/// Whether the answers, as far as they are known, are one, and nothing was added to the request.
+fn is_passed_on(down: &Handshake, up: &Handshake) -> bool {
+    let other = down.status().zip(up.status()).is_some_and(|(one, two)| one != two);
+    !other && (down.traits.upgrade || !up.traits.upgrade)
+}
+
+/// Whether `up` may be what was made of `root`, with which it shares the key, and says otherwise than what is taken for it.
+pub(super) fn might_be_next(root: &Handshake, up: &Handshake, own: Option<&Handshake>, skew: Duration) -> bool {
+    may_be_next(JoinMethod::WebSocketKey, root, up, skew)
+        && was_asked_during(root, up)
+        && own
+            .is_none_or(|own| differ(own.status().map(u64::from), up.status().map(u64::from)) || made(own) != made(up))
 }
 
 /// The tree of handshakes under `root`.
 pub(super) fn tree(store: &Store, root: HandshakeId, skew: Duration) -> Tree {
-    let alone = Tree { nodes: vec![Node { id: root, parent: None }], join: None, uniform: true };
-    let Some(client) = store.get(root) else { return alone };
-    for (method, name) in names(client) {
-        let found = under(store, root, method, name, skew);
-        if found.nodes.len() > 1 {
-            return found;
+    let mut tree = Tree { nodes: vec![Node { id: root, parent: None }], join: None, uniform: true };
+    let mut at = 0;
+    // A proxy of a chain may have made a new key: what lies behind each leaf is looked for by its own names.
+    while at < tree.nodes.len() && at < MAX_CHAIN {
+        if !tree.nodes.iter().any(|node| node.parent == Some(at)) {
+            grow(store, &mut tree, at, skew);
         }
+        at += 1;
     }
-    let Some(up) = by_process(store, root, skew, Side::Down) else { return alone };
-    let nodes = vec![Node { id: root, parent: None }, Node { id: up, parent: Some(0) }];
-    let join = Some(Join { method: JoinMethod::Process, confidence: Confidence::Probable });
-    Tree { nodes, join, uniform: true }
-}
-
-/// On which side of a proxy a handshake is.
-#[derive(Clone, Copy)]
-enum Side {
-    Down,
-    Up,
-}
-
-/// The handshake on the other side of the process that holds `id`, where nothing else that it did meanwhile fits either
-/// of the two.
-fn by_process(store: &Store, id: HandshakeId, skew: Duration, side: Side) -> Option<HandshakeId> {
-    let other = only_partner(store, id, skew, side)?;
-    let back = match side {
-        Side::Down => Side::Up,
-        Side::Up => Side::Down,
-    };
-    (only_partner(store, other, skew, back)? == id).then_some(other)
-}
-
-fn only_partner(store: &Store, id: HandshakeId, skew: Duration, side: Side) -> Option<HandshakeId> {
-    let own = store.get(id)?;
-    let pid = own.pids[usize::from(matches!(side, Side::Down))]?;
-    if store.has_unpaired(pid, own) {
-        return None;
+    if tree.nodes.len() == 1
+        && let Some(up) = by_process(store, root, skew, Side::Down)
+    {
+        tree.nodes.push(Node { id: up, parent: Some(0) });
+        tree.join = Some(Join { method: JoinMethod::Process, confidence: Confidence::Probable });
     }
-    let mut partners = store.around(id, SEARCHED).filter(|(_, other)| match side {
-        Side::Down => may_share_process(own, other, skew),
-        Side::Up => may_share_process(other, own, skew),
+    // What another attempt may have had proves nothing, unless its answer was passed on.
+    let contested = tree.nodes.iter().any(|node| {
+        let step = node.parent.and_then(|at| store.get(tree.nodes[at].id)).zip(store.get(node.id));
+        step.is_some_and(|(down, up)| up.contested && down.status() != up.status())
     });
-    let (first, _) = partners.next()?;
-    partners.next().is_none().then_some(first)
+    if let Some(join) = tree.join.as_mut().filter(|_| contested) {
+        (join.confidence, tree.uniform) = (Confidence::Ambiguous, false);
+    }
+    tree
 }
 
-/// Whether one process got `down` and sent `up` meanwhile, and nothing in them speaks against it.
-fn may_share_process(down: &Handshake, up: &Handshake, skew: Duration) -> bool {
-    let (one, two) = (&down.traits, &up.traits);
-    down.shares_process(up) == Some(true)
-        && may_follow(down, up, skew)
-        && may_have_passed_on(down, up)
-        && !differ(one.agent, two.agent)
-        && !differ(one.origin, two.origin)
-        && forwarded_for(down, up) != Some(false)
+/// Adds what lies behind a leaf.
+fn grow(store: &Store, tree: &mut Tree, at: usize, skew: Duration) {
+    let leaf = tree.nodes[at].id;
+    let Some(handshake) = store.get(leaf) else { return };
+    for (method, name) in names(handshake) {
+        let found = under(store, leaf, &tree.nodes, method, name, skew);
+        let Some(join) = found.join else { continue };
+        let offset = tree.nodes.len() - 1;
+        let place = |parent: usize| if parent == 0 { at } else { parent + offset };
+        let nodes = found.nodes.iter().skip(1);
+        tree.nodes.extend(nodes.map(|node| Node { id: node.id, parent: node.parent.map(place) }));
+        tree.uniform &= found.uniform;
+        tree.join = Some(tree.join.map_or(join, |before| Join {
+            method: before.method.max(join.method),
+            confidence: before.confidence.max(join.confidence),
+        }));
+        return;
+    }
 }
 
-/// The tree of handshakes that share one name with `root`.
-fn under(store: &Store, root: HandshakeId, method: JoinMethod, name: Name, skew: Duration) -> Tree {
+/// The tree of handshakes that share one name with `root`, without those that are `taken`.
+fn under(store: &Store, root: HandshakeId, taken: &[Node], method: JoinMethod, name: Name, skew: Duration) -> Tree {
     let mut tree = Tree { nodes: vec![Node { id: root, parent: None }], join: None, uniform: true };
     let Some(client) = store.get(root) else { return tree };
     let (from, to) = (client.request.at.before(skew), client.ended_at.unwrap_or(Timestamp::MAX) + skew);
     let before = client.request.at.before(LOOK_BACK);
-    let all: Vec<_> = store.named(name, before, to, 2 * SEARCHED).filter(|(id, _)| *id != root).collect();
+    let passed: Vec<_> = taken.iter().filter_map(|node| store.get(node.id)).map(|hop| hop.link.server).collect();
+    let is_free = |id: HandshakeId, up: &Handshake| {
+        // Behind the first hop nothing leads back to a server that was passed, nor to what another key names.
+        let onward = taken.len() == 1 || !passed.contains(&up.link.server) && !has_key_parent(store, up, taken, skew);
+        id != root && onward && taken.iter().all(|node| node.id != id)
+    };
+    let all: Vec<_> = store.named(name, before, to, 2 * SEARCHED).filter(|(id, up)| is_free(*id, up)).collect();
     if !all.iter().any(|(_, up)| may_be_next(method, client, up, skew)) {
         return tree;
     }
-    let crowded = all.iter().any(|(_, other)| is_rival(client, other));
+    let crowded = all.iter().any(|(_, other)| is_rival(client, other, skew));
     let mut confidence = if method == JoinMethod::Fingerprint { Confidence::Probable } else { Confidence::Certain };
     if crowded {
         confidence = descend(&mut tree, client, &all, method, skew).max(confidence);
     } else {
-        for (id, up) in all.iter().filter(|(_, up)| up.request.at >= from) {
-            if let Some(parent) = parent_among(store, &tree.nodes, up, method, skew) {
-                tree.nodes.push(Node { id: *id, parent: Some(parent) });
+        let mut rest: Vec<_> = all.into_iter().filter(|(_, up)| up.request.at >= from).collect();
+        // First from host to host: clocks of two taps may tell the order of hops falsely.
+        for by_host in [true, false] {
+            while let Some((at, parent)) = next_child(store, &tree.nodes, &rest, method, skew, by_host) {
+                let (id, _) = rest.remove(at);
+                tree.nodes.push(Node { id, parent: Some(parent) });
             }
         }
     }
@@ -147,6 +186,30 @@ fn under(store: &Store, root: HandshakeId, method: JoinMethod, name: Name, skew:
     }
     tree.join = (tree.nodes.len() > 1).then_some(Join { method, confidence });
     tree
+}
+
+/// The first of `rest` that has a parent among nodes, and that; `by_host` only where the parent's host sent it.
+fn next_child(
+    store: &Store,
+    nodes: &[Node],
+    rest: &[(HandshakeId, &Handshake)],
+    method: JoinMethod,
+    skew: Duration,
+    by_host: bool,
+) -> Option<(usize, usize)> {
+    rest.iter().enumerate().find_map(|(at, (_, up))| {
+        let parent = parent_among(store, nodes, up, method, skew)?;
+        let down = store.get(nodes[parent].id)?;
+        (!by_host || down.link.leads_to(&up.link)).then_some((at, parent))
+    })
+}
+
+/// Whether a handshake's key names one that is not `taken` as that before it on the way.
+fn has_key_parent(store: &Store, up: &Handshake, taken: &[Node], skew: Duration) -> bool {
+    let Some(name) = key_name(up) else { return false };
+    let (from, to) = (up.request.at.before(LOOK_BACK), up.request.at + skew);
+    let mut named = store.named(name, from, to, SEARCHED);
+    named.any(|(id, down)| taken.iter().all(|node| node.id != id) && may_follow(down, up, skew))
 }
 
 /// Goes from hop to hop where several clients share the name: takes what fits no other client better and, of those that
@@ -161,9 +224,13 @@ fn descend(
     let (mut down, mut parent, mut confidence) = (client, 0, Confidence::Certain);
     let mut passed = vec![client.link.server];
     for _ in 0..MAX_CHAIN {
-        let rivals: Vec<_> = all.iter().map(|(_, rival)| *rival).filter(|rival| is_rival(down, rival)).collect();
+        let rivals: Vec<_> = all.iter().map(|(_, rival)| *rival).filter(|rival| is_rival(down, rival, skew)).collect();
         let best = |up: &Handshake| {
-            rivals.iter().filter(|rival| may_follow(rival, up, skew)).map(|rival| affinity(rival, up)).max()
+            rivals
+                .iter()
+                .filter(|rival| may_follow(rival, up, skew) && was_asked_during(rival, up))
+                .map(|rival| affinity(rival, up))
+                .max()
         };
         let fitting: Vec<_> = all
             .iter()
@@ -177,8 +244,18 @@ fn descend(
         let Some(&(id, up, own, rival)) = chosen else { break };
         if own == rival {
             confidence = Confidence::Ambiguous;
-            let alike = fitting.iter().filter(|(_, _, other, _)| *other == own);
-            tree.uniform &= alike.into_iter().all(|(_, other, ..)| says_the_same(other, up));
+            let alike: Vec<_> = fitting.iter().filter(|(_, _, other, _)| *other == own).collect();
+            // Where more clients can have got nothing but these, this one may have got none of them.
+            let fits = |rival: &Handshake, up: &Handshake| {
+                may_be_next(method, rival, up, skew) && may_have_passed_on(rival, up) && affinity(rival, up) >= own
+            };
+            let has_others = |rival: &Handshake| {
+                let others = all.iter().filter(|(id, _)| !alike.iter().any(|(known, ..)| known == id));
+                others.into_iter().any(|(_, other)| fits(rival, other))
+            };
+            let needy = rivals.iter().filter(|rival| fits(rival, up) && !has_others(rival)).count();
+            let enough = needy < alike.len();
+            tree.uniform &= enough && alike.into_iter().all(|(_, other, ..)| said(other) == said(up));
         }
         // Earlier tries that can be nobody else's.
         let tries = fitting.iter().filter(|(other, _, own, best)| *other != id && own > best);
@@ -194,23 +271,40 @@ fn descend(
 
 /// Whether `down` may have been answered with the answer of `up`, and `up` be what was made of it.
 fn may_have_passed_on(down: &Handshake, up: &Handshake) -> bool {
-    let late = down.status().is_some() && up.status().is_some() && up.ended_at > down.ended_at;
-    !late && (down.traits.upgrade || !up.traits.upgrade)
+    let late = is_during(down, up) == Some(false) && down.status().is_some() && up.status().is_some();
+    !late && was_asked_during(down, up) && (down.traits.upgrade || !up.traits.upgrade)
 }
 
-/// Whether two requests would be judged alike.
-fn says_the_same(one: &Handshake, other: &Handshake) -> bool {
-    let traits = |handshake: &Handshake| {
-        let request = &handshake.request;
-        (request.has_upgrade(), request.has_connection_upgrade(), request.version, handshake.status(), request.complete)
-    };
-    traits(one) == traits(other)
+/// Whether `up` was asked and answered while `down` waited; `None` where that is not known: two taps have two clocks.
+fn is_during(down: &Handshake, up: &Handshake) -> Option<bool> {
+    if down.interface != up.interface {
+        return None;
+    }
+    let ends = down.ended_at.zip(up.ended_at);
+    if up.request.at < down.request.at { Some(false) } else { ends.map(|(down, up)| up <= down) }
 }
 
-/// Whether another handshake is a different client's, at the same place and time.
-fn is_rival(client: &Handshake, rival: &Handshake) -> bool {
-    let overlaps = client.ended_at.is_none_or(|end| rival.request.at <= end)
-        && rival.ended_at.is_none_or(|end| client.request.at <= end);
+/// Whether `up` was asked while `down` waited, as far as one clock tells.
+pub(super) fn was_asked_during(down: &Handshake, up: &Handshake) -> bool {
+    let asked = up.request.at;
+    down.interface != up.interface || down.request.at <= asked && down.ended_at.is_none_or(|end| asked <= end)
+}
+
+/// What the proxy that sent a hop made of the request.
+fn made(handshake: &Handshake) -> (bool, bool, HttpVersion, bool) {
+    let request = &handshake.request;
+    (request.has_upgrade(), request.has_connection_upgrade(), request.version, request.complete)
+}
+
+/// What a hop says of the proxy that sent it.
+fn said(handshake: &Handshake) -> (impl PartialEq, Option<u16>) {
+    (made(handshake), handshake.status())
+}
+
+/// Whether another handshake is a different client's, at the same place and about the same time.
+fn is_rival(client: &Handshake, rival: &Handshake, skew: Duration) -> bool {
+    let overlaps = client.ended_at.is_none_or(|end| rival.request.at <= end + skew)
+        && rival.ended_at.is_none_or(|end| client.request.at <= end + skew);
     rival.link.server == client.link.server && overlaps
 }
 
@@ -220,7 +314,7 @@ fn parent_among(store: &Store, nodes: &[Node], up: &Handshake, method: JoinMetho
     nodes
         .filter(|(_, down)| may_be_next(method, down, up, skew))
         .max_by_key(|(at, down)| {
-            let host = down.link.server.ip() == up.link.client.ip();
+            let host = down.link.leads_to(&up.link);
             let relayed = match (down.status(), up.status()) {
                 (Some(down_status), Some(up_status)) => down_status == up_status && down.ended_at >= up.ended_at,
                 (Some(status), None) => status >= 500,
@@ -229,8 +323,9 @@ fn parent_among(store: &Store, nodes: &[Node], up: &Handshake, method: JoinMetho
             };
             // What a proxy has taken away does not come back further on.
             let plausible = down.traits.upgrade || !up.traits.upgrade;
-            // Next to the one that passed its answer on, or else to the client.
-            let near = if relayed { isize::try_from(*at) } else { isize::try_from(*at).map(|at| -at) };
+            // Next to the one that passed its answer on, or might have, or else to the client.
+            let near =
+                if relayed || up.is_upgraded() { isize::try_from(*at) } else { isize::try_from(*at).map(|at| -at) };
             (host, relayed, plausible, near.unwrap_or(0))
         })
         .map(|(at, _)| at)
@@ -244,7 +339,8 @@ fn agree(method: JoinMethod, down: &Handshake, up: &Handshake) -> bool {
     let (one, two) = (&down.traits, &up.traits);
     // Two requests with different keys are two attempts unless a proxy speaks for itself, which it shows.
     let keys = one.key == two.key || two.forwarded || !up.request.complete;
-    down.link.server.ip() == up.link.client.ip()
+    down.link.leads_to(&up.link)
+        && was_asked_during(down, up)
         && one.websocket == two.websocket
         && keys
         && !differ(one.agent, two.agent)
@@ -253,13 +349,21 @@ fn agree(method: JoinMethod, down: &Handshake, up: &Handshake) -> bool {
         && down.shares_process(up) != Some(false)
 }
 
+/// Whether one host sent both, to two servers: a proxy's tries, and what it asks on the side.
+fn is_sibling(one: &Handshake, other: &Handshake) -> bool {
+    one.link.client.ip() == other.link.client.ip() && one.link.server != other.link.server
+}
+
 /// Whether two values are there and not the same.
 fn differ(one: Option<u64>, two: Option<u64>) -> bool {
     one.zip(two).is_some_and(|(one, two)| one != two)
 }
 
-/// Whether the forwarded-for of `up` names the client of `down`; `None` where it names nobody.
+/// Whether the forwarded-for of `up` names the client of `down`; `None` where it names nobody, or was only passed on.
 fn forwarded_for(down: &Handshake, up: &Handshake) -> Option<bool> {
+    if down.traits.forwarded_for == up.traits.forwarded_for {
+        return None;
+    }
     up.traits.names_client(down.forwarded_for.unwrap_or(down.link.client).ip())
 }
 
@@ -272,11 +376,11 @@ fn affinity(down: &Handshake, up: &Handshake) -> i32 {
         Some(false) => -no,
         None => 0,
     };
-    weigh(Some(down.link.server.ip() == up.link.client.ip()), 8, 8)
+    weigh(Some(down.link.leads_to(&up.link)), 8, 8)
         + weigh(Some(one.tail == two.tail), 4, 4)
         + weigh(Some(one.target == two.target), 2, 0)
         + weigh(down.status().zip(up.status()).map(|(one, two)| one == two), 6, 6)
-        + weigh(down.ended_at.zip(up.ended_at).map(|(down, up)| up <= down), 4, 4)
+        + weigh(is_during(down, up), 4, 4)
         + weigh(same(one.agent, two.agent), 2, 6)
         + weigh(same(one.origin, two.origin), 2, 6)
         + weigh(same(one.host, two.host), 1, 0)

@@ -92,8 +92,12 @@ impl Listener for Attempts {
         }
     }
 
-    fn unread(&mut self, link: &Link, at: Timestamp) {
-        self.unread.note(link, at);
+    fn spoke(&mut self, ticket: Ticket) {
+        self.store.update(ticket.0 >> 1, |handshake| handshake.spoken = true);
+    }
+
+    fn unread(&mut self, link: &Link, since: Timestamp, at: Timestamp) {
+        self.unread.note(link, since, at);
     }
 
     fn tls_ended(&mut self, link: &Link, connection: &TlsConnection) {
@@ -108,8 +112,8 @@ impl Listener for Attempts {
         self.owners.forget(link);
     }
 
-    fn opened(&mut self, link: &Link, opening: Opening, at: Timestamp) {
-        self.connects.opened(link, opening, at);
+    fn opened(&mut self, link: &Link, opening: Opening, stamp: Stamp) {
+        self.connects.opened(link, opening, stamp);
     }
 
     fn anomaly(&mut self, link: &Link, kind: AnomalyKind, stamp: Stamp) {

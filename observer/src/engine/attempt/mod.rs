@@ -81,6 +81,8 @@ pub struct Decided {
     pub by_client: bool,
     /// Whether the capture shows requests that the first proxy sent upstream, for this attempt or another.
     pub upstream_seen: bool,
+    /// Whether the last server that got the request is a proxy that forwarded others, but not this one.
+    pub stopped: bool,
     /// The product whose own error page the client got.
     pub own_page: Option<ProductName>,
     /// Whether the proxy denied it because of its own side request.
@@ -128,6 +130,8 @@ enum Timer {
     Decide(HandshakeId),
     /// A client has waited too long.
     Answer(HandshakeId),
+    /// A client had waited too long at that time.
+    Overdue(HandshakeId, Timestamp),
     /// A tunnel's end can be judged.
     Tunnel(HandshakeId),
     /// A moment of closing tunnels is over.
@@ -228,7 +232,8 @@ impl Attempts {
             let Some(Reverse((at, timer))) = self.timers.pop() else { return };
             match timer {
                 Timer::Decide(id) => self.decide_ended(id, at),
-                Timer::Answer(id) => self.answer_overdue(id, at),
+                Timer::Answer(id) => self.answer_overdue(id, at, now),
+                Timer::Overdue(id, since) => self.overdue(id, since),
                 Timer::Tunnel(id) => self.tunnel_due(id, at),
                 Timer::Group(by) => self.group_due(by, at),
             }

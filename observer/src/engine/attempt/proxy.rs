@@ -14,6 +14,7 @@ use smallvec::SmallVec;
 use super::super::{
     event::{Fields, Product, ProductName},
     handshake::{Handshake, product},
+    tcp::Link,
 };
 
 /// Proxies remembered.
@@ -69,10 +70,11 @@ impl Proxies {
         self.by_endpoint.get(&endpoint)
     }
 
-    /// The addresses that a proxy sends from, as far as is known: the one it listens on, and others seen.
-    pub(super) fn hosts(&self, endpoint: SocketAddr) -> SmallVec<[IpAddr; 4]> {
-        let seen = self.get(endpoint).map(|proxy| proxy.hosts.iter().copied());
-        std::iter::once(endpoint.ip()).chain(seen.into_iter().flatten()).collect()
+    /// The addresses that the proxy at a connection's server end sends from, as far as is known: the ones it listens on,
+    /// and others seen.
+    pub(super) fn hosts(&self, link: &Link) -> SmallVec<[IpAddr; 4]> {
+        let seen = self.get(link.server).map(|proxy| proxy.hosts.iter().copied());
+        [link.server.ip(), link.host].into_iter().chain(seen.into_iter().flatten()).collect()
     }
 
     /// The entry of one.
@@ -98,8 +100,9 @@ impl Proxies {
         let found = identify(hop, upstream);
         let proxy = self.entry(hop.link.server);
         proxy.upstream_seen |= upstream.is_some();
-        if let Some(host) = upstream.map(|upstream| upstream.link.client.ip())
-            && host != hop.link.server.ip()
+        if let Some(upstream) = upstream.map(|upstream| upstream.link)
+            && let host = upstream.client.ip()
+            && !hop.link.leads_to(&upstream)
             && !proxy.hosts.contains(&host)
             && proxy.hosts.len() < MAX_HOSTS
         {

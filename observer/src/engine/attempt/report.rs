@@ -81,10 +81,13 @@ fn main_child(placed: &[Placed], at: usize, children: &[usize], denied: &mut boo
 }
 
 /// Whether a request without the upgrade is the proxy's own: an auth subrequest names the original target in a field, or
-/// asks for something else and answers for the proxy alone.
+/// asks for something else and answers for the proxy alone; a mirrored one gets an answer where its client got 101.
 pub(super) fn is_side_request(down: &Handshake, up: &Handshake) -> bool {
     if up.request.is_upgrade() || !down.request.is_upgrade() {
         return false;
+    }
+    if down.status() == Some(101) && up.status().is_some_and(|status| status != 101) {
+        return true;
     }
     if field::tail(&down.request.target) == field::tail(&up.request.target) {
         return false;
@@ -105,6 +108,15 @@ pub(super) fn is_relayed(placed: &[Placed]) -> bool {
     let mut statuses = placed.iter().filter(|placed| is_on_path(placed.role)).map(|placed| placed.handshake.status());
     let first = statuses.next();
     statuses.all(|status| Some(status) == first)
+}
+
+/// Whether each hop of the path came from the host that the one before it led to: none is missing between them.
+pub(super) fn is_next_to_next(placed: &[Placed]) -> bool {
+    let mut path = placed.iter().filter(|placed| is_on_path(placed.role));
+    path.all(|hop| {
+        let before = hop.parent.and_then(|at| placed.get(at));
+        before.is_none_or(|before| before.handshake.link.leads_to(&hop.handshake.link))
+    })
 }
 
 /// Whether a request tells which target it was made for.
@@ -186,7 +198,7 @@ fn failed_hop(failed: &Failed, owners: &Owners) -> Hop {
         role: Role::Retry,
         client: Endpoint::Ip(failed.link.client),
         server: Endpoint::Ip(failed.link.server),
-        interface: Default::default(),
+        interface: failed.interface,
         request: None,
         response: None,
         silence: Some(failed.silence),

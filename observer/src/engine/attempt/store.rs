@@ -177,7 +177,8 @@ impl Store {
         to: Timestamp,
         limit: usize,
     ) -> impl Iterator<Item = (HandshakeId, &Handshake)> {
-        let range = self.by_name.range((name, from, 0)..=(name, to, HandshakeId::MAX));
+        // Capture time may step back between a request and its answer.
+        let range = self.by_name.range((name, from, 0)..=(name, to.max(from), HandshakeId::MAX));
         range.take(limit).filter_map(|(_, _, id)| Some((*id, self.by_id.get(id)?)))
     }
 }
@@ -213,7 +214,7 @@ pub(super) fn may_follow(down: &Handshake, up: &Handshake, skew: Duration) -> bo
     if down.link.id == up.link.id || down.link.server == up.link.server {
         return false;
     }
-    let forward = down.link.server.ip() == up.link.client.ip();
+    let forward = down.link.leads_to(&up.link);
     let backward = up.link.server.ip() == down.link.client.ip();
     // Where addresses tell the order, clocks need not; where they do not, all was seen on one host.
     let skew = match (forward, backward) {

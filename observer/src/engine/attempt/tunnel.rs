@@ -16,15 +16,15 @@ use super::{
 /// How long after the first hop's end the others may take: Envoy needs a second.
 pub(super) const LATEST_END: Duration = Duration::from_secs(2);
 
-/// How far clocks of two taps may be apart when they say who spoke first.
-const CLOCKS_APART: Duration = Duration::from_secs(1);
-
 /// A tunnel of a decided attempt.
 #[derive(Debug)]
 pub(super) struct OpenTunnel {
     pub(super) attempt: Arc<Attempt>,
     pub(super) opened_at: Timestamp,
     pub(super) hops: Vec<OpenHop>,
+    /// Whether bytes of other connections were missing when it opened: its first client, or its last server, may be a
+    /// proxy.
+    pub(super) is_part: bool,
 }
 
 /// One hop of it, in the order of [`Attempt::path`].
@@ -54,9 +54,7 @@ impl Ended {
     /// Frames were lost since its last payload, or at its end: somebody may have spoken, or closed it, unseen.
     pub(super) fn doubt(&mut self) {
         self.tunnel.incomplete = true;
-        if self.tunnel.closed_by == ClosedBy::Proxy {
-            (self.tunnel.closed_by, self.by) = (ClosedBy::Unknown, None);
-        }
+        (self.tunnel.closed_by, self.by) = (ClosedBy::Unknown, None);
     }
 }
 
@@ -72,8 +70,16 @@ impl OpenHop {
 impl OpenTunnel {
     /// When its first hop's end was seen.
     pub(super) fn first_end(&self) -> Option<Timestamp> {
-        let ends = self.states().flat_map(|hop| [hop.client_ended, hop.server_ended]);
-        ends.flatten().min()
+        self.ends().min()
+    }
+
+    /// When its last end so far was seen.
+    pub(super) fn last_end(&self) -> Option<Timestamp> {
+        self.ends().max()
+    }
+
+    fn ends(&self) -> impl Iterator<Item = Timestamp> {
+        self.states().flat_map(|hop| [hop.client_ended, hop.server_ended]).flatten()
     }
 
     fn states(&self) -> impl Iterator<Item = &Hop> {
@@ -104,7 +110,11 @@ impl OpenTunnel {
         let close = self.states().filter_map(Hop::close).min_by_key(|close| close.at);
         let lost = self.hops.iter().any(OpenHop::is_lost);
         let incomplete = lost || self.states().any(|hop| hop.incomplete);
-        let (closed_by, by) = if ended_at.is_some() { self.closed_by(close) } else { (ClosedBy::Unknown, None) };
+        let (closed_by, by) = match self.closed_by(close) {
+            (ClosedBy::Client | ClosedBy::Origin, _) if self.is_part => (ClosedBy::Unknown, None),
+            _ if ended_at.is_none() => (ClosedBy::Unknown, None),
+            known => known,
+        };
         let last_at = self.states().map(|hop| hop.last_at).max().unwrap_or(self.opened_at);
         let end = ended_at.unwrap_or(now);
         let nearest = self.states().next();
@@ -136,13 +146,15 @@ impl OpenTunnel {
         };
         let only = self.hops.len() == 1;
         let role = self.attempt.first().role;
-        let path: Vec<_> = self.attempt.path().collect();
-        let one_clock = path.first().zip(path.last()).is_some_and(|(first, last)| first.interface == last.interface);
-        let skew = if one_clock { Duration::ZERO } else { CLOCKS_APART };
-        // Neither where bytes are missing nor where another client's hops would fit as well is the proxy accused.
-        let sure = self.states().all(|hop| !hop.incomplete)
-            && self.attempt.join.is_none_or(|join| join.confidence != Confidence::Ambiguous);
-        let close_by_proxy = !only && sure && is_made_by_proxy(first, last, skew);
+        // Where another client's hops would fit as well, only the client's own hop tells anything.
+        if self.attempt.join.is_some_and(|join| join.confidence == Confidence::Ambiguous) {
+            let ended_first = first.client_ended.is_some_and(|at| first.server_ended.is_none_or(|server| at <= server));
+            let by_client = close.map_or(ended_first, |close| close.from_client);
+            return (if by_client { ClosedBy::Client } else { ClosedBy::Unknown }, None);
+        }
+        // Where bytes are missing the proxy is not accused.
+        let sure = self.states().all(|hop| !hop.incomplete);
+        let close_by_proxy = !only && sure && is_made_by_proxy(first, last);
         if close_by_proxy {
             return (ClosedBy::Proxy, self.proxy_at_fault());
         }
@@ -193,13 +205,16 @@ impl OpenTunnel {
     }
 }
 
-/// Whether the proxy sent the first Close frame by itself: a peer got one before any peer had sent one. Between two
-/// interfaces times may be apart by `skew`.
-fn is_made_by_proxy(first: &Hop, last: &Hop, skew: Duration) -> bool {
+/// Whether the proxy sent the first Close frame by itself: to a peer that had sent none before, and to no peer that had.
+/// Only times of one hop are compared, so that clocks need not agree.
+fn is_made_by_proxy(first: &Hop, last: &Hop) -> bool {
     let at = |close: Option<Close>| close.map(|close| close.at);
-    let by_peer = at(first.close_from_client).into_iter().chain(at(last.close_from_server)).min();
-    let by_proxy = at(first.close_from_server).into_iter().chain(at(last.close_from_client)).min();
-    by_proxy.is_some_and(|proxy| by_peer.is_none_or(|peer| peer > proxy + skew))
+    let ends = [
+        (at(first.close_from_server), at(first.close_from_client)),
+        (at(last.close_from_client), at(last.close_from_server)),
+    ];
+    let spoke = ends.iter().any(|(proxy, _)| proxy.is_some());
+    spoke && ends.iter().all(|(proxy, peer)| peer.is_none_or(|peer| proxy.is_some_and(|proxy| proxy < peer)))
 }
 
 /// Ends that one proxy made at one moment.
@@ -209,6 +224,8 @@ pub struct Group {
     pub by: SocketAddr,
     /// The tunnels, in order of their ends.
     pub members: Vec<Ended>,
+    /// When no other is waited for any more.
+    pub(super) due: Timestamp,
 }
 
 /// Ends closer than this are one moment.

@@ -43,8 +43,12 @@ pub struct Handshake {
     pub forwarded_for: Option<SocketAddr>,
     /// The tunnel's last known state, once a side has ended it.
     pub tunnel: Option<Box<Tunnel>>,
+    /// Whether the client's side has sent something through the tunnel.
+    pub spoken: bool,
     /// The processes that hold the client's and the server's end, where a tap knows them.
     pub pids: [Option<u32>; 2],
+    /// Whether another attempt with its key, decided without it, may have had it.
+    pub contested: bool,
 }
 
 impl Handshake {
@@ -63,7 +67,9 @@ impl Handshake {
             body: Vec::new(),
             forwarded_for: None,
             tunnel: None,
+            spoken: false,
             pids: [None, None],
+            contested: false,
         }
     }
 

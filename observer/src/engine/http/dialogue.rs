@@ -36,6 +36,8 @@ pub struct Dialogue<L> {
     missed: bool,
     /// When the client closed its half.
     client_ended: Option<Timestamp>,
+    /// When bytes were last read.
+    read_at: Timestamp,
     listener: PhantomData<fn(&mut L)>,
 }
 
@@ -99,6 +101,7 @@ impl<L> Default for Dialogue<L> {
             begun: false,
             missed: false,
             client_ended: None,
+            read_at: Timestamp::MIN,
             listener: PhantomData,
         }
     }
@@ -119,11 +122,14 @@ impl<L: Listener> Reader for Dialogue<L> {
             let Some(taken) = taken else { break };
             at += taken;
         }
+        if at > 0 {
+            self.read_at = self.read_at.max(stamp.at);
+        }
         at
     }
 
     fn gap(&mut self, to: &mut L, link: &Link, way: Direction, length: u64, stamp: Stamp) {
-        to.unread(link, stamp.at);
+        to.unread(link, self.read_at.min(stamp.at), stamp.at);
         if length > 0 {
             to.anomaly(link, AnomalyKind::Gap { way, bytes: length }, stamp);
         }
@@ -149,7 +155,7 @@ impl<L: Listener> Reader for Dialogue<L> {
             _ => false,
         };
         if !bridged {
-            self.lose(to, link, way, stamp.at);
+            self.lose(to, link, way, stamp);
         }
     }
 
@@ -208,13 +214,13 @@ impl<L: Listener> Reader for Dialogue<L> {
         to.anomaly(link, kind, stamp);
     }
 
-    fn opened(&mut self, to: &mut L, link: &Link, opening: Opening, at: Timestamp) {
+    fn opened(&mut self, to: &mut L, link: &Link, opening: Opening, stamp: Stamp) {
         if opening == Opening::Middle {
             self.client = State::Lost;
             self.server = State::Lost;
             self.begun = true;
         }
-        to.opened(link, opening, at);
+        to.opened(link, opening, stamp);
     }
 
     fn needs_order(&self) -> bool {
@@ -299,7 +305,7 @@ impl<L: Listener> Dialogue<L> {
     }
 
     /// Message boundaries are no longer known.
-    fn lose(&mut self, to: &mut L, link: &Link, way: Direction, at: Timestamp) {
+    fn lose(&mut self, to: &mut L, link: &Link, way: Direction, stamp: Stamp) {
         self.cut_head(to, link, way);
         match way {
             Direction::ToServer if matches!(self.client, State::Waiting) => self.missed = true,
@@ -313,8 +319,23 @@ impl<L: Listener> Dialogue<L> {
             Direction::ToClient => {
                 self.server = State::Lost;
                 self.showing = None;
-                self.silence_all(to, Silence::NotCaptured, at);
+                self.silence_answered(to, stamp);
             }
+        }
+    }
+
+    /// Answers may be among bytes that are missing before what was sent at `stamp`: those to requests which the server had.
+    fn silence_answered(&mut self, to: &mut L, stamp: Stamp) {
+        let Some(acknowledged) = stamp.acknowledgment else {
+            return self.silence_all(to, Silence::NotCaptured, stamp.at);
+        };
+        let later = self.outstanding.iter().position(|exchange| !exchange.was_had_by(acknowledged));
+        let kept = later.map_or_else(SmallVec::new, |later| self.outstanding.drain(later..).collect());
+        let waits = matches!(self.client, State::Waiting) && !kept.is_empty();
+        self.silence_all(to, Silence::NotCaptured, stamp.at);
+        self.outstanding = kept;
+        if waits {
+            self.client = State::Waiting;
         }
     }
 
@@ -327,6 +348,13 @@ impl<L: Listener> Dialogue<L> {
         if let State::Waiting = self.client {
             self.client = State::Lost;
         }
+    }
+}
+
+impl Exchange {
+    /// Whether the server had any of it when it acknowledged so much.
+    fn was_had_by(&self, acknowledgment: u32) -> bool {
+        self.kind == Kind::Unknown || acknowledgment.wrapping_sub(self.sequence).cast_signed() > 0
     }
 }
 

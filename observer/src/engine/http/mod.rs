@@ -70,8 +70,10 @@ pub trait Listener {
     fn unanswered(&mut self, ticket: Ticket, silence: Silence, at: Timestamp);
     /// The tunnel of an exchange changed its state: a side ended it, or (`why`) it leaves the table.
     fn tunnel(&mut self, ticket: Ticket, tunnel: &Tunnel, why: Option<Closed>, at: Timestamp);
-    /// Something of a connection cannot be read: bytes are missing, or it ended before a request was read.
-    fn unread(&mut self, link: &Link, at: Timestamp);
+    /// The client's side sent its first bytes through the tunnel of an exchange.
+    fn spoke(&mut self, ticket: Ticket);
+    /// Something of a connection cannot be read: bytes are missing that were sent between two points in time.
+    fn unread(&mut self, link: &Link, since: Timestamp, at: Timestamp);
     /// A side of a TLS connection ended.
     fn tls_ended(&mut self, link: &Link, connection: &TlsConnection);
     /// What was told of a connection is told of another one as well: it is the same, before or after NAT.
@@ -79,7 +81,7 @@ pub trait Listener {
     /// A connection left the table.
     fn closed(&mut self, link: &Link);
     /// A connection was opened.
-    fn opened(&mut self, link: &Link, opening: Opening, at: Timestamp);
+    fn opened(&mut self, link: &Link, opening: Opening, stamp: Stamp);
     /// Something odd.
     fn anomaly(&mut self, link: &Link, kind: AnomalyKind, stamp: Stamp);
 }

@@ -100,6 +100,8 @@ pub enum Parsed<'a> {
     Skipped,
     /// Nothing for us, and it ought to be mentioned.
     Anomaly(AnomalyKind),
+    /// A TCP segment, cut by the snapshot length before what it says.
+    Cut(AnomalyKind),
 }
 
 /// Interfaces remembered as told about. A capture file may declare any number of them.
@@ -199,6 +201,7 @@ impl Packets {
 enum Unread {
     Skipped,
     Malformed(&'static str),
+    Cut(&'static str),
     UnknownLinkType(u32),
     FragmentsDropped,
 }
@@ -208,6 +211,7 @@ impl From<Unread> for Parsed<'_> {
         match unread {
             Unread::Skipped => Self::Skipped,
             Unread::Malformed(what) => Self::Anomaly(AnomalyKind::Malformed(what)),
+            Unread::Cut(what) => Self::Cut(AnomalyKind::Malformed(what)),
             Unread::UnknownLinkType(number) => Self::Anomaly(AnomalyKind::UnknownLinkType(number)),
             Unread::FragmentsDropped => Self::Anomaly(AnomalyKind::FragmentsDropped),
         }

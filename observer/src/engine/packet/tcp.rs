@@ -12,8 +12,11 @@ const ACK: u8 = 0x10;
 #[inline]
 pub(super) fn read<A: Into<IpAddr>>(source: A, destination: A, view: View<'_>) -> Parsed<'_> {
     let Some(header) = view.bytes.first_chunk::<20>() else {
-        let cut = view.wire >= 20;
-        return Unread::Malformed(if cut { "TCP header, cut by the snapshot length" } else { "TCP header" }).into();
+        return match view.wire {
+            20.. => Unread::Cut("TCP header, cut by the snapshot length"),
+            _ => Unread::Malformed("TCP header"),
+        }
+        .into();
     };
     let header_length = usize::from(header[12] >> 4) * 4;
     if header_length < 20 || header_length > view.wire {

@@ -41,7 +41,7 @@ pub(super) fn find(decided: &Decided) -> Option<(&Request, Endpoint, Option<Prod
     if let Some(step) = lowered {
         return Some((step.after, step.down.server.clone(), step.down.product.clone()));
     }
-    let (hop, request): (&Hop, _) = lone_upstream(attempt)?;
+    let (hop, request): (&Hop, _) = lone_upstream(decided)?;
     let upgrade = request.is_upgrade() && !request.is_offer() || request.key().is_some();
     let old = request.version == HttpVersion::Http10 && upgrade && !decided.maybe_side;
     old.then(|| (request, hop.client.clone(), None))

@@ -5,7 +5,7 @@ use super::{
         Config,
         alert::{Alert, AnsweredBy, Cause, Details, Level, RuleId},
         attempt::Decided,
-        event::{Attempt, Endpoint, Fields, Hop, Outcome, ProductName, Request, Response, Role, Silence},
+        event::{Attempt, Endpoint, Fields, Hop, HttpVersion, Outcome, ProductName, Request, Response, Role, Silence},
         handshake::field::{self, UpgradeRequest},
     },
     alert, call, http10_upstream, lone_upstream, negotiation_altered, path, product_at, upgrade_headers_dropped,
@@ -64,10 +64,10 @@ fn find(decided: &Decided, request: &Request) -> Finding {
             by: Some(client.client.clone()),
         };
     }
-    if path.len() > 1 || lone_upstream(&decided.attempt).is_some() {
+    if path.len() > 1 && !decided.stopped || lone_upstream(decided).is_some() {
         forwarded(decided, client, last)
     } else {
-        alone(decided, client)
+        alone(decided, last)
     }
 }
 
@@ -108,15 +108,16 @@ fn forwarded(decided: &Decided, client: &Hop, last: &Hop) -> Finding {
     if let Some((_, by, _)) = http10_upstream::find(decided) {
         return Finding { cause: Cause::Http10, answered_by, by: Some(by) };
     }
-    let whole =
-        response.complete && last.request.as_ref().is_some_and(|request| request.complete && request.is_upgrade());
+    let is_proper =
+        |request: &Request| request.complete && request.is_upgrade() && request.version == HttpVersion::Http11;
+    let whole = response.complete && last.request.as_ref().is_some_and(is_proper);
     at_origin(if whole && !decided.unread { Cause::OriginRejected } else { Cause::Unknown })
 }
 
-/// Only the client's side was seen.
-fn alone(decided: &Decided, client: &Hop) -> Finding {
-    let proxy = Some(client.server.clone());
-    let Some(response) = &client.response else {
+/// A proxy got the request, and nothing of it was seen behind that proxy.
+fn alone(decided: &Decided, last: &Hop) -> Finding {
+    let proxy = Some(last.server.clone());
+    let Some(response) = &last.response else {
         let refused = decided.unreachable.map(|(silence, at)| Finding {
             cause: if silence == Silence::Refused { Cause::UpstreamRefused } else { Cause::UpstreamUnreachable },
             answered_by: AnsweredBy::Nobody,
@@ -129,7 +130,7 @@ fn alone(decided: &Decided, client: &Hop) -> Finding {
     if decided.denied && matches!(response.status, 401 | 403) {
         return Finding { cause: Cause::AuthRequired, answered_by: AnsweredBy::Proxy, by: proxy };
     }
-    match by_status(client.request.as_ref(), response) {
+    match by_status(last.request.as_ref(), response) {
         // A redirect of the proxy's own is no route to the origin.
         Some(Cause::Redirected) if own => return Finding { cause: Cause::NotForwarded, answered_by, by: proxy },
         Some(cause) => return Finding { cause, answered_by, by: proxy },

@@ -91,7 +91,7 @@ fn dropped(before: &Request, after: &Request) -> Vec<&'static str> {
 
 /// The client's side was not seen: a key without the pair.
 fn before_the_first(decided: &Decided) -> Option<Drop> {
-    let (hop, request) = lone_upstream(&decided.attempt)?;
+    let (hop, request) = lone_upstream(decided)?;
     if !request.complete || decided.maybe_side || request.key().is_none() {
         return None;
     }

@@ -1,14 +1,15 @@
 //! One connection: two flows, which of them is the client's, and the order between them.
 
 mod activity;
+mod opening;
 mod patience;
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use smallvec::SmallVec;
 
 use super::{
-    Closed, ConnectionId, Direction, End, Link, Opening, Reader, Stamp,
+    Closed, ConnectionId, Direction, End, Link, Reader, Stamp,
     flow::{Fin, Flow, Ready},
     key::Key,
 };
@@ -30,9 +31,17 @@ pub(super) struct Connection<R> {
     timestamp_value: Option<u32>,
     /// When the client's SYN was captured first.
     syn_at: Timestamp,
-    aliases: Option<Box<SmallVec<[Key; 1]>>>,
+    aliases: Option<Box<Aliases>>,
     /// What the tap was told to be wanted of each side.
     told: [Wanted; 2],
+}
+
+/// Other names of a connection, which NAT gave it.
+#[derive(Default, Debug)]
+struct Aliases {
+    keys: SmallVec<[Key; 1]>,
+    /// The server's address by the latest of them, and when its SYN was captured.
+    inside: Option<(Timestamp, IpAddr)>,
 }
 
 /// Something to look at again later.
@@ -111,11 +120,21 @@ impl<R: Reader> Connection<R> {
     }
 
     pub(super) fn keys(&self) -> impl Iterator<Item = Key> {
-        std::iter::once(self.key).chain(self.aliases.iter().flat_map(|keys| keys.iter().copied()))
+        std::iter::once(self.key).chain(self.aliases.iter().flat_map(|aliases| aliases.keys.iter().copied()))
     }
 
-    pub(super) fn alias(&mut self, key: Key) {
-        self.aliases.get_or_insert_default().push(key);
+    /// Takes the names of `other`, which is this connection on the other side of a NAT.
+    pub(super) fn alias(&mut self, other: &Self) {
+        let inside = other.inside();
+        let aliases = self.aliases.get_or_insert_default();
+        aliases.keys.extend(other.keys());
+        aliases.inside = aliases.inside.max(inside);
+    }
+
+    /// Where the server is, by the last of its names on the way, and when that was first seen.
+    fn inside(&self) -> Option<(Timestamp, IpAddr)> {
+        let translated = self.aliases.as_ref().and_then(|aliases| aliases.inside);
+        translated.or_else(|| Some((self.syn_at, self.ends()?.1.ip())))
     }
 
     /// Both initial sequence numbers: the client's and the server's.
@@ -141,7 +160,8 @@ impl<R: Reader> Connection<R> {
 
     fn link(&self) -> Option<Link> {
         let (client, server) = self.ends()?;
-        Some(Link { id: self.id, client, server })
+        let (_, host) = self.inside()?;
+        Some(Link { id: self.id, client, server, host })
     }
 
     fn way(&self, side: usize) -> Direction {
@@ -181,7 +201,7 @@ impl<R: Reader> Connection<R> {
         if segment.flags.syn() {
             self.syn(side, segment, stamp.at, &mut news);
             if self.was_refused(side, segment) {
-                self.refuse(stamp.at, to, &mut news);
+                self.refuse(stamp, to, &mut news);
                 return news;
             }
         }
@@ -206,7 +226,7 @@ impl<R: Reader> Connection<R> {
                 flow.fin = Some(Fin { position, at: stamp.at, acknowledgment: segment.acknowledgment });
             }
         }
-        self.announce(stamp.at, to);
+        self.announce(stamp, to);
         self.pump(to, &mut news);
         if self.flows[side].is_overfull() {
             // What waits is its own next byte when it is an answer to something that was not seen.
@@ -215,76 +235,6 @@ impl<R: Reader> Connection<R> {
             self.pump(to, &mut news);
         }
         news
-    }
-
-    fn syn(&mut self, side: usize, segment: &Segment<'_>, at: Timestamp, news: &mut News) {
-        let client = if segment.acknowledgment.is_some() { 1 - side } else { side };
-        self.client = u8::try_from(client).ok();
-        if client == side {
-            self.syn_at = self.syn_at.min(at);
-            self.timestamp_value = self.timestamp_value.or(segment.timestamp_value);
-        }
-        let flow = &mut self.flows[side];
-        let again = flow.initial.is_some_and(|initial| initial != segment.sequence) && flow.is_untouched();
-        if flow.initial.is_some() && !again {
-            return;
-        }
-        flow.initial = Some(segment.sequence);
-        if again {
-            // The server forgot its first answer to the SYN, and what was acknowledged of it.
-            flow.start(segment.sequence.wrapping_add(1));
-            flow.heard = false;
-        }
-        if !flow.started {
-            let acked = flow.acked;
-            flow.start(segment.sequence.wrapping_add(1));
-            if flow.heard {
-                #[expect(clippy::cast_possible_truncation, reason = "the low 32 bits are the sequence number")]
-                let acked = acked as u32;
-                flow.acked = flow.position(acked);
-            }
-        }
-        news.initials = self.initials();
-    }
-
-    /// Where the other side's SYN was not seen, the answer to it still tells where its bytes begin.
-    fn opens_other(&mut self, side: usize, segment: &Segment<'_>, acknowledgment: u32) {
-        let initial = self.flows[side].initial;
-        let first = initial.is_some_and(|initial| initial.wrapping_add(1) == segment.sequence);
-        let by_client = first && self.client == u8::try_from(side).ok();
-        let other = &mut self.flows[1 - side];
-        if !other.started && other.is_clear() && !segment.flags.rst() && (segment.flags.syn() || by_client) {
-            other.start(acknowledgment);
-        }
-    }
-
-    fn rst(&mut self, side: usize, stamp: Stamp, to: &mut R::Listener, news: &mut News) {
-        let opening = !self.flows[side].started && self.client == u8::try_from(1 - side).ok();
-        if opening && self.flows[1 - side].is_clear() && !self.flows[side].heard {
-            self.refuse(stamp.at, to, news);
-        } else if self.reset.is_none_or(|(_, at)| stamp.at < at) {
-            // What it sent before its RST counts as sent, whether it was seen or not.
-            if self.flows[side].started && stamp.sequence != 0 {
-                self.flows[side].acknowledge(stamp.sequence);
-            }
-            self.reset = u8::try_from(side).ok().map(|side| (side, stamp.at));
-        }
-    }
-
-    /// Whether the answer to this SYN, an RST that acknowledges nothing else, was seen before it.
-    fn was_refused(&self, side: usize, segment: &Segment<'_>) -> bool {
-        let (flow, other) = (&self.flows[side], &self.flows[1 - side]);
-        let by_other = self.reset.is_some_and(|(by, _)| usize::from(by) != side);
-        let unopened = segment.acknowledgment.is_none() && !other.started && !other.heard && flow.is_clear();
-        by_other && unopened && flow.heard && flow.acked == flow.next
-    }
-
-    fn refuse(&mut self, at: Timestamp, to: &mut R::Listener, news: &mut News) {
-        if let Some(link) = self.link() {
-            self.reader.opened(to, &link, Opening::Syn, at);
-            self.reader.opened(to, &link, Opening::Refused, at);
-        }
-        news.refused = true;
     }
 
     fn payload(&mut self, side: usize, first: u32, segment: &Segment<'_>, stamp: Stamp, to: &mut R::Listener) {
@@ -340,18 +290,6 @@ impl<R: Reader> Connection<R> {
         let answered = flow.position(acknowledgment);
         let fin = flow.fin.is_some_and(|fin| answered == fin.position + 1);
         flow.started && answered <= flow.next + u64::from(fin)
-    }
-
-    fn announce(&mut self, at: Timestamp, to: &mut R::Listener) {
-        if self.announced {
-            return;
-        }
-        let Some(link) = self.link() else { return };
-        let server = &self.flows[1 - usize::from(self.client.unwrap_or(0))];
-        let accepted = server.initial.is_some() || server.started;
-        let opening = if accepted { Opening::Accepted } else { Opening::Syn };
-        self.announced = accepted;
-        self.reader.opened(to, &link, opening, at);
     }
 
     /// Hands over all that can be, until neither direction moves.

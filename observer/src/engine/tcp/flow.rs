@@ -111,16 +111,22 @@ impl Flow {
         self.next.saturating_add_signed(distance)
     }
 
-    /// Sets where the flow begins.
+    /// Where it waits: the next byte's position, once that is more than a guess.
+    pub(super) fn place(&self) -> u64 {
+        if self.started { self.next } else { u64::MAX }
+    }
+
+    /// Sets where the flow begins, by the reckoning of what waits already.
     pub(super) fn start(&mut self, sequence: u32) {
-        // One turn of the sequence space up, so that positions before the start do not fall below zero.
-        self.next = u64::from(sequence) + (1 << 32);
+        self.anchor(sequence);
+        self.next = self.position(sequence);
         self.started = true;
     }
 
     /// Gives an unstarted flow a reference for [`Self::position`], without claiming that it begins there.
     pub(super) fn anchor(&mut self, sequence: u32) {
         if self.next == 0 {
+            // One turn of the sequence space up, so that positions before the start do not fall below zero.
             self.next = u64::from(sequence) + (1 << 32);
         }
     }
@@ -139,8 +145,8 @@ impl Flow {
 
     /// Whether no byte after the SYN has come.
     pub(super) fn is_untouched(&self) -> bool {
-        let initial = self.initial.map(|initial| u64::from(initial.wrapping_add(1)) + (1 << 32));
-        self.is_clear() && Some(self.next) == initial
+        let begin = self.initial.map(|initial| self.position(initial.wrapping_add(1)));
+        self.is_clear() && Some(self.next) == begin
     }
 
     /// Whether nothing waits.
@@ -286,6 +292,18 @@ mod tests {
         }
         assert_eq!(drain(&mut flow), b"abcdefghi");
         assert!(flow.is_clear());
+    }
+
+    #[test]
+    fn bytes_seen_before_the_start_keep_their_place_across_the_wrap() {
+        let mut flow = Flow::default();
+        flow.anchor(1);
+        let at = flow.position(1);
+        flow.keep(at, b"def", 3, Stamp::default());
+        flow.start(u32::MAX - 1);
+        let at = flow.position(u32::MAX - 1);
+        flow.keep(at, b"abc", 3, Stamp::default());
+        assert_eq!(drain(&mut flow), b"abcdef");
     }
 
     #[test]

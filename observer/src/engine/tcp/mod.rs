@@ -69,6 +69,8 @@ pub struct Table<R> {
     generation: u32,
     /// Bytes waiting in flows and held by readers.
     held: usize,
+    /// The latest time of any segment: what a timer finds missing is waited for from now on, not from when it was due.
+    latest: Timestamp,
     /// Where the search for something to evict goes on.
     hand: usize,
     settle: Duration,
@@ -96,6 +98,7 @@ impl<R: Reader> Table<R> {
             counts: Counts::default(),
             generation: 0,
             held: 0,
+            latest: Timestamp::MIN,
             hand: 0,
             settle,
             memory_limit,
@@ -124,6 +127,7 @@ impl<R: Reader> Table<R> {
         if segment.wire_payload as usize > segment.payload.len() {
             self.counts.cut += 1;
         }
+        self.latest = self.latest.max(stamp.at);
         let (key, low) = Key::new(segment.source, segment.destination);
         let Some((slot, side)) = self.find(key, low, segment, stamp, to) else { return };
         let (refused, aliased) = {
@@ -264,8 +268,8 @@ impl<R: Reader> Table<R> {
             if let Some(entry) = self.by_key.get_mut(&key) {
                 *entry = Entry { slot: stays, flipped: entry.flipped != swapped };
             }
-            self.connection(stays).alias(key);
         }
+        self.connection(stays).alias(&gone);
     }
 
     /// Sees to it that what a connection waits for does not wait for ever.
@@ -309,7 +313,7 @@ impl<R: Reader> Table<R> {
             if news.over {
                 self.remove(id.slot, Closed::Ended, at, to);
             } else {
-                self.watch(id.slot, at);
+                self.watch(id.slot, self.latest);
             }
         }
     }

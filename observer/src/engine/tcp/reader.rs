@@ -1,6 +1,6 @@
 //! What a connection's bytes are handed to, and the words for it.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use crate::engine::{anomaly::AnomalyKind, frame::InterfaceId, time::Timestamp};
 
@@ -55,6 +55,17 @@ pub struct Link {
     pub client: SocketAddr,
     /// The server's end.
     pub server: SocketAddr,
+    /// Where that end is: `server`'s address or, where NAT was seen, what it was translated to.
+    pub host: IpAddr,
+}
+
+impl Link {
+    /// Whether the host that this leads to opened `next`.
+    #[must_use]
+    pub fn leads_to(&self, next: &Self) -> bool {
+        let from = next.client.ip();
+        from == self.host || from == self.server.ip()
+    }
 }
 
 /// How a direction ended.
@@ -97,7 +108,7 @@ pub trait Reader: Default {
     /// Something odd below the reader's level.
     fn anomaly(&mut self, to: &mut Self::Listener, link: &Link, kind: AnomalyKind, stamp: Stamp);
     /// A connection was opened (or first seen), or its client's SYN was refused.
-    fn opened(&mut self, to: &mut Self::Listener, link: &Link, opening: Opening, at: Timestamp);
+    fn opened(&mut self, to: &mut Self::Listener, link: &Link, opening: Opening, stamp: Stamp);
     /// Whether the order between the two directions still matters.
     fn needs_order(&self) -> bool;
     /// How likely the bytes look like those of a client (positive) or a server (negative); 0 when they tell nothing.

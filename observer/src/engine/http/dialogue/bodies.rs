@@ -34,7 +34,7 @@ impl<L: Listener> Dialogue<L> {
                     Step::Ended(_) => self.body_done(way),
                     Step::Bad => {
                         to.anomaly(link, AnomalyKind::NotHttp("chunked body"), stamp);
-                        self.lose(to, link, way, stamp.at);
+                        self.lose(to, link, way, stamp);
                     }
                 }
                 taken
@@ -44,6 +44,7 @@ impl<L: Listener> Dialogue<L> {
                 length
             }
             State::Tunnel => {
+                self.spoke(to, way);
                 if let Some(wrong) = self.tunnel.as_mut().and_then(|tunnel| tunnel.1.bytes(way, bytes, stamp)) {
                     to.anomaly(link, AnomalyKind::WebSocketFrame(wrong), stamp);
                 }
@@ -96,10 +97,21 @@ impl<L: Listener> Dialogue<L> {
         }
     }
 
+    fn spoke(&self, to: &mut L, way: Direction) {
+        if let (Direction::ToServer, Some((Some(ticket), tunnel))) = (way, self.tunnel.as_deref())
+            && tunnel.last_from_client_at.is_none()
+        {
+            to.spoke(*ticket);
+        }
+    }
+
     /// Goes on behind bytes that a tap left out on demand.
     pub(super) fn pass(&mut self, to: &mut L, link: &Link, way: Direction, passed: &Passed) {
         match self.state(way) {
             State::Tunnel => {
+                if passed.length > 0 {
+                    self.spoke(to, way);
+                }
                 if let Some(tunnel) = &mut self.tunnel {
                     tunnel.1.passed(way, passed);
                 }
@@ -117,7 +129,7 @@ impl<L: Listener> Dialogue<L> {
             }
             State::UntilClose => {}
             _ if passed.length == 0 => {}
-            _ => self.lose(to, link, way, passed.at),
+            _ => self.lose(to, link, way, Stamp { at: passed.at, ..Stamp::default() }),
         }
     }
 }

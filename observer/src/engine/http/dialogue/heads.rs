@@ -68,7 +68,7 @@ impl<L: Listener> Dialogue<L> {
                 return None;
             }
             to.anomaly(link, AnomalyKind::HeadTooLarge, stamp);
-            self.lose(to, link, way, stamp.at);
+            self.lose(to, link, way, stamp);
             return Some(bytes.len());
         };
         let raw = &bytes[blank..end];
@@ -135,7 +135,7 @@ impl<L: Listener> Dialogue<L> {
             return;
         }
         to.anomaly(link, AnomalyKind::NotHttp(what), stamp);
-        self.lose(to, link, way, stamp.at);
+        self.lose(to, link, way, stamp);
     }
 
     pub(super) fn request(&mut self, to: &mut L, link: &Link, head: &RequestHead<'_>) {
@@ -157,7 +157,7 @@ impl<L: Listener> Dialogue<L> {
             Framing::Chunked => self.client = State::Chunked(Chunked::START),
             Framing::UntilClose | Framing::Contradiction => {
                 to.anomaly(link, AnomalyKind::NotHttp("framing of a request"), head.stamp);
-                self.lose(to, link, Direction::ToServer, head.stamp.at);
+                self.lose(to, link, Direction::ToServer, head.stamp);
             }
         }
     }
@@ -166,11 +166,12 @@ impl<L: Listener> Dialogue<L> {
     pub(super) fn answered(&mut self, stamp: Stamp) -> Option<Exchange> {
         let front = *self.outstanding.first()?;
         if front.kind != Kind::Unknown {
-            return Some(self.outstanding.remove(0));
+            let had = stamp.acknowledgment.is_none_or(|acknowledged| front.was_had_by(acknowledged));
+            return had.then(|| self.outstanding.remove(0));
         }
         // Requests are missing here. The response is that of the next one seen if it came after the server had it.
         let next = *self.outstanding.get(1)?;
-        let had = stamp.acknowledgment?.wrapping_sub(next.sequence).cast_signed() > 0;
+        let had = next.was_had_by(stamp.acknowledgment?);
         if had {
             self.outstanding.drain(..2);
         }
@@ -193,7 +194,8 @@ impl<L: Listener> Dialogue<L> {
             (200..=299, Kind::Connect) => return *self = Self::default(),
             _ => {}
         }
-        if let (State::Waiting, true) = (&self.client, exchange.is_some()) {
+        // An answer to a request before the one that the client waits for changes nothing.
+        if matches!(self.client, State::Waiting) && kind.waits() {
             self.client = State::Start;
         }
         if let (Some(ticket), Kind::Upgrade(_)) = (exchange.and_then(|exchange| exchange.ticket), kind) {
@@ -205,10 +207,12 @@ impl<L: Listener> Dialogue<L> {
             Framing::Length(0) => self.body_done(Direction::ToClient),
             Framing::Length(length) => self.server = State::Body(length),
             Framing::Chunked => self.server = State::Chunked(Chunked::START),
+            // Nobody knows whether it was asked for by HEAD.
+            Framing::UntilClose if exchange.is_none() => self.server = State::Lost,
             Framing::UntilClose => self.server = State::UntilClose,
             Framing::Contradiction => {
                 to.anomaly(link, AnomalyKind::NotHttp("framing of a response"), head.stamp);
-                self.lose(to, link, Direction::ToClient, head.stamp.at);
+                self.lose(to, link, Direction::ToClient, head.stamp);
             }
         }
     }

@@ -204,7 +204,7 @@ fn a_datagram_has_so_many_fragments() {
         let kinds = fragments.iter().map(|fragment| match packets.parse(&raw(fragment)) {
             Parsed::Segment(_) => 's',
             Parsed::Skipped => '.',
-            Parsed::Anomaly(_) => '!',
+            Parsed::Anomaly(_) | Parsed::Cut(_) => '!',
         });
         kinds.collect::<String>()
     };

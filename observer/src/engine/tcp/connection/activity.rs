@@ -21,7 +21,7 @@ impl<R: Reader> Connection<R> {
         let client = usize::from(self.client?);
         let demand = |client, server, to_server, to_client| Demand { client, server, to_server, to_client };
         let mut demands = smallvec![demand(link.client, link.server, wanted[client], wanted[1 - client])];
-        for alias in self.aliases.iter().flat_map(|keys| keys.iter()) {
+        for alias in self.aliases.iter().flat_map(|aliases| aliases.keys.iter()) {
             let [low, high] = alias.ends();
             let (client, server) = if high == link.server || low == link.client { (low, high) } else { (high, low) };
             demands.push(demand(client, server, Wanted::Nothing, Wanted::Nothing));

@@ -29,7 +29,7 @@ impl<R: Reader> Connection<R> {
             if wanted > flow.watched {
                 flow.watched = wanted;
                 let after = if wanted == Watched::Closely { After::Settle } else { After::Patience };
-                watches.push((after, Watch::Hole(side, flow.next)));
+                watches.push((after, Watch::Hole(side, flow.place())));
             }
         }
         if self.reset.is_some() {
@@ -49,7 +49,7 @@ impl<R: Reader> Connection<R> {
             Watch::Hole(side, position) => {
                 let side = usize::from(side);
                 self.flows[side].watched = Watched::No;
-                if self.flows[side].next == position {
+                if self.flows[side].place() == position {
                     self.give_up(side, false, at, to, &mut news);
                     self.pump(to, &mut news);
                 }
@@ -66,11 +66,15 @@ impl<R: Reader> Connection<R> {
     /// Skips what is missing before the next bytes that are there.
     /// A FIN that is the last to come tells of missing bytes before it, too.
     pub(super) fn give_up(&mut self, side: usize, last: bool, at: Timestamp, to: &mut R::Listener, news: &mut News) {
+        // A copy of the RST that refused a connection tells nothing new.
+        if self.client.is_none() && self.reset.is_some() && self.flows.iter().all(Flow::is_clear) {
+            return;
+        }
         if self.client.is_none() {
             self.guess_client();
             self.announced = true;
             if let Some(link) = self.link() {
-                self.reader.opened(to, &link, Opening::Middle, at);
+                self.reader.opened(to, &link, Opening::Middle, Stamp { at, ..Stamp::default() });
             }
         }
         let Some(link) = self.link() else { return };

@@ -5,22 +5,15 @@
 
 #[path = "properties/capture.rs"]
 mod capture;
-#[path = "properties/damage.rs"]
-mod damage;
 #[path = "properties/kernel.rs"]
 mod kernel;
-#[path = "properties/mutate.rs"]
-mod mutate;
 #[path = "properties/observe.rs"]
 mod observe;
-#[path = "properties/random.rs"]
-mod random;
 #[path = "properties/scenario.rs"]
 mod scenario;
 #[path = "properties/talk.rs"]
 mod talk;
-#[path = "properties/wire.rs"]
-mod wire;
+mod traffic;
 #[path = "properties/world.rs"]
 mod world;
 
@@ -34,9 +27,14 @@ use std::{
 
 use self::{
     capture::Capture,
-    observe::{Detail, Seen, accusations, alert_line, false_accusation, false_outcome, observe},
-    random::Random,
-    wire::Owned,
+    observe::{Detail, accusations, alert_line, false_accusation, false_outcome},
+    traffic::{
+        damage, mutate,
+        observe::{self as run, Seen, observe},
+        pcap,
+        random::Random,
+        wire::{self, Owned},
+    },
 };
 
 type Mutation = fn(&[Owned], &mut Random) -> Vec<Owned>;
@@ -298,23 +296,7 @@ fn show() {
             "duplicate" => mutate::duplicate(&frames, &mut random),
             _ => damage::KINDS.iter().find(|known| known.0 == kind).unwrap().2(&frames, &mut random),
         };
-        let mut file = vec![0x4d, 0x3c, 0xb2, 0xa1, 2, 0, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 4, 0];
-        let link = match frames[0].link {
-            observer::engine::frame::LinkType::Ethernet => 1u32,
-            observer::engine::frame::LinkType::LinuxSll => 113,
-            observer::engine::frame::LinkType::LinuxSll2 => 276,
-            _ => 101,
-        };
-        file.extend(link.to_le_bytes());
-        for frame in &damaged {
-            let nanos = frame.at.as_nanos();
-            for word in [nanos / 1_000_000_000, nanos % 1_000_000_000, frame.bytes.len() as i64, i64::from(frame.wire)]
-            {
-                file.extend(u32::try_from(word).unwrap().to_le_bytes());
-            }
-            file.extend(&frame.bytes);
-        }
-        std::fs::write(var("OUT"), file).unwrap();
+        std::fs::write(var("OUT"), pcap::file(&damaged)).unwrap();
         for (name, seen) in [("whole", observe(&frames)), ("damaged", observe(&damaged))] {
             println!("== {name}");
             seen.lines(Detail::Facts).iter().for_each(|line| println!("{line}"));
@@ -351,8 +333,8 @@ fn a_small_memory_limit_holds_and_accuses_nobody() {
         let whole = observe(&frames);
         let mut failures = Vec::new();
         for limit in [256 << 10, 1 << 20] {
-            let config = observer::engine::Config { memory_limit: limit, ..observe::config() };
-            let small = observe::observe_with(&frames, config);
+            let config = observer::engine::Config { memory_limit: limit, ..run::config() };
+            let small = run::observe_with(&frames, config);
             let label = format!("{} in {limit} bytes, {} evictions", capture.name, small.stats.evictions);
             if small.peak > limit as u64 {
                 failures.push(format!("{label}: held {}", small.peak));

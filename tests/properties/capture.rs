@@ -11,7 +11,7 @@ use observer::tap::{
     file::{FileTap, Input},
 };
 
-use crate::wire::Owned;
+use crate::traffic::wire::Owned;
 
 /// One case: the frames of each of its files.
 pub struct Capture {

@@ -9,7 +9,7 @@ use observer::engine::{
     time::Timestamp,
 };
 
-use crate::{
+use crate::traffic::{
     observe::{Seen, config},
     random::Random,
     wire::{ACK, FIN, Owned, RST, SYN, Segment},

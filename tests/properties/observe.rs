@@ -1,56 +1,13 @@
-//! Runs the engine and boils its events down to what a property compares.
+//! Boils what the engine said down to what a property compares.
 
 use std::{fmt::Write, time::Duration};
 
 use observer::engine::{
-    Config, Engine,
     alert::{Alert, Cause, Details, Level, RuleId},
-    event::{Attempt, Event, Outcome, Stats, Tunnel},
+    event::{Attempt, Outcome},
 };
 
-use crate::wire::Owned;
-
-/// What the engine said.
-#[derive(Default)]
-pub struct Seen {
-    pub alerts: Vec<Alert>,
-    pub attempts: Vec<std::sync::Arc<Attempt>>,
-    /// What is known of each tunnel at its end.
-    pub tunnels: Vec<String>,
-    pub stats: Stats,
-    /// The most memory that was held after any frame.
-    pub peak: u64,
-}
-
-/// As `observer read` is set up.
-pub fn config() -> Config {
-    Config { settle: Duration::from_secs(1), ..Config::default() }
-}
-
-pub fn observe(frames: &[Owned]) -> Seen {
-    observe_with(frames, config())
-}
-
-pub fn observe_with(frames: &[Owned], config: Config) -> Seen {
-    let small = config.memory_limit < 16 << 20;
-    let (mut engine, mut seen) = (Engine::new(config), Seen::default());
-    for frame in frames {
-        engine.handle_frame(&frame.frame());
-        seen.take(&mut engine);
-        if small {
-            seen.peak = seen.peak.max(engine.stats().memory);
-        }
-    }
-    engine.finish();
-    seen.take(&mut engine);
-    seen
-}
-
-fn tunnel_line(tunnel: &Tunnel) -> String {
-    let Tunnel { attempt, bytes, frames, pings, pongs, close, closed_by, idle, incomplete, .. } = tunnel;
-    let close = close.map(|close| (close.from_client, close.code));
-    format!("tunnel {} {bytes:?} {frames:?} {pings}+{pongs} {close:?} {closed_by:?} {idle:?} {incomplete}", attempt.id)
-}
+use crate::traffic::observe::Seen;
 
 /// How closely two runs are compared.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -64,19 +21,6 @@ pub enum Detail {
 }
 
 impl Seen {
-    /// Takes all that the engine has to say.
-    pub fn take(&mut self, engine: &mut Engine) {
-        while let Some(event) = engine.poll_event() {
-            match event {
-                Event::Alert(alert) => self.alerts.push(*alert),
-                Event::Attempt(attempt) => self.attempts.push(attempt),
-                Event::Stats(all) => self.stats = *all,
-                Event::Tunnel(tunnel) => self.tunnels.push(tunnel_line(&tunnel)),
-                Event::Anomaly(_) => {}
-            }
-        }
-    }
-
     /// Every alert above notice by its rule and cause, without addresses, in order.
     pub fn kinds(&self) -> Vec<String> {
         let kind = |alert: &Alert| match &alert.details {

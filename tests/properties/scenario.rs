@@ -10,8 +10,8 @@ use observer::engine::{
 };
 
 use crate::{
-    observe::{Seen, config, observe},
     talk::{Client, Connection, KEY, Server, Wire, answer, get, stripped, switching, upgrade},
+    traffic::observe::{Seen, config, observe},
 };
 
 const PROXY: &str = "10.0.0.1:80";
@@ -326,14 +326,17 @@ fn a_refusal_seen_before_its_syn_is_a_refusal() {
 /// The attempts of two clients whose proxy renames the target and makes keys of its own, told by hops and join.
 fn renamed(pids: &[(&str, &str, u32)], clients: &[&str]) -> Vec<(usize, Option<Join>)> {
     let mut wire = Wire::default();
-    let mut open = Vec::new();
-    for (number, client) in clients.iter().enumerate() {
-        let requests = [upgrade("/ws", KEY), upgrade("/backend/socket", &format!("bmV3IGtleSBudW1iZXIg{number}w=="))];
-        open.push(forwarded(&mut wire, client, &format!("10.0.0.1:600{number}"), [&requests[0], &requests[1]]));
-    }
-    for [mut down, mut up] in open {
-        wire.say(&mut up, Server, &answer("403 Forbidden"));
-        wire.say(&mut down, Server, &answer("403 Forbidden"));
+    let mut say_all = |ends: &[String], server: &str, request: &dyn Fn(usize) -> String| -> Vec<Connection> {
+        let mut open: Vec<_> = ends.iter().map(|end| wire.open(end, server)).collect();
+        open.iter_mut().enumerate().for_each(|(number, one)| wire.say(one, Client, &request(number)));
+        open
+    };
+    let clients: Vec<_> = clients.iter().map(ToString::to_string).collect();
+    let sent: Vec<_> = (0..clients.len()).map(|number| format!("10.0.0.1:600{number}")).collect();
+    let down = say_all(&clients, PROXY, &|_| upgrade("/ws", KEY));
+    let up = say_all(&sent, ORIGIN, &|number| upgrade("/backend/socket", &format!("bmV3IGtleSBudW1iZXIg{number}w==")));
+    for mut asked in up.into_iter().chain(down) {
+        wire.say(&mut asked, Server, &answer("403 Forbidden"));
     }
     let mut engine = Engine::new(config());
     for (local, peer, pid) in pids {

@@ -4,7 +4,7 @@ use std::{net::SocketAddr, time::Duration};
 
 use observer::engine::{frame::LinkType, time::Timestamp};
 
-use crate::wire::{ACK, FIN, Owned, RST, SYN, Segment};
+use crate::traffic::wire::{ACK, FIN, Owned, RST, SYN, Segment};
 
 /// The key and the accept of RFC 6455 1.3.
 pub const KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";

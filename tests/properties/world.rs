@@ -6,8 +6,10 @@ use observer::engine::frame::LinkType;
 
 use crate::{
     capture::{Capture, merge},
-    random::Random,
-    wire::{Owned, Segment},
+    traffic::{
+        random::Random,
+        wire::{Owned, Segment},
+    },
 };
 
 /// The clocks of a case's files apart by up to 200 ms. Two clocks mean two hosts: where a case was made on one, its

@@ -4,7 +4,7 @@ use std::{collections::HashMap, time::Duration};
 
 use observer::engine::frame::LinkType;
 
-use crate::{
+use super::{
     random::Random,
     wire::{FIN, Owned, RST, SYN, Segment},
 };
@@ -67,7 +67,7 @@ pub fn coalesce(frames: &[Owned], random: &mut Random) -> Vec<Owned> {
 
 fn merged(before: &Owned, frame: &Owned, segment: &Segment) -> Option<Owned> {
     let mut first = Segment::read(before)?;
-    let near = frame.at.since(before.at).as_millis() < 1 && before.interface == frame.interface;
+    let near = frame.at.since(before.at).as_micros() < 100 && before.interface == frame.interface;
     let follows = first.flow() == segment.flow()
         && first.end() == segment.sequence
         && first.acknowledgment == segment.acknowledgment
@@ -159,6 +159,42 @@ pub fn duplicate(frames: &[Owned], random: &mut Random) -> Vec<Owned> {
     keyed.into_iter().map(|(_, frame)| frame).collect()
 }
 
+/// Captures every frame on two interfaces.
+pub fn double(frames: &[Owned], _: &mut Random) -> Vec<Owned> {
+    let twice =
+        |frame: &Owned| [frame.clone(), Owned { interface: frame.interface + 50, ..frame.clone().delayed(3000) }];
+    frames.iter().flat_map(twice).collect()
+}
+
+/// Sends bytes again, cut otherwise: from the middle of a segment, or with the segment before.
+pub fn overlap(frames: &[Owned], random: &mut Random) -> Vec<Owned> {
+    let mut out = Vec::new();
+    let mut before: HashMap<_, Segment> = HashMap::new();
+    for frame in frames {
+        out.push(frame.clone());
+        let plain =
+            |segment: &Segment| segment.is_whole() && !segment.payload.is_empty() && !segment.has(SYN | FIN | RST);
+        let Some(segment) = Segment::read(frame).filter(plain) else { continue };
+        let last = before.insert(segment.flow(), segment.clone());
+        if !random.chance(25) {
+            continue;
+        }
+        let mut again = match last.filter(|last| last.end() == segment.sequence && random.chance(60)) {
+            Some(last) => {
+                let payload = [&*last.payload, &segment.payload].concat();
+                Segment { sequence: last.sequence, payload, ..segment }
+            }
+            None => segment,
+        };
+        let skipped = random.below(again.payload.len());
+        again.sequence = again.sequence.wrapping_add(u32::try_from(skipped).expect("inside a segment"));
+        again.payload.drain(..skipped);
+        again.wire_payload = again.payload.len();
+        out.push(again.write(frame));
+    }
+    out
+}
+
 /// Shifts sequence numbers so that every flow wraps soon after its start. Flows that began alike (one connection on
 /// both sides of a NAT) shift alike.
 pub fn wrap(frames: &[Owned], random: &mut Random) -> Vec<Owned> {
@@ -179,7 +215,7 @@ pub fn wrap(frames: &[Owned], random: &mut Random) -> Vec<Owned> {
         };
         let (source, destination) = segment.flow();
         segment.sequence = segment.sequence.wrapping_add(shift((source, destination), segment.sequence));
-        if segment.has(crate::wire::ACK) {
+        if segment.has(super::wire::ACK) {
             let first = segment.acknowledgment.wrapping_sub(1);
             segment.acknowledgment = segment.acknowledgment.wrapping_add(shift((destination, source), first));
         }

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use crate::{
+use super::{
     random::Random,
     wire::{Owned, Segment},
 };

@@ -11,6 +11,7 @@ mod lab;
 mod purity;
 mod scenes;
 mod setup;
+mod sim;
 mod soak;
 mod test;
 mod watch;
@@ -47,6 +48,8 @@ enum Task {
     Lab(lab::Args),
     /// Play cases of the lab before `observer live`: it must tell the truth, and what `observer read` tells.
     Scenes(scenes::Args),
+    /// Simulate clients, proxies and origins over a wire that loses and mixes up frames; the engine must tell the truth.
+    Sim(sim::Args),
     /// Measure a budget.
     #[command(subcommand)]
     Bench(bench::Bench),
@@ -74,6 +77,7 @@ fn run(task: Task) -> anyhow::Result<()> {
         Task::Diff(args) => diff::run(&args),
         Task::Lab(args) => lab::run(&args),
         Task::Scenes(args) => scenes::run(&args),
+        Task::Sim(args) => sim::run(&args),
         Task::Soak(args) => soak::run(&args),
         Task::Bench(bench) => bench::run(&bench),
     }

@@ -1,0 +1,155 @@
+//! A seeded simulation: clients, chains of proxies and origins on a virtual clock, over a wire that captures all they say
+//! in any order and number, or not all of it. It knows what is due, and holds the engine to it: of a complete capture
+//! nothing is missed, and never is anybody accused falsely.
+//!
+//! `cargo xtask sim` plays others than the usual seeds, or shows one.
+#![allow(clippy::unwrap_used, reason = "a test ends where something unexpected happens")]
+#![allow(missing_docs, unreachable_pub, reason = "nobody else uses a test")]
+
+#[path = "sim/crowd.rs"]
+mod crowd;
+#[path = "sim/judge.rs"]
+mod judge;
+#[path = "sim/message.rs"]
+mod message;
+#[path = "sim/net.rs"]
+mod net;
+#[path = "sim/onward.rs"]
+mod onward;
+#[path = "sim/plan.rs"]
+mod plan;
+#[path = "sim/play.rs"]
+mod play;
+#[path = "sim/scene.rs"]
+mod scene;
+#[path = "sim/tally.rs"]
+mod tally;
+#[path = "sim/tap.rs"]
+mod tap;
+mod traffic;
+#[path = "sim/truth.rs"]
+mod truth;
+#[path = "sim/tunnel.rs"]
+mod tunnel;
+
+use std::{
+    fs,
+    sync::{
+        Mutex,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use self::{
+    judge::{Verdict, judge},
+    play::Play,
+    tally::Tally,
+    tap::{Capture, WHOLE},
+    traffic::{
+        observe::{Seen, observe},
+        pcap,
+        random::Random,
+    },
+};
+
+/// Seeds that every run of the tests tries.
+const USUAL: u64 = 3000;
+/// Failures that are shown in full.
+const SHOWN: usize = 2000;
+
+/// One seed's world, captured in two ways.
+struct Run {
+    play: Play,
+    complete: (Capture, Seen, Verdict),
+    damaged: (Capture, Seen, Verdict),
+    kind: &'static str,
+}
+
+impl Run {
+    fn new(seed: u64) -> Self {
+        let mut play = Play::new(seed);
+        play.run();
+        let judged = |play: &Play, capture: Capture, complete: bool| {
+            let seen = observe(&capture.frames);
+            let verdict = judge(play, &capture, &seen, complete);
+            (capture, seen, verdict)
+        };
+        let complete = tap::complete(&play, &mut Random::new("complete", seed));
+        let (damaged, kind) = tap::damaged(&play, &mut Random::new("damaged", seed));
+        let (complete, damaged) = (judged(&play, complete, true), judged(&play, damaged, false));
+        Self { play, complete, damaged, kind }
+    }
+
+    fn failures(&self, seed: u64) -> Vec<String> {
+        let replay = format!("seed {seed} (cargo xtask sim --seed {seed}), {}:", self.play.world.traits());
+        let whole = self.complete.2.failures.iter();
+        let mut failures: Vec<_> =
+            whole.map(|failure| format!("{replay} complete {:?}: {failure}", self.complete.0.ways)).collect();
+        if self.kind != WHOLE {
+            let damaged = self.damaged.2.failures.iter();
+            failures
+                .extend(damaged.map(|failure| format!("{replay} {} {:?}: {failure}", self.kind, self.damaged.0.ways)));
+        }
+        failures
+    }
+}
+
+fn var(name: &str) -> Option<u64> {
+    std::env::var(name).ok().map(|value| value.parse().unwrap())
+}
+
+#[test]
+fn every_alert_that_is_due_is_told_and_no_other() {
+    let from = var("SIM_FROM").unwrap_or(0);
+    let to = from + var("SIM_SEEDS").unwrap_or(USUAL);
+    let (next, tally, failures) = (AtomicU64::new(from), Mutex::new(Tally::default()), Mutex::new(Vec::new()));
+    std::thread::scope(|scope| {
+        for _ in 0..std::thread::available_parallelism().unwrap().get() {
+            scope.spawn(|| {
+                let mut own = Tally::default();
+                loop {
+                    let seed = next.fetch_add(1, Ordering::Relaxed);
+                    if seed >= to {
+                        break;
+                    }
+                    let run = Run::new(seed);
+                    own.count("complete", &run.complete.2);
+                    own.count(run.kind, &run.damaged.2);
+                    failures.lock().unwrap().extend(run.failures(seed));
+                }
+                tally.lock().unwrap().add(&own);
+            });
+        }
+    });
+    println!("seeds {from} to {}\n{}", to - 1, tally.into_inner().unwrap());
+    let mut failures = failures.into_inner().unwrap();
+    failures.sort();
+    let shown = failures.iter().take(SHOWN).map(String::as_str).collect::<Vec<_>>().join("\n");
+    assert!(failures.is_empty(), "{} failures:\n{shown}", failures.len());
+}
+
+#[test]
+#[ignore = "a tool, not a test: cargo xtask sim --seed"]
+fn replay() {
+    let seed = var("SIM_SEED").unwrap();
+    let run = Run::new(seed);
+    println!("{:#?}", run.play.world);
+    for (place, story) in run.play.truth.stories.iter().enumerate() {
+        println!("story {place}: {} got {:?}, from {} to {:?}", story.title, story.got, story.asked_at, story.ended_at);
+        for (id, at) in &story.hops {
+            let connection = &run.play.net.connections[*id];
+            println!("    {} > {} at {at}", connection.client, connection.server);
+        }
+    }
+    run.play.truth.due.iter().for_each(|due| println!("due {due:?}"));
+    for (name, (capture, seen, verdict)) in [("complete", &run.complete), (run.kind, &run.damaged)] {
+        println!("== {name} {:?}, {} frames", capture.ways, capture.frames.len());
+        println!("{} gaps, {} connections", seen.stats.gaps, seen.stats.connections);
+        seen.alerts.iter().for_each(|alert| println!("{}", judge::line(alert)));
+        verdict.failures.iter().for_each(|failure| println!("!! {failure}"));
+    }
+    if let Ok(path) = std::env::var("SIM_PCAP") {
+        fs::write(&path, pcap::file(&run.complete.0.frames)).unwrap();
+        fs::write(format!("{path}.damaged"), pcap::file(&run.damaged.0.frames)).unwrap();
+    }
+}

@@ -1,0 +1,167 @@
+//! What taps capture of what was sent: every segment in some way, or less.
+
+use std::{
+    collections::HashMap,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+};
+
+use observer::engine::{frame::LinkType, time::Timestamp};
+
+use super::{
+    net::{MICRO, MILLI, Sent, Time},
+    play::Play,
+};
+use crate::traffic::{
+    damage, mutate,
+    random::Random,
+    wire::{Owned, Segment},
+};
+
+/// When the world began.
+const BEGIN: Time = 1_700_000_000_000_000_000;
+
+/// How a capture came to be.
+pub struct Capture {
+    pub frames: Vec<Owned>,
+    /// What was done to it, in words.
+    pub ways: Vec<&'static str>,
+    /// The addresses that NAT made, and the true ones.
+    pub aliases: HashMap<SocketAddr, SocketAddr>,
+}
+
+/// The virtual time of a timestamp.
+pub fn time(at: Timestamp) -> Time {
+    at.as_nanos() - BEGIN
+}
+
+type Way = (&'static str, fn(&[Owned], &mut Random) -> Vec<Owned>);
+
+/// Ways to capture the same traffic.
+const WAYS: [Way; 8] = [
+    ("recut", mutate::recut),
+    ("coalesce", mutate::coalesce),
+    ("overlap", mutate::overlap),
+    ("wrap", mutate::wrap),
+    ("duplicate", mutate::duplicate),
+    ("double", mutate::double),
+    ("swap", mutate::swap),
+    ("shuffle", mutate::shuffle),
+];
+
+/// Ways that are not taken together, and why.
+const EXCLUDED: [(&str, &str, &str); 4] = [
+    ("duplicate", "swap", "a copy that comes before its original tells a later time, and so a false order of ends"),
+    ("duplicate", "shuffle", "the same"),
+    ("nat", "swap", "of the two sides of a NAT the one whose bytes are read first gives the connection its name"),
+    ("nat", "shuffle", "the same"),
+];
+
+/// A capture that holds everything.
+pub fn complete(play: &Play, random: &mut Random) -> Capture {
+    let mut capture = taps(play, random, true, |_| true);
+    let links = mutate::relink(&capture.frames, random);
+    capture.frames = links;
+    for (name, way) in WAYS {
+        let excluded = EXCLUDED.iter().any(|(one, other, _)| *other == name && capture.ways.contains(one));
+        if random.chance(20) && !excluded {
+            capture.ways.push(name);
+            capture.frames = way(&capture.frames, random);
+        }
+    }
+    capture
+}
+
+/// The names of the kinds of damage that are not those of frames.
+pub const LATE: &str = "late start";
+pub const EARLY: &str = "early end";
+pub const DOWNSTREAM: &str = "client side only";
+pub const UPSTREAM: &str = "upstream side only";
+/// Where every byte of a connection is lost there is nothing to see of it: what its absence says cannot be told from the
+/// truth.
+pub const WHOLE: &str = "whole connections";
+
+/// A capture that lacks something, and the kind of its damage.
+pub fn damaged(play: &Play, random: &mut Random) -> (Capture, &'static str) {
+    let kinds = damage::KINDS.len();
+    let choice = random.below(kinds + 5);
+    if let Some(&(name, _, damage)) = damage::KINDS.get(choice) {
+        let mut capture = taps(play, random, false, |_| true);
+        let frames = damage(&capture.frames, random);
+        let traceless = damage::is_traceless(&capture.frames, &frames);
+        capture.frames = frames;
+        return (capture, if traceless { WHOLE } else { name });
+    }
+    let moment = play.net.sent[random.below(play.net.sent.len())].at;
+    match choice - kinds {
+        0 => (taps(play, random, false, |sent| sent.at >= moment), LATE),
+        1 => (taps(play, random, false, |sent| sent.at < moment), EARLY),
+        2 => (taps(play, random, false, |sent| play.net.connections[sent.connection].level == 0), DOWNSTREAM),
+        3 => (taps(play, random, false, |sent| play.net.connections[sent.connection].level > 0), UPSTREAM),
+        _ => {
+            let lost = random.below(play.net.connections.len());
+            (taps(play, random, false, |sent| sent.connection != lost), WHOLE)
+        }
+    }
+}
+
+/// Frames of all that `holds`, each stamped by the clock of its tap, in order of the stamps.
+fn taps(play: &Play, random: &mut Random, whole: bool, holds: impl Fn(&Sent) -> bool) -> Capture {
+    let mut capture = Capture { frames: Vec::new(), ways: Vec::new(), aliases: HashMap::new() };
+    // Two clocks do not tell which of several hops with one key came first.
+    let skewed = !play.world.is_one_host() && !play.truth.has_equal_keys && random.chance(30);
+    let mut clock = || Time::try_from(random.below(400)).expect("short") * MILLI - 200 * MILLI;
+    let clocks = if skewed { [0, clock(), clock(), clock()] } else { [0; 4] };
+    if skewed {
+        capture.ways.push("skew");
+    }
+    // Without both SYNs, or by two clocks, the two sides of a NAT are two connections.
+    let nat =
+        (whole && !play.world.loopback && !play.truth.has_equal_keys && random.chance(8)).then(|| nat(play, random));
+    if let Some((inside, outside)) = nat {
+        capture.ways.push("nat");
+        capture.aliases.insert(outside, inside);
+    }
+    for sent in play.net.sent.iter().filter(|sent| holds(sent)) {
+        let level = play.net.connections[sent.connection].level;
+        let interface = if skewed { u32::try_from(level).expect("short") } else { 0 };
+        let at = sent.at + clocks[level];
+        capture.frames.push(frame(&sent.segment, at, interface));
+        if let Some((inside, outside)) = nat {
+            let mut outer = sent.segment.clone();
+            let coming = outer.destination == inside;
+            let ends = [&mut outer.source, &mut outer.destination];
+            let Some(end) = ends.into_iter().find(|end| **end == inside) else { continue };
+            *end = outside;
+            let apart = if coming { -5 * MICRO } else { 5 * MICRO };
+            capture.frames.push(frame(&outer, at + apart, interface + 10));
+        }
+    }
+    capture.frames.sort_by_key(|frame| frame.at);
+    for (number, frame) in capture.frames.iter_mut().enumerate() {
+        frame.number = number as u64 + 1;
+    }
+    capture
+}
+
+/// A server behind NAT: where it listens, and where it is asked.
+fn nat(play: &Play, random: &mut Random) -> (SocketAddr, SocketAddr) {
+    let servers = [play.world.proxies[0].listen, play.world.origins[0]];
+    let inside = servers[random.below(2)];
+    let ip: IpAddr = match inside.ip() {
+        IpAddr::V4(_) => Ipv4Addr::new(172, 17, 0, 9).into(),
+        IpAddr::V6(_) => Ipv6Addr::new(0xfd17, 0, 0, 0, 0, 0, 0, 9).into(),
+    };
+    (inside, SocketAddr::new(ip, 8443))
+}
+
+fn frame(segment: &Segment, at: Time, interface: u32) -> Owned {
+    let like = Owned {
+        at: Timestamp::from_nanos(BEGIN + at),
+        number: 0,
+        interface,
+        link: LinkType::Raw,
+        wire: 0,
+        bytes: Vec::new(),
+    };
+    segment.write(&like)
+}

@@ -1,6 +1,8 @@
 //! `cargo xtask bench`: the budgets, measured.
 
 mod delay;
+mod figures;
+mod live;
 
 use anyhow::Result;
 use clap::Subcommand;
@@ -10,11 +12,14 @@ use clap::Subcommand;
 pub(crate) enum Bench {
     /// How long after the frame that proves it an alert comes, live.
     Delay(delay::Args),
+    /// What the observer costs a busy nginx, beside tcpdump and tshark, and what open tunnels cost the observer.
+    Live(live::Args),
 }
 
 /// Measures it.
 pub(crate) fn run(bench: &Bench) -> Result<()> {
     match bench {
         Bench::Delay(args) => delay::run(args),
+        Bench::Live(args) => live::run(args),
     }
 }

@@ -3,6 +3,7 @@
 mod delay;
 mod figures;
 mod live;
+mod offline;
 
 use anyhow::Result;
 use clap::Subcommand;
@@ -14,6 +15,8 @@ pub(crate) enum Bench {
     Delay(delay::Args),
     /// What the observer costs a busy nginx, beside tcpdump and tshark, and what open tunnels cost the observer.
     Live(live::Args),
+    /// How quickly captures are read, beside tcpdump and tshark.
+    Offline(offline::Args),
 }
 
 /// Measures it.
@@ -21,5 +24,6 @@ pub(crate) fn run(bench: &Bench) -> Result<()> {
     match bench {
         Bench::Delay(args) => delay::run(args),
         Bench::Live(args) => live::run(args),
+        Bench::Offline(args) => offline::run(args),
     }
 }

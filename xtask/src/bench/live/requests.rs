@@ -65,6 +65,7 @@ pub(super) fn measure(args: &Args, lab: &Lab) -> Result<Vec<Row>> {
             let watching = WATCHERS[which].start(&stage, &observer).context(WATCHERS[which].name())?;
             let before = watching.cpu()?;
             let variables = [
+                ("LOAD_PAGE", "page".to_owned()),
                 ("LOAD_SECONDS", args.seconds.to_string()),
                 ("LOAD_CONNECTIONS", args.connections.to_string()),
                 ("LOAD_UPGRADES", args.upgrades.to_string()),

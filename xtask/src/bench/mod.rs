@@ -4,6 +4,7 @@ mod delay;
 mod figures;
 mod live;
 mod offline;
+mod scale;
 
 use anyhow::Result;
 use clap::Subcommand;
@@ -17,6 +18,8 @@ pub(crate) enum Bench {
     Live(live::Args),
     /// How quickly captures are read, beside tcpdump and tshark.
     Offline(offline::Args),
+    /// What open connections and tunnels cost, as their number grows.
+    Scale(scale::Args),
 }
 
 /// Measures it.
@@ -25,5 +28,6 @@ pub(crate) fn run(bench: &Bench) -> Result<()> {
         Bench::Delay(args) => delay::run(args),
         Bench::Live(args) => live::run(args),
         Bench::Offline(args) => offline::run(args),
+        Bench::Scale(args) => scale::run(args),
     }
 }

@@ -25,7 +25,7 @@ const WATCHERS: [Watcher; 5] =
 pub(super) struct Row {
     watcher: &'static str,
     requests_per_second: Vec<f64>,
-    /// Of all rounds, against nothing.
+    /// Against nothing in the same round, as machines are busier in one round than in another; in the middle.
     ratio: f64,
     p99_ms: Vec<f64>,
     cpu_seconds: Vec<f64>,
@@ -87,8 +87,11 @@ pub(super) fn measure(args: &Args, lab: &Lab) -> Result<Vec<Row>> {
             rows[which].add(args, &load, cpu, &left);
         }
     }
-    let bare = median(&rows[0].requests_per_second);
-    rows.iter_mut().for_each(|row| row.ratio = median(&row.requests_per_second) / bare);
+    let bare = rows[0].requests_per_second.clone();
+    for row in &mut rows {
+        let ratios = row.requests_per_second.iter().zip(&bare).map(|(rate, bare)| rate / bare);
+        row.ratio = median(&ratios.collect::<Vec<_>>());
+    }
     Ok(rows)
 }
 

@@ -8,6 +8,7 @@ mod diff;
 mod ebpf;
 mod golden;
 mod lab;
+mod proc;
 mod purity;
 mod scenes;
 mod setup;

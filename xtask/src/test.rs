@@ -5,6 +5,7 @@ use std::time::Instant;
 use anyhow::{Context, Result};
 
 use crate::{
+    bench::instructions,
     command::openly,
     diff, ebpf, purity, scenes,
     setup::{self, Purpose},
@@ -16,7 +17,7 @@ use crate::{
 type Step = (&'static str, fn() -> Result<()>);
 
 /// The engine's own tests come last: whoever reads only the end of the output sees how many passed.
-const STEPS: [Step; 11] = [
+const STEPS: [Step; 12] = [
     ("setup", || setup::prepare(Purpose::Test)),
     ("format", || openly(&mut cargo(&["fmt", "--all", "--check"]))),
     ("the engine is pure", purity::check),
@@ -29,6 +30,7 @@ const STEPS: [Step; 11] = [
     }),
     ("tests", || openly(&mut with_features(&["test", "--workspace"]))),
     ("tshark sees the same", diff::captures),
+    ("reading takes no more instructions", instructions::check),
     ("live sees the same", scenes::check),
     ("nginx's logs prove what is told", soak::check),
     ("the engine alone", || openly(&mut cargo(&["test", "--package", "observer", "--lib", "--no-default-features"]))),

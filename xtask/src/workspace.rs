@@ -41,12 +41,18 @@ pub(crate) fn with_features(args: &[&str]) -> Command {
 
 /// Builds the observer as users get it, and returns where it is.
 pub(crate) fn observer() -> Result<PathBuf> {
-    let mut build = with_features(&["build", "--release", "--package", "observer", "--bin", "observer"]);
+    built(&["--bin", "observer"])
+}
+
+/// Builds another program of the observer's package in the same way.
+pub(crate) fn built(which: &[&str]) -> Result<PathBuf> {
+    let mut build = with_features(&["build", "--release", "--package", "observer"]);
+    build.args(which);
     build.arg("--message-format=json-render-diagnostics").stderr(Stdio::inherit());
     let out = build.output().with_context(|| describe(&build))?;
     check(out.status, &describe(&build))?;
     let said = String::from_utf8_lossy(&out.stdout);
     let mut messages = said.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
     let executable = messages.find_map(|message| message["executable"].as_str().map(PathBuf::from));
-    executable.context("cargo built no observer")
+    executable.context("cargo built nothing that runs")
 }

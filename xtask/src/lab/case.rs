@@ -73,6 +73,9 @@ pub(crate) struct Proxy {
     #[serde(default)]
     pub(crate) main: String,
     pub(crate) config: String,
+    /// That an nginx can have at the same time.
+    #[serde(default = "Proxy::default_connections")]
+    pub(crate) connections: u32,
     #[serde(default = "Proxy::default_ports")]
     pub(crate) ports: Vec<u16>,
 }
@@ -187,6 +190,10 @@ impl Product {
 impl Proxy {
     pub(crate) fn name(&self) -> &str {
         self.name.as_deref().unwrap_or(self.product.name())
+    }
+
+    fn default_connections() -> u32 {
+        4096
     }
 
     fn default_ports() -> Vec<u16> {

@@ -120,9 +120,9 @@ impl Lab {
         Ok(())
     }
 
-    /// The long run of `cargo xtask soak`.
-    pub(crate) fn soak(&self) -> Result<Case> {
-        case::load(&self.scripts, &["soak".to_owned()])?.pop().context("soak.toml was not read")
+    /// What is played for another reason than its capture: `xtask/lab/NAME.toml`.
+    pub(crate) fn load(&self, name: &str) -> Result<Case> {
+        case::load(&self.scripts, &[name.to_owned()])?.pop().with_context(|| format!("{name}.toml was not read"))
     }
 
     /// The cases named, or all of them.

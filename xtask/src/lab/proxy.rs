@@ -24,7 +24,8 @@ pub(crate) fn start(proxy: &Proxy, config: &str, hosts: &Hosts, frames: &Path, c
     let frame = frames.join(frame_of(proxy.product));
     let frame = fs::read_to_string(&frame).with_context(|| frame.display().to_string())?;
     let path = folder.join("config");
-    fs::write(&path, frame.replace("@MAIN@", &proxy.main).replace("@CASE@", config))?;
+    let frame = frame.replace("@MAIN@", &proxy.main).replace("@CONNECTIONS@", &proxy.connections.to_string());
+    fs::write(&path, frame.replace("@CASE@", config))?;
     for secret in ["cert.pem", "key.pem"] {
         if case_folder.join(secret).exists() {
             fs::copy(case_folder.join(secret), folder.join(secret))?;

@@ -20,7 +20,7 @@ use crate::{
     command::quietly,
     golden,
     lab::{Lab, case::Network, process::Process, scene::Stage},
-    setup,
+    proc, setup,
     watch::{Tap, Watch},
     workspace,
 };
@@ -68,7 +68,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let lab = Lab::locate()?;
     let observer = workspace::observer()?;
     lab.prepare()?;
-    let case = lab.soak()?;
+    let case = lab.load("soak")?;
     let stage = Stage::set("soak", &case, Network::Loopback, &lab)?;
     let output = stage.folder().join("feed.json");
     let output_name = output.to_str().context("the folder's name is not UTF-8")?;
@@ -122,13 +122,7 @@ fn attend(args: &Args, stage: &Stage, mut client: Process, observer: u32) -> Res
     thread::sleep(SETTLED);
     println!("{}", gauge.look(start.elapsed(), &stage.hosts, METRICS)?);
     println!("{} reloads; the clients said: {}", reloads - 1, stage.client_said().trim());
-    Ok((samples, children(nginx)?))
-}
-
-fn children(pid: u32) -> Result<Vec<u32>> {
-    let path = format!("/proc/{pid}/task/{pid}/children");
-    let text = fs::read_to_string(&path).context(path)?;
-    Ok(text.split_whitespace().filter_map(|pid| pid.parse().ok()).collect())
+    Ok((samples, proc::children(nginx)?))
 }
 
 /// What the observer itself says that it missed.

@@ -7,6 +7,7 @@ use anyhow::{Context, Result};
 use crate::{
     command::{check, describe},
     lab::net::Hosts,
+    proc,
 };
 
 /// Heads the table of samples.
@@ -41,17 +42,13 @@ impl Gauge {
 
     /// The process now; its counters are at `metrics` on the proxy's host.
     pub(crate) fn look(&self, at: Duration, hosts: &Hosts, metrics: &str) -> Result<Sample> {
-        let proc = format!("/proc/{}", self.pid);
-        let status = fs::read_to_string(format!("{proc}/status")).context("the observer is gone")?;
+        let folder = format!("/proc/{}", self.pid);
+        let status = fs::read_to_string(format!("{folder}/status")).context("the observer is gone")?;
         let kib = |name: &str| {
             let line = status.lines().find_map(|line| line.strip_prefix(name));
             line.and_then(|line| line.split_whitespace().next()?.parse().ok()).unwrap_or_default()
         };
-        let stat = fs::read_to_string(format!("{proc}/stat"))?;
-        // After the command's name, which may hold blanks: fields 14 and 15 are ticks of 10 ms.
-        let fields: Vec<_> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
-        let ticks: f64 = fields.iter().skip(11).take(2).filter_map(|field| field.parse::<f64>().ok()).sum();
-        let descriptors = fs::read_dir(format!("{proc}/fd"))?.count();
+        let descriptors = fs::read_dir(format!("{folder}/fd"))?.count();
         let mut command = hosts.command(hosts.tap(), "curl");
         command.args(["-sS", "--max-time", "5", &format!("http://{metrics}/metrics")]);
         let out = command.output().with_context(|| describe(&command))?;
@@ -61,7 +58,7 @@ impl Gauge {
             resident: kib("VmRSS:"),
             anonymous: kib("RssAnon:"),
             descriptors,
-            cpu: ticks / 100.0,
+            cpu: proc::cpu(self.pid)?,
             page: String::from_utf8_lossy(&out.stdout).into_owned(),
         })
     }

@@ -125,16 +125,15 @@ impl<R: Reader> Connection<R> {
 
     /// Takes the names of `other`, which is this connection on the other side of a NAT.
     pub(super) fn alias(&mut self, other: &Self) {
-        let inside = other.inside();
+        let inside = other.inside().or_else(|| Some((other.syn_at, other.ends()?.1.ip())));
         let aliases = self.aliases.get_or_insert_default();
         aliases.keys.extend(other.keys());
         aliases.inside = aliases.inside.max(inside);
     }
 
-    /// Where the server is, by the last of its names on the way, and when that was first seen.
+    /// Where NAT leads the server's clients, and when that was first seen.
     fn inside(&self) -> Option<(Timestamp, IpAddr)> {
-        let translated = self.aliases.as_ref().and_then(|aliases| aliases.inside);
-        translated.or_else(|| Some((self.syn_at, self.ends()?.1.ip())))
+        self.aliases.as_ref()?.inside
     }
 
     /// Both initial sequence numbers: the client's and the server's.
@@ -160,7 +159,7 @@ impl<R: Reader> Connection<R> {
 
     fn link(&self) -> Option<Link> {
         let (client, server) = self.ends()?;
-        let (_, host) = self.inside()?;
+        let host = self.inside().map_or(server.ip(), |(_, host)| host);
         Some(Link { id: self.id, client, server, host })
     }
 

@@ -109,7 +109,8 @@ impl Attempts {
         let client = &placed[0].handshake;
         let (from, to) = (window.0.before(self.settle), window.1 + self.settle);
         let lost = self.losses.touch(from, to);
-        let unread = lost || self.is_unread(placed, (from, to));
+        let hop_unread = self.is_unread(placed, (from, to));
+        let unread = lost || hop_unread;
         // The answer may be among what was not captured.
         let timed_out =
             timed_out && !unread && placed.iter().all(|hop| hop.handshake.silence != Some(Silence::NotCaptured));
@@ -143,7 +144,8 @@ impl Attempts {
         // Two requests of one proxy look like before and after where what it got was not read, or no answer came yet.
         let open = client.ended_at.is_none() && !timed_out && !alone;
         let taken = (placed[0].role == Role::Only || stopped) && self.may_be_taken(last, placed, (from, to));
-        let doubtful = open || taken || unread && !(report::is_relayed(placed) && report::is_next_to_next(placed));
+        let doubtful =
+            open || taken || unread && !report::is_relayed(placed) || hop_unread && !report::is_next_to_next(placed);
         Decided {
             attempt: Arc::new(attempt),
             by_client: client.request.has_upgrade() || client.request.key().is_some(),
@@ -155,6 +157,7 @@ impl Attempts {
             superseded: siblings,
             uniform: tree.uniform && !doubtful,
             unread: unread || report::has_unread_side(placed),
+            hop_unread,
             waited: window.1.since(window.0),
             unreachable,
         }

@@ -93,8 +93,10 @@ pub struct Decided {
     pub superseded: bool,
     /// Whether an ambiguous join leaves no doubt about what the proxy does.
     pub uniform: bool,
-    /// Whether bytes are missing that may be another hop of it.
+    /// Whether bytes are missing that may be another hop of it, or frames were lost meanwhile.
     pub unread: bool,
+    /// Whether bytes are missing of a connection that was seen and may be another hop of it.
+    pub hop_unread: bool,
     /// How long the client waited.
     pub waited: Duration,
     /// Connections of the proxy that failed meanwhile.

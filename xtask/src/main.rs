@@ -6,7 +6,9 @@ mod command;
 mod demo;
 mod diff;
 mod ebpf;
+mod fuzz;
 mod golden;
+mod hostile;
 mod lab;
 mod proc;
 mod purity;
@@ -54,6 +56,10 @@ enum Task {
     /// Measure a budget.
     #[command(subcommand)]
     Bench(bench::Bench),
+    /// Run the fuzz targets.
+    Fuzz(fuzz::Args),
+    /// Play traffic that is made to fill, slow down or fool the observer.
+    Hostile(hostile::Args),
     /// Leave `observer live` on a busy nginx for minutes: flat memory, and nothing told that nginx's logs do not prove.
     Soak(soak::Args),
 }
@@ -79,6 +85,8 @@ fn run(task: Task) -> anyhow::Result<()> {
         Task::Lab(args) => lab::run(&args),
         Task::Scenes(args) => scenes::run(&args),
         Task::Sim(args) => sim::run(&args),
+        Task::Fuzz(args) => fuzz::run(&args),
+        Task::Hostile(args) => hostile::run(&args),
         Task::Soak(args) => soak::run(&args),
         Task::Bench(bench) => bench::run(&bench),
     }

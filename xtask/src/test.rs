@@ -7,7 +7,7 @@ use anyhow::{Context, Result};
 use crate::{
     bench::instructions,
     command::openly,
-    diff, ebpf, purity, scenes,
+    diff, ebpf, hostile, purity, scenes,
     setup::{self, Purpose},
     soak,
     workspace::{cargo, with_features},
@@ -17,7 +17,7 @@ use crate::{
 type Step = (&'static str, fn() -> Result<()>);
 
 /// The engine's own tests come last: whoever reads only the end of the output sees how many passed.
-const STEPS: [Step; 12] = [
+const STEPS: [Step; 13] = [
     ("setup", || setup::prepare(Purpose::Test)),
     ("format", || openly(&mut cargo(&["fmt", "--all", "--check"]))),
     ("the engine is pure", purity::check),
@@ -31,6 +31,7 @@ const STEPS: [Step; 12] = [
     ("tests", || openly(&mut with_features(&["test", "--workspace"]))),
     ("tshark sees the same", diff::captures),
     ("reading takes no more instructions", instructions::check),
+    ("hostile traffic does no harm", hostile::check),
     ("live sees the same", scenes::check),
     ("nginx's logs prove what is told", soak::check),
     ("the engine alone", || openly(&mut cargo(&["test", "--package", "observer", "--lib", "--no-default-features"]))),

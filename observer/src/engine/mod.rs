@@ -10,6 +10,7 @@ pub mod event;
 pub mod frame;
 pub mod handshake;
 pub mod http;
+mod memory;
 pub mod packet;
 pub mod rule;
 pub mod tcp;
@@ -77,8 +78,11 @@ pub struct Engine {
     now: Timestamp,
     /// Capture time as it was at each of the last frames.
     late: [Timestamp; LATE_FRAMES],
-    /// Up to when timers have fired.
+    /// Up to when timers have fired, and are to fire.
     fired: Timestamp,
+    due: Timestamp,
+    /// Whether the capture is over, and what is left is being judged.
+    finishing: bool,
 }
 
 impl Engine {
@@ -94,12 +98,15 @@ impl Engine {
             now: Timestamp::MIN,
             late: [Timestamp::MIN; LATE_FRAMES],
             fired: Timestamp::MIN,
+            due: Timestamp::MIN,
+            finishing: false,
             config,
         }
     }
 
     /// Takes one frame. Frames may come out of order, twice, cut, or never.
     pub fn handle_frame(&mut self, frame: &Frame<'_>) {
+        self.catch_up();
         self.stats.frames += 1;
         let first = self.stats.first_at.get_or_insert(frame.at);
         *first = (*first).min(frame.at);
@@ -125,16 +132,15 @@ impl Engine {
                 self.skipped(frame, kind);
             }
         }
-        self.fire(settled);
-        self.limit_memory();
+        self.due = self.due.max(settled);
         self.judge();
     }
 
     /// Capture time has come to `now`, though no frame says so.
     pub fn handle_timeout(&mut self, now: Timestamp) {
+        self.catch_up();
         self.now = self.now.max(now);
-        self.fire(now);
-        self.judge();
+        self.due = self.due.max(now);
     }
 
     /// Between `since` and `at`, so many frames were lost. What would be judged from something absent in that time is
@@ -178,17 +184,15 @@ impl Engine {
 
     /// The capture is over: judges all that is open by what is known, and counts.
     pub fn finish(&mut self) {
-        self.fire(self.now);
-        self.connections.finish(self.now, &mut self.attempts);
-        self.attempts.finish(self.now);
-        self.stats.anomalies += self.packets.expire(Timestamp::MAX);
-        self.judge();
-        let stats = self.stats();
-        self.events.push_back(Event::Stats(Box::new(stats)));
+        self.due = self.now;
+        self.catch_up();
+        self.finishing = true;
     }
 
-    /// The next event, in the order in which they were decided.
+    /// The next event, in the order in which they were decided. What is due is done here, step by step, so that it need
+    /// not wait in memory however much falls due at once; at the latest, the next frame does it.
     pub fn poll_event(&mut self) -> Option<Event> {
+        while self.events.is_empty() && self.step() {}
         self.events.pop_front()
     }
 
@@ -229,13 +233,39 @@ impl Engine {
         self.packets.memory() + self.connections.memory() + self.attempts.memory()
     }
 
-    /// Fires all timers up to `until`: those of connections first, as attempts wait for what they give up.
-    fn fire(&mut self, until: Timestamp) {
-        if until > self.fired {
-            self.fired = until;
-            self.connections.advance(until, &mut self.attempts);
-            self.attempts.advance(until);
+    /// Does all that is due.
+    fn catch_up(&mut self) {
+        while self.step() {}
+        self.limit_memory();
+    }
+
+    /// Does one thing that is due. Timers of connections fire first, as attempts wait for what they give up.
+    fn step(&mut self) -> bool {
+        let more = if self.due > self.fired {
+            let more = self.connections.advance(self.due, &mut self.attempts) || self.attempts.advance(self.due);
+            if !more {
+                self.fired = self.due;
+            }
+            more || self.finishing
+        } else {
+            self.finishing && self.finish_one()
+        };
+        if more {
+            self.judge();
         }
+        more
+    }
+
+    /// Ends one thing that is left, the counters last.
+    fn finish_one(&mut self) -> bool {
+        if self.connections.finish(self.now, &mut self.attempts) || self.attempts.finish(self.now) {
+            return true;
+        }
+        self.finishing = false;
+        self.stats.anomalies += self.packets.expire(Timestamp::MAX);
+        let stats = self.stats();
+        self.events.push_back(Event::Stats(Box::new(stats)));
+        true
     }
 
     /// Keeps all tables together under the limit: connections give way to attempts, up to three quarters of it.

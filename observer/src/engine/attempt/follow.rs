@@ -69,6 +69,7 @@ impl Attempts {
         if let Some(end) = tunnel.first_end() {
             self.at(end + self.settle, Timer::Tunnel(key));
         }
+        self.tunnel_memory += tunnel.memory();
         self.tunnels.insert(key, tunnel);
     }
 
@@ -92,6 +93,7 @@ impl Attempts {
 
     pub(super) fn end_tunnel(&mut self, key: HandshakeId, now: Timestamp) {
         let Some(tunnel) = self.tunnels.remove(&key) else { return };
+        self.tunnel_memory -= tunnel.memory();
         for hop in &tunnel.hops {
             self.hops.remove(&hop.id);
         }
@@ -122,6 +124,7 @@ impl Attempts {
     }
 
     pub(super) fn join_group(&mut self, by: SocketAddr, ended: Ended, now: Timestamp) {
+        let memory = ended.memory();
         let end = ended.tunnel.ended_at;
         let apart = self.closings.get(&by).is_some_and(|group| {
             let (first, last) = (group.members.first(), group.members.last());
@@ -136,6 +139,7 @@ impl Attempts {
         let group = self.closings.entry(by).or_insert_with(|| Group { by, members: Vec::new(), due });
         group.members.push(ended);
         group.due = due;
+        self.closing_memory += memory;
         self.at(due, Timer::Group(by));
     }
 
@@ -147,6 +151,7 @@ impl Attempts {
 
     pub(super) fn flush_group(&mut self, by: SocketAddr) {
         let Some(mut group) = self.closings.remove(&by) else { return };
+        self.closing_memory -= group.members.iter().map(Ended::memory).sum::<usize>();
         group.members.sort_by_key(|member| (member.tunnel.ended_at, member.tunnel.attempt.id));
         let proxy = self.proxies.entry(by);
         for member in &mut group.members {

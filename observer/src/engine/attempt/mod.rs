@@ -4,6 +4,7 @@
 mod adopt;
 mod connect;
 mod decide;
+mod finish;
 mod follow;
 mod join;
 mod listen;
@@ -31,6 +32,7 @@ use hashbrown::HashMap;
 
 use self::{
     connect::Connects,
+    finish::Finishing,
     loss::Losses,
     opaque::Opaque,
     owner::Owners,
@@ -159,13 +161,19 @@ pub struct Attempts {
     /// Keys of hops decided lately.
     lately: VecDeque<(Name, Timestamp, Link)>,
     timers: BinaryHeap<Reverse<(Timestamp, Timer)>>,
+    /// How many timers there must be to look for those of what is gone.
+    sweep_at: usize,
     /// Open tunnels by the id of their first hop's handshake, oldest first.
     tunnels: BTreeMap<HandshakeId, OpenTunnel>,
     /// The tunnel and place in it of each hop's handshake.
     hops: HashMap<HandshakeId, (HandshakeId, usize), FixedState>,
     closings: HashMap<SocketAddr, Group, FixedState>,
     cases: VecDeque<Case>,
+    /// Bytes that open tunnels, and groups of closing ones, cost.
+    tunnel_memory: usize,
+    closing_memory: usize,
     counts: Counts,
+    finishing: Finishing,
 }
 
 impl Attempts {
@@ -181,18 +189,22 @@ impl Attempts {
             recent: Recent::new((config.memory_limit / 64).min(4 << 20)),
             connects: Connects::default(),
             proxies: Proxies::default(),
-            polling: Polling::default(),
+            polling: Polling::new(config.memory_limit / 32),
             opaque: Opaque::default(),
             losses: Losses::default(),
             unread: Unread::default(),
             owners: Owners::default(),
             lately: VecDeque::new(),
             timers: BinaryHeap::new(),
+            sweep_at: FEW_TIMERS,
             tunnels: BTreeMap::new(),
             hops: HashMap::default(),
             closings: HashMap::default(),
             cases: VecDeque::new(),
+            tunnel_memory: 0,
+            closing_memory: 0,
             counts: Counts::default(),
+            finishing: Finishing::default(),
         }
     }
 
@@ -216,7 +228,7 @@ impl Attempts {
     /// Bytes of state, by estimate.
     #[must_use]
     pub fn memory(&self) -> usize {
-        let tables = self.timers.len() * 40 + self.hops.len() * 40 + self.tunnels.len() * OPEN_TUNNEL;
+        let tables = self.timers.len() * TIMER + self.hops.len() * HOP + self.tunnel_memory + self.closing_memory;
         let rings = self.recent.memory() + self.polling.memory() + self.opaque.memory() + self.unread.memory();
         let rings = rings + self.owners.memory();
         self.store.memory() + tables + rings + self.connects.memory() + self.proxies.memory()
@@ -228,41 +240,23 @@ impl Attempts {
         self.timers.peek().map(|Reverse((at, _))| *at)
     }
 
-    /// Capture time has come to `now`.
-    pub fn advance(&mut self, now: Timestamp) {
-        while self.timers.peek().is_some_and(|Reverse((at, _))| *at <= now) {
-            let Some(Reverse((at, timer))) = self.timers.pop() else { return };
-            match timer {
-                Timer::Decide(id) => self.decide_ended(id, at),
-                Timer::Answer(id) => self.answer_overdue(id, at, now),
-                Timer::Overdue(id, since) => self.overdue(id, since),
-                Timer::Tunnel(id) => self.tunnel_due(id, at),
-                Timer::Group(by) => self.group_due(by, at),
-            }
+    /// Capture time has come to `now`: fires the first timer that is due. False when there is none.
+    pub fn advance(&mut self, now: Timestamp) -> bool {
+        if self.timers.peek().is_none_or(|Reverse((at, _))| *at > now) {
+            return false;
         }
+        let Some(Reverse((at, timer))) = self.timers.pop() else { return false };
+        match timer {
+            Timer::Decide(id) => self.decide_ended(id, at),
+            Timer::Answer(id) => self.answer_overdue(id, at, now),
+            Timer::Overdue(id, since) => self.overdue(id, since),
+            Timer::Tunnel(id) => self.tunnel_due(id, at),
+            Timer::Group(by) => self.group_due(by, at),
+        }
+        true
     }
 
-    /// The capture is over.
-    pub fn finish(&mut self, now: Timestamp) {
-        // A client that still waits has not waited too long only because the capture ends.
-        self.timers.retain(|Reverse((_, timer))| !matches!(timer, Timer::Answer(_)));
-        self.advance(Timestamp::MAX);
-        for id in self.store.ids() {
-            if self.store.get(id).is_some() && !join::has_parent(&self.store, id, self.settle) {
-                self.decide(id, now, false);
-            }
-        }
-        // Whatever only had parents that were decided without them.
-        for id in self.store.ids() {
-            self.decide(id, now, false);
-        }
-        for id in self.tunnels.keys().copied().collect::<Vec<_>>() {
-            self.end_tunnel(id, now);
-        }
-        self.advance(Timestamp::MAX);
-    }
-
-    /// Throws out the oldest attempt that is not decided, or else the oldest tunnel.
+    /// Throws out the oldest attempt that is not decided, or else the oldest tunnel, or else judges ends too early.
     pub fn evict(&mut self, now: Timestamp) -> bool {
         if let Some(id) = self.store.oldest() {
             self.counts.evictions += 1;
@@ -272,9 +266,13 @@ impl Attempts {
             self.decide(id, now, false);
             return true;
         }
-        let Some(&id) = self.tunnels.keys().next() else { return false };
-        self.counts.evictions += 1;
-        self.end_tunnel(id, now);
+        if let Some(&id) = self.tunnels.keys().next() {
+            self.counts.evictions += 1;
+            self.end_tunnel(id, now);
+            return true;
+        }
+        let Some(&by) = self.closings.keys().next() else { return false };
+        self.flush_group(by);
         true
     }
 
@@ -301,8 +299,21 @@ impl Attempts {
 
     fn at(&mut self, at: Timestamp, timer: Timer) {
         self.timers.push(Reverse((at, timer)));
+        if self.timers.len() > self.sweep_at {
+            let (timers, store, tunnels) = (&mut self.timers, &self.store, &self.tunnels);
+            timers.retain(|Reverse((_, timer))| match timer {
+                Timer::Decide(id) | Timer::Answer(id) | Timer::Overdue(id, _) => store.get(*id).is_some(),
+                Timer::Tunnel(id) => tunnels.contains_key(id),
+                Timer::Group(_) => true,
+            });
+            timers.shrink_to_fit();
+            self.sweep_at = FEW_TIMERS + 2 * timers.len();
+        }
     }
 }
 
-/// Bytes that an open tunnel costs beside its hops' connections, by estimate.
-const OPEN_TUNNEL: usize = 2048;
+/// Timers of which it does not matter what they are for.
+const FEW_TIMERS: usize = 4096;
+/// Bytes that one costs in a table that is half full after it grew.
+const TIMER: usize = 2 * size_of::<(Timestamp, Timer)>();
+const HOP: usize = 2 * size_of::<(HandshakeId, (HandshakeId, usize))>();

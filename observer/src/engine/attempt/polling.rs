@@ -8,12 +8,15 @@ use super::super::{
     event::{Attempt, Fields},
     handshake::field,
     http::{RequestHead, head},
+    memory::block,
     tcp::Link,
     time::Timestamp,
 };
 
 /// Polls, and failed attempts, remembered.
 const MAX_KEPT: usize = 512;
+/// Targets longer than this are no poll of a library's.
+const MAX_TARGET: usize = 2048;
 /// How long after a failure a client's polls are still its answer to it.
 const WINDOW: Duration = Duration::from_secs(60);
 /// Polls that make a habit. One may have been under way already.
@@ -63,20 +66,37 @@ pub struct Fallback {
 }
 
 /// Polls and failures, to be matched whichever comes first.
-#[derive(Default, Debug)]
+#[derive(Debug)]
 pub(super) struct Polling {
     polls: VecDeque<Poll>,
     failures: VecDeque<Failure>,
+    /// Bytes that they cost, and may cost at most.
+    memory: usize,
+    memory_limit: usize,
 }
 
 impl Polling {
+    pub(super) fn new(memory_limit: usize) -> Self {
+        Self { polls: VecDeque::new(), failures: VecDeque::new(), memory: 0, memory_limit }
+    }
+
     pub(super) fn memory(&self) -> usize {
-        self.polls.len() * 256 + self.failures.len() * 256
+        self.memory
+    }
+
+    /// Forgets the oldest until one more of each kind has room.
+    fn make_room(&mut self) {
+        while self.polls.len() == MAX_KEPT || self.memory > self.memory_limit && !self.polls.is_empty() {
+            self.memory -= self.polls.pop_front().map_or(0, |poll| poll.memory());
+        }
+        while self.failures.len() == MAX_KEPT || self.memory > self.memory_limit && !self.failures.is_empty() {
+            self.memory -= self.failures.pop_front().map_or(0, |failure| failure.memory());
+        }
     }
 
     /// Looks at an ordinary request.
     pub(super) fn request(&mut self, link: &Link, head: &RequestHead<'_>) -> Option<Fallback> {
-        let base = polling_base(head.target)?;
+        let base = polling_base(head.target).filter(|_| head.target.len() <= MAX_TARGET)?;
         let poll = Poll {
             at: head.stamp.at,
             frame: head.stamp.frame,
@@ -88,10 +108,9 @@ impl Polling {
             agent: hash(head::values(head.fields, "user-agent").next().unwrap_or(b"")),
         };
         let fallback = self.failures.iter_mut().find_map(|failure| failure.count(&poll));
-        if self.polls.len() == MAX_KEPT {
-            self.polls.pop_front();
-        }
+        self.memory += poll.memory();
         self.polls.push_back(poll);
+        self.make_room();
         fallback
     }
 
@@ -116,15 +135,27 @@ impl Polling {
             first: None,
         };
         let fallback = self.polls.iter().filter_map(|poll| failure.count(poll)).next();
-        if self.failures.len() == MAX_KEPT {
-            self.failures.pop_front();
-        }
+        self.memory += failure.memory();
         self.failures.push_back(failure);
+        self.make_room();
         fallback
     }
 }
 
+impl Poll {
+    fn memory(&self) -> usize {
+        let session = self.session.as_ref().map_or(0, |session| block(session.len()));
+        2 * size_of::<Self>() + block(self.base.len()) + block(self.target.len()) + session
+    }
+}
+
 impl Failure {
+    /// Its first poll is counted from the beginning, as long as it can be.
+    fn memory(&self) -> usize {
+        let session = self.session.as_ref().map_or(0, |session| block(session.len()));
+        2 * size_of::<Self>() + self.attempt.memory() + block(self.base.len()) + block(MAX_TARGET) + session
+    }
+
     /// Counts a poll that is this client's; the one that makes it a habit tells.
     fn count(&mut self, poll: &Poll) -> Option<Fallback> {
         let after = poll.at > self.at && poll.at.since(self.at) < WINDOW;

@@ -21,8 +21,6 @@ use super::super::{
 
 /// Entries with one tail that a search looks at.
 const SEARCHED: usize = 64;
-/// Bytes that a kept refusal costs; few requests are refused.
-const RESPONSE: usize = 512;
 /// Newest entries among which a proxy's upstream side is looked for.
 const LOOKED_AT: usize = 1024;
 
@@ -37,6 +35,8 @@ pub(super) struct Recent {
     base: u64,
     /// The newest entry of each tail.
     newest: HashMap<u32, u64, FixedState>,
+    /// Bytes that responses refer to.
+    responses: usize,
 }
 
 /// One request.
@@ -57,11 +57,18 @@ pub(super) struct Entry {
 
 impl Recent {
     pub(super) fn new(bytes: usize) -> Self {
-        Self { heads: vec![0; bytes], end: 0, entries: VecDeque::new(), base: 0, newest: HashMap::default() }
+        Self {
+            heads: vec![0; bytes],
+            end: 0,
+            entries: VecDeque::new(),
+            base: 0,
+            newest: HashMap::default(),
+            responses: 0,
+        }
     }
 
     pub(super) fn memory(&self) -> usize {
-        self.heads.len() + self.entries.len() * (size_of::<Entry>() + RESPONSE / 4) + self.newest.len() * 24
+        self.heads.len() + self.entries.len() * 3 / 2 * size_of::<Entry>() + self.newest.len() * 32 + self.responses
     }
 
     /// Keeps a request; returns its number.
@@ -98,19 +105,29 @@ impl Recent {
     fn make_room(&mut self, range: &Range<usize>) {
         let overlaps = |entry: &Entry| entry.head.start < range.end && range.start < entry.head.end;
         while self.entries.front().is_some_and(overlaps) {
-            let oldest = self.entries.pop_front();
-            self.base += 1;
-            if let Some(oldest) = oldest.filter(|oldest| self.newest.get(&oldest.tail) == Some(&oldest.number)) {
-                self.newest.remove(&oldest.tail);
-            }
+            self.forget_oldest();
+        }
+    }
+
+    fn forget_oldest(&mut self) {
+        let Some(oldest) = self.entries.pop_front() else { return };
+        self.base += 1;
+        self.responses -= oldest.response.as_ref().map_or(0, Response::memory);
+        if self.newest.get(&oldest.tail) == Some(&oldest.number) {
+            self.newest.remove(&oldest.tail);
         }
     }
 
     /// Notes a request's answer.
     pub(super) fn answer(&mut self, number: u64, head: &ResponseHead<'_>) {
-        if let Some(entry) = self.get_mut(number) {
-            entry.ended_at = Some(head.stamp.at);
-            entry.response = Some(if head.status >= 300 { head.to_owned() } else { head.without_fields() });
+        let Some(entry) = self.get_mut(number) else { return };
+        entry.ended_at = Some(head.stamp.at);
+        let response = if head.status >= 300 { head.to_owned() } else { head.without_fields() };
+        let memory = response.memory();
+        let before = entry.response.replace(response).map_or(0, |before| before.memory());
+        self.responses = self.responses + memory - before;
+        while self.responses > self.heads.len() {
+            self.forget_oldest();
         }
     }
 

@@ -20,6 +20,8 @@ use super::super::{
 };
 use super::owner::Owner;
 
+/// Bytes that a handshake costs in both trees, beside itself.
+const ENTRY: usize = 208;
 /// Newest handshakes among which those of one connection are looked for.
 const LATELY: usize = 1024;
 
@@ -37,7 +39,8 @@ pub(super) type Name = u64;
 /// All open handshakes.
 #[derive(Default, Debug)]
 pub(super) struct Store {
-    by_id: BTreeMap<HandshakeId, Handshake>,
+    /// Boxed: the nodes of a tree that grows at its end stay half empty.
+    by_id: BTreeMap<HandshakeId, Box<Handshake>>,
     by_name: BTreeSet<(Name, Timestamp, HandshakeId)>,
     /// Processes with handshakes decided alone, and from when to when these were open.
     unpaired: VecDeque<(u32, Timestamp, Timestamp)>,
@@ -59,7 +62,7 @@ struct Guess {
 
 impl Store {
     pub(super) fn get(&self, id: HandshakeId) -> Option<&Handshake> {
-        self.by_id.get(&id)
+        self.by_id.get(&id).map(|handshake| &**handshake)
     }
 
     /// Changes a handshake. Names must stay as they are.
@@ -76,7 +79,7 @@ impl Store {
             self.by_name.insert((name, handshake.request.at, id));
         }
         self.memory += handshake.memory();
-        self.by_id.insert(id, handshake);
+        self.by_id.insert(id, Box::new(handshake));
     }
 
     pub(super) fn remove(&mut self, id: HandshakeId) -> Option<Handshake> {
@@ -85,7 +88,7 @@ impl Store {
             self.by_name.remove(&(name, handshake.request.at, id));
         }
         self.memory = self.memory.saturating_sub(handshake.memory());
-        Some(handshake)
+        Some(*handshake)
     }
 
     /// Removes the handshakes of a connection whose requests came lately.
@@ -98,7 +101,7 @@ impl Store {
     }
 
     pub(super) fn memory(&self) -> usize {
-        self.memory + self.by_id.len() * 160
+        self.memory + self.by_id.len() * ENTRY
     }
 
     /// Notes which process holds an end of a connection whose request came lately.
@@ -116,7 +119,7 @@ impl Store {
     pub(super) fn around(&self, id: HandshakeId, limit: usize) -> impl Iterator<Item = (HandshakeId, &Handshake)> {
         let before = self.by_id.range(..id).rev().take(limit);
         let after = self.by_id.range(id + 1..).take(limit);
-        before.chain(after).map(|(id, handshake)| (*id, handshake))
+        before.chain(after).map(|(id, handshake)| (*id, &**handshake))
     }
 
     /// Notes that a client's hop was chosen among others that fit alike: what is left for the rest is a guess as well.
@@ -179,7 +182,7 @@ impl Store {
     ) -> impl Iterator<Item = (HandshakeId, &Handshake)> {
         // Capture time may step back between a request and its answer.
         let range = self.by_name.range((name, from, 0)..=(name, to.max(from), HandshakeId::MAX));
-        range.take(limit).filter_map(|(_, _, id)| Some((*id, self.by_id.get(id)?)))
+        range.take(limit).filter_map(|(_, _, id)| Some((*id, self.get(*id)?)))
     }
 }
 

@@ -7,6 +7,7 @@ use super::{
     super::{
         event::{Attempt, Close, ClosedBy, Confidence, Endpoint, Role, Traffic, Tunnel},
         http::Tunnel as Hop,
+        memory::block,
         tcp::Closed,
         time::Timestamp,
     },
@@ -51,6 +52,11 @@ pub struct Ended {
 }
 
 impl Ended {
+    /// Bytes it costs, by estimate.
+    pub(super) fn memory(&self) -> usize {
+        2 * size_of::<Self>() + self.tunnel.attempt.memory()
+    }
+
     /// Frames were lost since its last payload, or at its end: somebody may have spoken, or closed it, unseen.
     pub(super) fn doubt(&mut self) {
         self.tunnel.incomplete = true;
@@ -68,6 +74,12 @@ impl OpenHop {
 }
 
 impl OpenTunnel {
+    /// Bytes it costs from its beginning to its end, by estimate.
+    pub(super) fn memory(&self) -> usize {
+        let hop = 2 * size_of::<OpenHop>() + block(size_of::<Hop>());
+        2 * size_of::<Self>() + self.attempt.memory() + self.hops.len() * hop
+    }
+
     /// When its first hop's end was seen.
     pub(super) fn first_end(&self) -> Option<Timestamp> {
         self.ends().min()

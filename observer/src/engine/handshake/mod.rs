@@ -8,9 +8,10 @@ use std::{net::SocketAddr, time::Duration};
 
 use self::traits::Traits;
 use super::{
-    event::{Fields, Request, Response, Silence},
+    event::{Request, Response, Silence},
     frame::InterfaceId,
     http::Tunnel,
+    memory::block,
     tcp::Link,
     time::Timestamp,
 };
@@ -114,16 +115,14 @@ impl Handshake {
     /// Bytes it costs, by estimate.
     #[must_use]
     pub fn memory(&self) -> usize {
-        let lines = |lines: &[super::event::Field]| -> usize {
-            lines.iter().map(|line| 32 + line.name.len() + line.value.len()).sum()
-        };
-        let response = self.response.as_ref().map_or(0, |response| lines(response.lines()));
-        let tunnel = self.tunnel.as_ref().map_or(0, |_| size_of::<Tunnel>());
-        256 + size_of::<Self>()
-            + lines(self.request.lines())
-            + self.request.target.len()
+        let response = self.response.as_ref().map_or(0, Response::memory);
+        let tunnel = self.tunnel.as_ref().map_or(0, |_| block(size_of::<Tunnel>()));
+        let forwarded_for = self.traits.forwarded_for.as_ref().map_or(0, |ips| block(size_of_val(&**ips)));
+        block(size_of::<Self>())
+            + self.request.memory()
             + response
-            + self.body.len()
+            + block(self.body.capacity())
+            + forwarded_for
             + tunnel
     }
 }

@@ -2,6 +2,9 @@
 
 use crate::engine::event::{Fields, Product, ProductName, Request, Response};
 
+/// What is longer is no version.
+const LONGEST_VERSION: usize = 64;
+
 /// The product that a response names in `Server` (RFC 9110 10.2.4).
 #[must_use]
 pub fn of_response(response: &Response) -> Option<Product> {
@@ -20,6 +23,7 @@ fn of_server(value: &str) -> Option<Product> {
         "traefik" => ProductName::Traefik,
         _ => return None,
     };
+    let version = version.filter(|version| version.len() <= LONGEST_VERSION);
     Some(Product { name, version: version.map(Into::into) })
 }
 

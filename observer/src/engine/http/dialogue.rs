@@ -15,6 +15,7 @@ use super::{
 use crate::engine::{
     anomaly::AnomalyKind,
     event::Silence,
+    memory::block,
     tcp::{Closed, Direction, End, Link, Opening, Passed, Reader, Stamp, Want},
     time::Timestamp,
 };
@@ -247,16 +248,16 @@ impl<L: Listener> Reader for Dialogue<L> {
 
     fn memory(&self) -> usize {
         let head = |state: &State| match state {
-            State::Head(head) => head.bytes.capacity() + size_of::<PartialHead>(),
+            State::Head(head) => block(head.bytes.capacity()) + block(size_of::<PartialHead>()),
             _ => 0,
         };
         let outstanding =
             if self.outstanding.spilled() { self.outstanding.capacity() * size_of::<Exchange>() } else { 0 };
-        let tls = self.tls.as_ref().map_or(0, |_| size_of::<TlsConnection>());
+        let tls = self.tls.as_ref().map_or(0, |_| block(size_of::<TlsConnection>()));
         tls + head(&self.client)
             + head(&self.server)
             + outstanding
-            + self.tunnel.as_ref().map_or(0, |_| size_of::<Tunnel>())
+            + self.tunnel.as_ref().map_or(0, |tunnel| block(size_of_val(&**tunnel)))
     }
 
     fn is_precious(&self) -> bool {

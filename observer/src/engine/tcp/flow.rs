@@ -11,6 +11,9 @@ use crate::engine::time::Timestamp;
 pub(super) const PENDING_BYTES: usize = 512 << 10;
 const PENDING_PIECES: usize = 2048;
 
+/// Bytes that a piece costs beside its own: its place in a tree whose nodes are half empty, and the allocator's grain.
+const PIECE: usize = 2 * size_of::<(u64, Piece)>() + 24;
+
 /// One direction of a connection.
 #[derive(Debug, Default)]
 pub(super) struct Flow {
@@ -170,7 +173,7 @@ impl Flow {
 
     /// Bytes held.
     pub(super) fn memory(&self) -> usize {
-        self.pending.as_ref().map_or(0, |pending| pending.bytes + 96 * pending.pieces.len())
+        self.pending.as_ref().map_or(0, |pending| pending.bytes + PIECE * pending.pieces.len())
     }
 
     /// Whether more waits than should.

@@ -38,6 +38,10 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const CHOICE: usize = 64;
 /// Bytes that a connection costs in the table, apart from what waits in it and what its reader holds.
 const ENTRY: usize = 96;
+/// Timers of which it does not matter what they are for.
+const FEW_TIMERS: usize = 4096;
+/// Bytes that a timer costs in a heap that is half full after it grew.
+const TIMER: usize = 2 * size_of::<(Timestamp, ConnectionId, Watch)>();
 
 /// Counters of the table.
 #[derive(Clone, Copy, Default, Debug)]
@@ -65,6 +69,8 @@ pub struct Table<R> {
     slots: Vec<Option<Connection<R>>>,
     free: Vec<u32>,
     timers: BinaryHeap<Reverse<(Timestamp, ConnectionId, Watch)>>,
+    /// How many timers there must be to look for those of what is gone.
+    sweep_at: usize,
     counts: Counts,
     generation: u32,
     /// Bytes waiting in flows and held by readers.
@@ -73,6 +79,8 @@ pub struct Table<R> {
     latest: Timestamp,
     /// Where the search for something to evict goes on.
     hand: usize,
+    /// Slots that are ended for good, as the capture is over.
+    finished: usize,
     settle: Duration,
     memory_limit: usize,
     /// What taps may be told of what readers need, where they can use it.
@@ -95,11 +103,13 @@ impl<R: Reader> Table<R> {
             slots: Vec::new(),
             free: Vec::new(),
             timers: BinaryHeap::new(),
+            sweep_at: FEW_TIMERS,
             counts: Counts::default(),
             generation: 0,
             held: 0,
             latest: Timestamp::MIN,
             hand: 0,
+            finished: 0,
             settle,
             memory_limit,
             demands: demanding.then(VecDeque::new),
@@ -114,7 +124,7 @@ impl<R: Reader> Table<R> {
     /// Bytes of state, by estimate.
     pub fn memory(&self) -> usize {
         let entry = size_of::<Option<Connection<R>>>() + ENTRY;
-        (self.slots.len() - self.free.len()) * entry + self.held + self.timers.len() * 32
+        (self.slots.len() - self.free.len()) * entry + self.held + self.timers.len() * TIMER
     }
 
     /// Sets how many bytes of state to hold at most, from the next segment on.
@@ -285,6 +295,13 @@ impl<R: Reader> Table<R> {
             };
             self.timers.push(Reverse((now + after, id, watch)));
         }
+        if self.timers.len() > self.sweep_at {
+            let (timers, slots) = (&mut self.timers, &self.slots);
+            let lives = |id: ConnectionId| slots[id.slot as usize].as_ref().is_some_and(|found| found.id() == id);
+            timers.retain(|Reverse((_, id, _))| lives(*id));
+            timers.shrink_to_fit();
+            self.sweep_at = FEW_TIMERS + 2 * timers.len();
+        }
     }
 
     /// The readers of all connections.
@@ -297,38 +314,42 @@ impl<R: Reader> Table<R> {
         self.timers.peek().map(|Reverse((at, ..))| *at)
     }
 
-    /// Capture time has come to `now`: gives up waiting where it has lasted long enough.
-    pub fn advance(&mut self, now: Timestamp, to: &mut R::Listener) {
-        while self.timers.peek().is_some_and(|Reverse((at, ..))| *at <= now) {
-            let Some(Reverse((at, id, watch))) = self.timers.pop() else { return };
-            let Some(Some(connection)) = self.slots.get_mut(id.slot as usize) else { continue };
-            if connection.id() != id {
-                continue;
-            }
-            let before = connection.memory();
-            let news = connection.expire(watch, at, to);
-            self.held = (self.held + connection.memory()).saturating_sub(before);
-            self.counts.gaps += news.gaps;
-            self.counts.gap_bytes += news.gap_bytes;
-            if news.over {
-                self.remove(id.slot, Closed::Ended, at, to);
-            } else {
-                self.watch(id.slot, self.latest);
-            }
+    /// Capture time has come to `now`: gives up the first wait that has lasted long enough. False when there is none.
+    pub fn advance(&mut self, now: Timestamp, to: &mut R::Listener) -> bool {
+        if self.timers.peek().is_none_or(|Reverse((at, ..))| *at > now) {
+            return false;
         }
+        let Some(Reverse((at, id, watch))) = self.timers.pop() else { return false };
+        let Some(Some(connection)) = self.slots.get_mut(id.slot as usize) else { return true };
+        if connection.id() != id {
+            return true;
+        }
+        let before = connection.memory();
+        let news = connection.expire(watch, at, to);
+        self.held = (self.held + connection.memory()).saturating_sub(before);
+        self.counts.gaps += news.gaps;
+        self.counts.gap_bytes += news.gap_bytes;
+        if news.over {
+            self.remove(id.slot, Closed::Ended, at, to);
+        } else {
+            self.watch(id.slot, self.latest);
+        }
+        true
     }
 
-    /// Ends every connection.
-    pub fn finish(&mut self, now: Timestamp, to: &mut R::Listener) {
-        for slot in 0..self.slots.len() {
-            let Some(connection) = &mut self.slots[slot] else { continue };
+    /// Ends the first connection in the table. False when there is none.
+    pub fn finish(&mut self, now: Timestamp, to: &mut R::Listener) -> bool {
+        while let Some(place) = self.slots.get_mut(self.finished) {
+            let slot = u32::try_from(self.finished).unwrap_or(u32::MAX);
+            self.finished += 1;
+            let Some(connection) = place else { continue };
             let news = connection.flush(now, to);
             self.counts.gaps += news.gaps;
             self.counts.gap_bytes += news.gap_bytes;
-            if let Ok(slot) = u32::try_from(slot) {
-                self.remove(slot, Closed::CaptureEnded, now, to);
-            }
+            self.remove(slot, Closed::CaptureEnded, now, to);
+            return true;
         }
+        false
     }
 
     fn remove(&mut self, slot: u32, why: Closed, at: Timestamp, to: &mut R::Listener) {

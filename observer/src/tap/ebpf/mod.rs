@@ -14,7 +14,8 @@ use aya::maps::{Array, MapData, RingBuf};
 use mio::{Events, Interest, Poll, Token, Waker, unix::SourceFd};
 use observer_ebpf::{Counts, Frame, Start, kind};
 
-use self::{hooks::Hooks, owners::Owners, record::Parts, table::Table};
+pub use self::record::Parts;
+use self::{hooks::Hooks, owners::Owners, table::Table};
 use super::{
     Seen, SharedInterfaces, TapError, Watcher,
     live::{Change, Clock, Options},

@@ -14,14 +14,15 @@ use crate::engine::{
 const LAST: u8 = 0b1001;
 
 /// Room for one part.
-#[derive(Default)]
-pub(super) struct Parts {
+#[derive(Default, Debug)]
+pub struct Parts {
     bytes: Vec<u8>,
 }
 
 impl Parts {
     /// The frame in a record; nothing if the record contradicts itself.
-    pub(super) fn frame<'a>(
+    #[must_use]
+    pub fn frame<'a>(
         &'a mut self,
         item: &'a [u8],
         record: &Record,
@@ -61,7 +62,7 @@ pub(super) const fn ends(flags: u8) -> bool {
 /// Makes the headers those of a part.
 fn cut(bytes: &mut [u8], record: &Record) -> Option<()> {
     let (network, transport) = (usize::from(record.network), usize::from(record.transport));
-    let end = record.offset + (record.captured - record.headers);
+    let end = record.offset.checked_add(record.captured - record.headers)?;
     if end < record.payload {
         *bytes.get_mut(transport + 13)? &= !LAST;
     }

@@ -1,0 +1,42 @@
+//! What things cost on the heap, as an allocator hands it out: limits are held by what is resident, not by what is used.
+
+use super::event::{Attempt, Field, Hop, Request, Response};
+
+/// A block of so many bytes: rounded up, with a word beside it.
+pub(super) const fn block(bytes: usize) -> usize {
+    match bytes {
+        0 => 0,
+        1..=24 => 32,
+        _ => (bytes + 8).next_multiple_of(16),
+    }
+}
+
+fn fields(fields: &[Field]) -> usize {
+    let texts: usize = fields.iter().map(|field| block(field.name.len()) + block(field.value.len())).sum();
+    texts + block(size_of_val(fields))
+}
+
+impl Request {
+    /// Bytes that it refers to.
+    pub(super) fn memory(&self) -> usize {
+        block(self.method.len()) + block(self.target.len()) + fields(&self.fields)
+    }
+}
+
+impl Response {
+    /// Bytes that it refers to.
+    pub(super) fn memory(&self) -> usize {
+        block(self.reason.len()) + fields(&self.fields)
+    }
+}
+
+impl Attempt {
+    /// All that it costs.
+    pub(super) fn memory(&self) -> usize {
+        let hop = |hop: &Hop| {
+            hop.request.as_ref().map_or(0, Request::memory) + hop.response.as_ref().map_or(0, Response::memory)
+        };
+        let hops: usize = self.hops.iter().map(hop).sum();
+        block(size_of::<Self>()) + block(self.upgrade.len()) + block(size_of_val(&*self.hops)) + hops
+    }
+}

@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a test ends where something unexpected happens")]
 
 #[path = "../fuzz/src/mod.rs"]
-#[allow(dead_code, missing_docs, reason = "fuzz targets use all of it")]
+#[allow(dead_code, missing_docs, unreachable_pub, reason = "it is the fuzz targets' as well")]
 mod bodies;
 
 use std::{fs, panic, path::Path};

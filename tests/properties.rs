@@ -25,6 +25,8 @@ use std::{
     },
 };
 
+use observer::engine::event::Stats;
+
 use self::{
     capture::Capture,
     observe::{Detail, accusations, alert_line, false_accusation, false_outcome},
@@ -153,6 +155,25 @@ fn payload_left_out_on_demand_says_the_same() {
         };
         (0..4).filter_map(run).collect()
     });
+}
+
+#[test]
+fn frames_passed_by_their_headers_say_the_same() {
+    let passed = AtomicUsize::new(0);
+    on_all(|capture| {
+        let frames = capture.frames();
+        let (before, (after, count)) = (observe(&frames), run::observe_heads(&frames));
+        passed.fetch_add(count, Ordering::Relaxed);
+        let lines = |mut seen: Seen| {
+            let stats = Stats { memory: 0, ..std::mem::take(&mut seen.stats) };
+            [seen.lines(Detail::Exact), seen.tunnels, vec![format!("{stats:?}")]].concat()
+        };
+        let (before, after) = (lines(before), lines(after));
+        let same = before == after;
+        (!same).then(|| format!("{}\n{}", capture.name, difference(&before, &after))).into_iter().collect()
+    });
+    let passed = passed.into_inner();
+    assert!(passed > 100, "{passed} were passed, which is too few to tell");
 }
 
 /// Compares rules and causes where addresses or times are others.

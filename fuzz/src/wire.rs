@@ -39,7 +39,7 @@ impl Conversation {
         } else {
             ((SERVER, 40_000 + number), (ORIGIN, 3000))
         };
-        let first = 0xffff_ff00 + u32::from(number) * 0x1_0001;
+        let first = 0xffff_ff00_u32.wrapping_add(u32::from(number) * 0x1_0001);
         Self { ends: [client, server], next: [first, first.wrapping_mul(77)] }
     }
 

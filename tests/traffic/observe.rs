@@ -6,6 +6,7 @@ use observer::engine::{
     Config, Engine,
     alert::Alert,
     event::{Attempt, Event, Stats, Tunnel},
+    frame::Frame,
 };
 
 use super::wire::Owned;
@@ -59,6 +60,25 @@ pub fn observe_with(frames: &[Owned], config: Config) -> Seen {
     engine.finish();
     seen.take(&mut engine);
     seen
+}
+
+/// Shows the engine no more of a frame than its headers, where that is enough for it; tells for how many it was.
+pub fn observe_heads(frames: &[Owned]) -> (Seen, usize) {
+    const HEADERS: usize = 128;
+    let (mut engine, mut seen, mut passed) = (Engine::new(config()), Seen::default(), 0);
+    for frame in frames {
+        let frame = frame.frame();
+        let head = Frame { bytes: &frame.bytes[..frame.bytes.len().min(HEADERS)], ..frame };
+        if frame.bytes.len() == frame.wire_length as usize && engine.pass_frame(&head) {
+            passed += 1;
+        } else {
+            engine.handle_frame(&frame);
+        }
+        seen.take(&mut engine);
+    }
+    engine.finish();
+    seen.take(&mut engine);
+    (seen, passed)
 }
 
 fn tunnel_line(tunnel: &Tunnel) -> String {

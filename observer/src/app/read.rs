@@ -61,6 +61,15 @@ fn frames(session: &mut Session, mut tap: FileTap, prompt: bool, stop: &Stop) ->
                 quiet.frame(frame.at);
                 session.frame(&frame);
             }
+            Ok(Turn::Head(head)) => {
+                quiet.frame(head.at);
+                if !session.passes(&head) {
+                    match tap.whole() {
+                        Ok(frame) => frame.iter().for_each(|frame| session.frame(frame)),
+                        Err(error) => session.note(&error),
+                    }
+                }
+            }
             Ok(Turn::Quiet) => session.engine.handle_timeout(quiet.now()),
             Ok(Turn::End) => break,
             Err(error) => session.note(&error),

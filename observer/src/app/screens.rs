@@ -119,6 +119,15 @@ fn source(read: &Read, mut feed: Feed, stop: &Stop) -> anyhow::Result<Ended> {
                 quiet.frame(frame.at);
                 engine.handle_frame(&frame);
             }
+            Ok(Turn::Head(head)) => {
+                quiet.frame(head.at);
+                if !engine.pass_frame(&head) {
+                    match tap.whole() {
+                        Ok(frame) => frame.iter().for_each(|frame| engine.handle_frame(frame)),
+                        Err(error) => note(&error, &feed, &mut ended),
+                    }
+                }
+            }
             Ok(Turn::Quiet) => engine.handle_timeout(quiet.now()),
             Ok(Turn::End) => break,
             Err(error) => note(&error, &feed, &mut ended),

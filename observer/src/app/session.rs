@@ -55,6 +55,12 @@ impl Session {
         self.engine.handle_frame(frame);
     }
 
+    /// Takes a frame of which only the first bytes are there, if nobody needs the rest.
+    #[inline]
+    pub(super) fn passes(&mut self, head: &Frame<'_>) -> bool {
+        !self.wants_frames && self.engine.pass_frame(head)
+    }
+
     /// Hands on all events that are ready. With `prompt`, somebody may be waiting for them.
     #[inline]
     pub(super) fn emit(&mut self, prompt: bool) -> anyhow::Result<()> {

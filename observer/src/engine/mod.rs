@@ -28,7 +28,7 @@ use self::{
     event::{Event, OpenTunnel, Stats},
     frame::Frame,
     http::Dialogue,
-    packet::{Packets, Parsed},
+    packet::{Packets, Parsed, Segment},
     tcp::Stamp,
     time::Timestamp,
 };
@@ -64,6 +64,9 @@ impl Default for Config {
 /// Frames that may come late, though capture time has gone on: a swap of two frames is harmless however far apart their
 /// times are.
 const LATE_FRAMES: usize = 64;
+
+/// Frames after which all tables are held against the limit together.
+const BETWEEN_LIMITS: u64 = 8;
 
 /// The observer of all connections.
 #[derive(Debug)]
@@ -107,22 +110,9 @@ impl Engine {
     /// Takes one frame. Frames may come out of order, twice, cut, or never.
     pub fn handle_frame(&mut self, frame: &Frame<'_>) {
         self.catch_up();
-        self.stats.frames += 1;
-        let first = self.stats.first_at.get_or_insert(frame.at);
-        *first = (*first).min(frame.at);
-        self.now = self.now.max(frame.at);
-        let slot = usize::try_from(self.stats.frames).unwrap_or(0) % LATE_FRAMES;
-        let settled = std::mem::replace(&mut self.late[slot], self.now);
         match self.packets.parse(frame) {
             Parsed::Segment(segment) => {
-                let stamp = Stamp {
-                    at: frame.at,
-                    frame: frame.number,
-                    interface: frame.interface,
-                    sequence: segment.sequence,
-                    acknowledgment: segment.acknowledgment,
-                };
-                self.connections.segment(&segment, stamp, &mut self.attempts);
+                self.connections.segment(&segment, stamp(frame, &segment), &mut self.attempts);
             }
             Parsed::Skipped => self.stats.frames_skipped += 1,
             Parsed::Anomaly(kind) => self.skipped(frame, kind),
@@ -132,6 +122,30 @@ impl Engine {
                 self.skipped(frame, kind);
             }
         }
+        self.count_frame(frame.at);
+    }
+
+    /// Takes a frame by its first bytes, if none of the others is needed; where they are, this is false, and changes
+    /// nothing. All of the frame has to be captured.
+    pub fn pass_frame(&mut self, head: &Frame<'_>) -> bool {
+        self.catch_up();
+        let Some(segment) = Packets::peek(head) else { return false };
+        let passes = self.connections.pass(&segment, stamp(head, &segment), &mut self.attempts);
+        if passes {
+            self.count_frame(head.at);
+        }
+        passes
+    }
+
+    /// Capture time has come to that of a frame.
+    #[inline]
+    fn count_frame(&mut self, at: Timestamp) {
+        self.stats.frames += 1;
+        let first = self.stats.first_at.get_or_insert(at);
+        *first = (*first).min(at);
+        self.now = self.now.max(at);
+        let slot = usize::try_from(self.stats.frames).unwrap_or(0) % LATE_FRAMES;
+        let settled = std::mem::replace(&mut self.late[slot], self.now);
         self.due = self.due.max(settled);
         self.judge();
     }
@@ -236,7 +250,9 @@ impl Engine {
     /// Does all that is due.
     fn catch_up(&mut self) {
         while self.step() {}
-        self.limit_memory();
+        if self.stats.frames.is_multiple_of(BETWEEN_LIMITS) {
+            self.limit_memory();
+        }
     }
 
     /// Does one thing that is due. Timers of connections fire first, as attempts wait for what they give up.
@@ -316,5 +332,16 @@ impl Engine {
         let anomaly = Anomaly { at, frame: number, interface, kind, connection: None };
         self.stats.anomalies += 1;
         self.events.push_back(Event::Anomaly(anomaly));
+    }
+}
+
+#[inline]
+fn stamp(frame: &Frame<'_>, segment: &Segment<'_>) -> Stamp {
+    Stamp {
+        at: frame.at,
+        frame: frame.number,
+        interface: frame.interface,
+        sequence: segment.sequence,
+        acknowledgment: segment.acknowledgment,
     }
 }

@@ -184,12 +184,13 @@ impl Failure {
 
 /// The base path of a long-polling request; `None` for others.
 fn polling_base(target: &str) -> Option<&str> {
-    let (path, query) = target.split_once('?').unwrap_or((target, ""));
-    if query.split('&').any(|pair| pair == "transport=polling") {
+    let (path, query) = target.split_at(field::path(target).len());
+    if !query.is_empty() && query[1..].split('&').any(|pair| pair == "transport=polling") {
         return Some(path);
     }
     // SockJS: BASE/SERVER/SESSION/TRANSPORT.
-    let (rest, transport) = path.rsplit_once('/')?;
+    let (rest, transport) = path.split_at(memchr::memrchr(b'/', path.as_bytes())?);
+    let transport = &transport[1..];
     matches!(transport, "xhr" | "xhr_streaming" | "eventsource" | "htmlfile" | "jsonp").then(|| two_up(rest))
 }
 

@@ -109,13 +109,13 @@ pub fn defect(request: &Request) -> Option<&'static str> {
 pub fn tail(target: &str) -> &str {
     let path = path(target);
     let trimmed = path.strip_suffix('/').unwrap_or(path);
-    trimmed.rsplit('/').next().unwrap_or(trimmed)
+    memchr::memrchr(b'/', trimmed.as_bytes()).map_or(trimmed, |at| &trimmed[at + 1..])
 }
 
 /// A target without its query.
 #[must_use]
 pub fn path(target: &str) -> &str {
-    target.split_once('?').map_or(target, |(path, _)| path)
+    memchr::memchr(b'?', target.as_bytes()).map_or(target, |at| &target[..at])
 }
 
 #[cfg(test)]

@@ -1,17 +1,15 @@
 //! The state of one connection: where each direction stands in its messages, and which requests await an answer.
 
 mod bodies;
+mod exchange;
 mod heads;
 
 use std::{marker::PhantomData, net::SocketAddr};
 
 use smallvec::SmallVec;
 
-use super::{
-    Listener, RequestHead, Ticket, TlsConnection, Tunnel,
-    chunked::Chunked,
-    head::{self},
-};
+use self::exchange::{Exchange, Kind};
+use super::{Listener, Ticket, TlsConnection, Tunnel, chunked::Chunked};
 use crate::engine::{
     anomaly::AnomalyKind,
     event::Silence,
@@ -26,20 +24,26 @@ pub struct Dialogue<L> {
     client: State,
     server: State,
     outstanding: SmallVec<[Exchange; 1]>,
-    /// The exchange whose response body is passing, and how much of it is still shown.
-    showing: Option<(Ticket, u16)>,
     tunnel: Option<Box<(Option<Ticket>, Tunnel)>>,
-    tls: Option<Box<TlsConnection>>,
-    forwarded_for: Option<Box<SocketAddr>>,
+    unusual: Option<Box<Unusual>>,
+    /// When bytes were last read, or passed.
+    read_at: Timestamp,
     /// Whether a head was read.
     begun: bool,
+    listener: PhantomData<fn(&mut L)>,
+}
+
+/// What few connections have at a time.
+#[derive(Default, Debug)]
+struct Unusual {
+    /// The exchange whose response body is passing, and how much of it is still shown.
+    showing: Option<(Ticket, u16)>,
+    tls: Option<TlsConnection>,
+    forwarded_for: Option<SocketAddr>,
     /// Whether client bytes are missing while it waits for the answer to an upgrade.
     missed: bool,
     /// When the client closed its half.
     client_ended: Option<Timestamp>,
-    /// When bytes were last read.
-    read_at: Timestamp,
-    listener: PhantomData<fn(&mut L)>,
 }
 
 /// Where one direction stands.
@@ -69,40 +73,16 @@ struct PartialHead {
     stamp: Stamp,
 }
 
-/// A request that awaits its answer.
-#[derive(Clone, Copy, Debug)]
-struct Exchange {
-    ticket: Option<Ticket>,
-    kind: Kind,
-    /// Sequence number of its first byte.
-    sequence: u32,
-}
-
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Kind {
-    Plain,
-    Head,
-    Connect,
-    /// An upgrade request, and whether it asks for WebSocket.
-    Upgrade(bool),
-    /// Not a request: an unknown number of requests were not captured here.
-    Unknown,
-}
-
 impl<L> Default for Dialogue<L> {
     fn default() -> Self {
         Self {
             client: State::Start,
             server: State::Start,
             outstanding: SmallVec::new(),
-            showing: None,
             tunnel: None,
-            tls: None,
-            forwarded_for: None,
-            begun: false,
-            missed: false,
-            client_ended: None,
+            unusual: None,
             read_at: Timestamp::MIN,
+            begun: false,
             listener: PhantomData,
         }
     }
@@ -168,7 +148,7 @@ impl<L: Listener> Reader for Dialogue<L> {
             }
             return;
         }
-        if let Some(tls) = &mut self.tls {
+        if let Some(tls) = self.tls_connection() {
             let ended = if way == Direction::ToServer { &mut tls.client_ended } else { &mut tls.server_ended };
             *ended = Some(ended.map_or(at, |before| before.min(at)));
             to.tls_ended(link, tls);
@@ -177,7 +157,8 @@ impl<L: Listener> Reader for Dialogue<L> {
         self.cut_head(to, link, way);
         match (way, end) {
             (Direction::ToClient, _) => {
-                let client_first = self.client_ended.is_some_and(|client| client <= at);
+                let ended = self.unusual.as_ref().and_then(|unusual| unusual.client_ended);
+                let client_first = ended.is_some_and(|client| client <= at);
                 let silence = if client_first { Silence::ClosedByClient } else { Silence::ClosedByServer };
                 self.silence_all(to, self.unless_missed(silence), at);
             }
@@ -185,7 +166,7 @@ impl<L: Listener> Reader for Dialogue<L> {
                 self.silence_all(to, self.unless_missed(Silence::ClosedByClient), at);
             }
             // A client may close its half and still wait for the answer.
-            (Direction::ToServer, End::Fin) => self.client_ended = Some(at),
+            (Direction::ToServer, End::Fin) => self.unusual().client_ended = Some(at),
         }
     }
 
@@ -237,6 +218,9 @@ impl<L: Listener> Reader for Dialogue<L> {
     }
 
     fn passed(&mut self, to: &mut L, link: &Link, way: Direction, passed: &Passed) {
+        if passed.length > 0 {
+            self.read_at = self.read_at.max(passed.at);
+        }
         self.pass(to, link, way, passed);
     }
 
@@ -253,8 +237,9 @@ impl<L: Listener> Reader for Dialogue<L> {
         };
         let outstanding =
             if self.outstanding.spilled() { self.outstanding.capacity() * size_of::<Exchange>() } else { 0 };
-        let tls = self.tls.as_ref().map_or(0, |_| block(size_of::<TlsConnection>()));
-        tls + head(&self.client)
+        let unusual = self.unusual.as_ref().map_or(0, |_| block(size_of::<Unusual>()));
+        unusual
+            + head(&self.client)
             + head(&self.server)
             + outstanding
             + self.tunnel.as_ref().map_or(0, |tunnel| block(size_of_val(&**tunnel)))
@@ -271,6 +256,18 @@ impl<L: Listener> Dialogue<L> {
     pub fn tunnel(&self) -> Option<(Ticket, &Tunnel)> {
         let tunnel = self.tunnel.as_deref()?;
         Some((tunnel.0?, &tunnel.1))
+    }
+
+    fn unusual(&mut self) -> &mut Unusual {
+        self.unusual.get_or_insert_default()
+    }
+
+    fn tls_connection(&mut self) -> Option<&mut TlsConnection> {
+        self.unusual.as_mut()?.tls.as_mut()
+    }
+
+    fn has_missed(&self) -> bool {
+        self.unusual.as_ref().is_some_and(|unusual| unusual.missed)
     }
 
     fn state(&mut self, way: Direction) -> &mut State {
@@ -301,7 +298,7 @@ impl<L: Listener> Dialogue<L> {
 
     /// Where bytes of the client are missing, its FIN may be among them, and what was answered is not known.
     fn unless_missed(&self, silence: Silence) -> Silence {
-        let missed = self.missed || self.outstanding.iter().any(|exchange| exchange.kind == Kind::Unknown);
+        let missed = self.has_missed() || self.outstanding.iter().any(|exchange| exchange.kind == Kind::Unknown);
         if missed { Silence::NotCaptured } else { silence }
     }
 
@@ -309,17 +306,17 @@ impl<L: Listener> Dialogue<L> {
     fn lose(&mut self, to: &mut L, link: &Link, way: Direction, stamp: Stamp) {
         self.cut_head(to, link, way);
         match way {
-            Direction::ToServer if matches!(self.client, State::Waiting) => self.missed = true,
+            Direction::ToServer if matches!(self.client, State::Waiting) => self.unusual().missed = true,
             Direction::ToServer => {
                 self.client = State::Lost;
                 if self.outstanding.last().is_none_or(|last| last.kind != Kind::Unknown) {
-                    self.outstanding.push(Exchange { ticket: None, kind: Kind::Unknown, sequence: 0 });
+                    self.outstanding.push(Exchange::new(None, Kind::Unknown, 0));
                 }
             }
             Direction::ToClient if matches!(self.server, State::Tunnel) => {}
             Direction::ToClient => {
                 self.server = State::Lost;
-                self.showing = None;
+                self.show_no_more();
                 self.silence_answered(to, stamp);
             }
         }
@@ -342,40 +339,13 @@ impl<L: Listener> Dialogue<L> {
 
     fn silence_all(&mut self, to: &mut L, silence: Silence, at: Timestamp) {
         for exchange in std::mem::take(&mut self.outstanding) {
-            if let Some(ticket) = exchange.ticket {
+            if let Some(ticket) = exchange.ticket() {
                 to.unanswered(ticket, silence, at);
             }
         }
         if let State::Waiting = self.client {
             self.client = State::Lost;
         }
-    }
-}
-
-impl Exchange {
-    /// Whether the server had any of it when it acknowledged so much.
-    fn was_had_by(&self, acknowledgment: u32) -> bool {
-        self.kind == Kind::Unknown || acknowledgment.wrapping_sub(self.sequence).cast_signed() > 0
-    }
-}
-
-impl Kind {
-    fn of(head: &RequestHead<'_>) -> Self {
-        if head.is_upgrade_like() {
-            let websocket = |value: &[u8]| value.to_ascii_lowercase().windows(9).any(|part| part == b"websocket");
-            let key = head::has(head.fields, "sec-websocket-key");
-            return Self::Upgrade(key || head::values(head.fields, "upgrade").any(websocket));
-        }
-        match head.method {
-            "HEAD" => Self::Head,
-            "CONNECT" => Self::Connect,
-            _ => Self::Plain,
-        }
-    }
-
-    /// Whether what the client sends next may belong to another protocol.
-    fn waits(self) -> bool {
-        matches!(self, Self::Upgrade(_) | Self::Connect)
     }
 }
 

@@ -257,6 +257,13 @@ fn ends_chunked(value: &[u8]) -> bool {
 
 /// Content-Length; equal repetitions are one (RFC 9112 6.3), anything else is an error.
 fn content_length(fields: &[Header<'_>]) -> Result<Option<u64>, ()> {
+    let mut all = values(fields, "content-length");
+    let Some(first) = all.next() else { return Ok(None) };
+    if all.next().is_none()
+        && let Some(length) = digits(first)
+    {
+        return Ok(Some(length));
+    }
     let mut length = None;
     for value in values(fields, "content-length").flat_map(|value| value.split(|byte| *byte == b',')) {
         let digits = std::str::from_utf8(value.trim_ascii()).map_err(drop)?;
@@ -270,6 +277,12 @@ fn content_length(fields: &[Header<'_>]) -> Result<Option<u64>, ()> {
         length = Some(next);
     }
     Ok(length)
+}
+
+/// A number of a usual length, without anything around it.
+fn digits(value: &[u8]) -> Option<u64> {
+    let add = |sum: u64, byte: &u8| byte.is_ascii_digit().then(|| sum * 10 + u64::from(byte - b'0'));
+    if value.is_empty() || value.len() > 18 { None } else { value.iter().try_fold(0, add) }
 }
 
 #[cfg(test)]

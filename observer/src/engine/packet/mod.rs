@@ -140,6 +140,23 @@ impl Packets {
         }
     }
 
+    /// The TCP segment in a frame, where that takes nothing but the frame.
+    pub fn peek<'a>(frame: &Frame<'a>) -> Option<Segment<'a>> {
+        fn alone<A: Into<IpAddr>>(packet: ip::Packet<'_, A>) -> Option<Segment<'_>> {
+            let ip::Packet { source, destination, fragment: None, payload } = packet else { return None };
+            match tcp::read(source, destination, payload) {
+                Parsed::Segment(segment) => Some(segment),
+                _ => None,
+            }
+        }
+        let view = link::read(frame).ok()?;
+        match view.header::<1>("IP header").ok()?[0] >> 4 {
+            4 => alone(ip::read_v4(view).ok()?),
+            6 => alone(ip::read_v6(view).ok()?),
+            _ => None,
+        }
+    }
+
     /// Drops fragments that have waited too long at `now` (all of them at [`Timestamp::MAX`]). Returns how many
     /// datagrams were dropped and not yet mentioned by [`Self::parse`].
     pub fn expire(&mut self, now: Timestamp) -> u64 {

@@ -3,8 +3,12 @@
 mod activity;
 mod opening;
 mod patience;
+mod usual;
 
-use std::net::{IpAddr, SocketAddr};
+use std::{
+    net::{IpAddr, SocketAddr},
+    num::NonZeroU32,
+};
 
 use smallvec::SmallVec;
 
@@ -24,24 +28,33 @@ pub(super) struct Connection<R> {
     reader: R,
     /// The side that opened it, once that is known.
     client: Option<u8>,
-    reset: Option<(u8, Timestamp)>,
     touched: bool,
     announced: bool,
     closing: bool,
-    timestamp_value: Option<u32>,
+    /// Of the client's SYN; zero says nothing.
+    timestamp_value: Option<NonZeroU32>,
     /// When the client's SYN was captured first.
     syn_at: Timestamp,
-    aliases: Option<Box<Aliases>>,
-    /// What the tap was told to be wanted of each side.
-    told: [Wanted; 2],
+    unusual: Option<Box<Unusual>>,
 }
 
-/// Other names of a connection, which NAT gave it.
+/// What few connections have.
 #[derive(Default, Debug)]
-struct Aliases {
-    keys: SmallVec<[Key; 1]>,
+struct Unusual {
+    reset: Option<(u8, Timestamp)>,
+    /// Other names, which NAT gave it.
+    aliases: SmallVec<[Key; 1]>,
     /// The server's address by the latest of them, and when its SYN was captured.
     inside: Option<(Timestamp, IpAddr)>,
+    told: Option<Told>,
+}
+
+/// What a tap was told to be wanted of each side.
+#[derive(Clone, Copy, Debug)]
+struct Told {
+    wanted: [Wanted; 2],
+    /// Positions up to which bytes were read, not only counted.
+    read: [u64; 2],
 }
 
 /// Something to look at again later.
@@ -84,14 +97,12 @@ impl<R: Reader> Connection<R> {
             flows: [Flow::default(), Flow::default()],
             reader: R::default(),
             client: None,
-            reset: None,
             touched: true,
             announced: false,
             closing: false,
             timestamp_value: None,
             syn_at: Timestamp::MAX,
-            aliases: None,
-            told: [Wanted::All; 2],
+            unusual: None,
         }
     }
 
@@ -116,24 +127,34 @@ impl<R: Reader> Connection<R> {
     }
 
     pub(super) fn memory(&self) -> usize {
-        self.flows[0].memory() + self.flows[1].memory() + self.reader.memory()
+        let unusual = self.unusual.as_ref().map_or(0, |_| size_of::<Unusual>());
+        unusual + self.flows[0].memory() + self.flows[1].memory() + self.reader.memory()
     }
 
     pub(super) fn keys(&self) -> impl Iterator<Item = Key> {
-        std::iter::once(self.key).chain(self.aliases.iter().flat_map(|aliases| aliases.keys.iter().copied()))
+        std::iter::once(self.key).chain(self.aliases())
+    }
+
+    /// Its other names.
+    pub(super) fn aliases(&self) -> impl Iterator<Item = Key> {
+        self.unusual.iter().flat_map(|unusual| unusual.aliases.iter().copied())
+    }
+
+    fn reset(&self) -> Option<(u8, Timestamp)> {
+        self.unusual.as_ref()?.reset
     }
 
     /// Takes the names of `other`, which is this connection on the other side of a NAT.
     pub(super) fn alias(&mut self, other: &Self) {
         let inside = other.inside().or_else(|| Some((other.syn_at, other.ends()?.1.ip())));
-        let aliases = self.aliases.get_or_insert_default();
-        aliases.keys.extend(other.keys());
-        aliases.inside = aliases.inside.max(inside);
+        let unusual = self.unusual.get_or_insert_default();
+        unusual.aliases.extend(other.keys());
+        unusual.inside = unusual.inside.max(inside);
     }
 
     /// Where NAT leads the server's clients, and when that was first seen.
     fn inside(&self) -> Option<(Timestamp, IpAddr)> {
-        self.aliases.as_ref()?.inside
+        self.unusual.as_ref()?.inside
     }
 
     /// Both initial sequence numbers: the client's and the server's.
@@ -172,7 +193,7 @@ impl<R: Reader> Connection<R> {
     pub(super) fn is_twin_of(&self, other: &Self) -> bool {
         let made_up = self.initials().is_none_or(|(client, server)| client.min(server) < 1 << 16);
         let ports = self.ends().zip(other.ends()).is_some_and(|(one, two)| one.0.port() == two.0.port());
-        let clocks = self.timestamp_value.is_some_and(|value| value != 0 && other.timestamp_value == Some(value));
+        let clocks = self.timestamp_value.is_some_and(|value| other.timestamp_value == Some(value));
         !made_up && (ports || clocks)
     }
 
@@ -221,9 +242,7 @@ impl<R: Reader> Connection<R> {
         if segment.flags.fin() {
             let flow = &mut self.flows[side];
             let position = flow.position(first) + u64::from(segment.wire_payload);
-            if flow.fin.is_none_or(|fin| stamp.at < fin.at) {
-                flow.fin = Some(Fin { position, at: stamp.at, acknowledgment: segment.acknowledgment });
-            }
+            flow.close(Fin { position, at: stamp.at, acknowledgment: segment.acknowledgment });
         }
         self.announce(stamp, to);
         self.pump(to, &mut news);
@@ -257,14 +276,14 @@ impl<R: Reader> Connection<R> {
         {
             let taken = self.reader.bytes(to, &link, self.way(side), segment.payload, stamp);
             let flow = &mut self.flows[side];
-            flow.next += taken as u64;
-            flow.read = flow.next;
+            flow.advance(taken as u64);
             flow.stalled = taken < segment.payload.len();
             if flow.stalled {
                 flow.keep(start, segment.payload, length, stamp);
             }
             // The other direction's reader may have waited for this.
             self.flows[1 - side].stalled = false;
+            self.note_read(side);
             return;
         }
         if self.flows[side].keep(start, segment.payload, length, stamp)
@@ -287,7 +306,7 @@ impl<R: Reader> Connection<R> {
         }
         let Some(acknowledgment) = acknowledgment else { return true };
         let answered = flow.position(acknowledgment);
-        let fin = flow.fin.is_some_and(|fin| answered == fin.position + 1);
+        let fin = flow.fin().is_some_and(|fin| answered == fin.position + 1);
         flow.started && answered <= flow.next + u64::from(fin)
     }
 
@@ -320,19 +339,19 @@ impl<R: Reader> Connection<R> {
                 Some(Ready::Bytes(piece)) => {
                     let taken = self.reader.bytes(to, link, way, &piece.bytes, piece.stamp);
                     let flow = &mut self.flows[side];
-                    flow.next += taken as u64;
-                    flow.read = flow.next;
+                    flow.advance(taken as u64);
                     flow.stalled = taken < piece.bytes.len();
                     if flow.stalled {
                         let skipped = u32::try_from(taken).unwrap_or(0);
                         let rest = Stamp { sequence: piece.stamp.sequence.wrapping_add(skipped), ..piece.stamp };
                         flow.keep(flow.next, &piece.bytes[taken..], (piece.bytes.len() - taken) as u64, rest);
                     }
+                    self.note_read(side);
                     moved |= taken > 0;
                 }
                 Some(Ready::Cut(length)) => {
                     self.reader.gap(to, link, way, length, stamp);
-                    self.flows[side].next += length;
+                    self.flows[side].advance(length);
                     news.gaps += 1;
                     news.gap_bytes += length;
                     moved = true;
@@ -341,9 +360,9 @@ impl<R: Reader> Connection<R> {
             }
         }
         let flow = &self.flows[side];
-        let ended = flow.fin.filter(|fin| flow.started && !flow.ended && flow.next >= fin.position);
+        let ended = flow.fin().filter(|fin| flow.started && !flow.has_ended() && flow.next >= fin.position);
         if let Some(fin) = ended.filter(|fin| self.may_read(side, fin.acknowledgment)) {
-            self.flows[side].ended = true;
+            self.flows[side].end();
             self.reader.end(to, link, way, End::Fin, fin.at);
             moved = true;
         }

@@ -2,42 +2,48 @@
 //!
 //! The first copy of a byte wins. Positions are sequence numbers unwrapped to 64 bits, so that comparisons are plain.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, mem};
 
 use super::Stamp;
-use crate::engine::time::Timestamp;
+use crate::engine::{memory::block, time::Timestamp};
 
 /// Pieces and bytes that may wait in one direction. Beyond it the oldest hole is given up as a gap.
 pub(super) const PENDING_BYTES: usize = 512 << 10;
 const PENDING_PIECES: usize = 2048;
+/// How far acknowledgments are known to be behind, at most.
+const LAG: u32 = 1 << 30;
 
 /// Bytes that a piece costs beside its own: its place in a tree whose nodes are half empty, and the allocator's grain.
 const PIECE: usize = 2 * size_of::<(u64, Piece)>() + 24;
 
-/// One direction of a connection.
+/// One direction of a connection. 32 bytes: there may be a million of them.
 #[derive(Debug, Default)]
 pub(super) struct Flow {
     /// Position of the next byte to deliver; its low 32 bits are the sequence number. Meaningless until `started`.
     pub(super) next: u64,
-    /// Position up to which bytes were read, not only counted.
-    pub(super) read: u64,
-    /// Position up to which the peer acknowledged.
-    pub(super) acked: u64,
-    /// The first FIN.
-    pub(super) fin: Option<Fin>,
+    unusual: Option<Box<Unusual>>,
     /// Initial sequence number, once the SYN was seen.
     pub(super) initial: Option<u32>,
+    /// Sequence number up to which the peer acknowledged.
+    acked: u32,
     /// Whether `next` is known.
     pub(super) started: bool,
     /// Whether the peer acknowledged anything.
     pub(super) heard: bool,
     /// Whether the reader declined to take more for now.
     pub(super) stalled: bool,
-    /// Whether the end was told to the reader.
-    pub(super) ended: bool,
     /// Whether a timer watches this flow.
     pub(super) watched: Watched,
-    pending: Option<Box<Pending>>,
+}
+
+/// What few flows have at a time: an end, and bytes that wait.
+#[derive(Debug, Default)]
+struct Unusual {
+    /// The first FIN.
+    fin: Option<Fin>,
+    /// Whether the end was told to the reader.
+    ended: bool,
+    pending: Pending,
 }
 
 /// The end of a flow.
@@ -139,10 +145,26 @@ impl Flow {
         if !self.started {
             self.anchor(acknowledgment);
         }
-        let position = self.position(acknowledgment);
-        if !self.heard || position > self.acked {
-            self.acked = position;
+        if !self.heard || self.position(acknowledgment) > self.acked() {
+            self.acked = acknowledgment;
             self.heard = true;
+        }
+    }
+
+    /// The position up to which the peer acknowledged.
+    pub(super) fn acked(&self) -> u64 {
+        self.position(self.acked)
+    }
+
+    /// Moves on behind so many bytes.
+    #[inline]
+    pub(super) fn advance(&mut self, length: u64) {
+        self.next += length;
+        #[expect(clippy::cast_possible_truncation, reason = "the low 32 bits are the sequence number")]
+        let next = self.next as u32;
+        // Of bytes that nobody acknowledges, more than half the sequence space would look as if they were to come.
+        if (LAG..1 << 31).contains(&next.wrapping_sub(self.acked)) {
+            self.acked = next.wrapping_sub(LAG);
         }
     }
 
@@ -152,43 +174,77 @@ impl Flow {
         self.is_clear() && Some(self.next) == begin
     }
 
+    /// Whether its bytes come one after another: none is missing, waits or is the last.
+    #[inline]
+    pub(super) fn is_flowing(&self) -> bool {
+        self.started && self.unusual.is_none() && !self.stalled && self.watched == Watched::No
+    }
+
     /// Whether nothing waits.
     pub(super) fn is_clear(&self) -> bool {
-        self.pending.is_none()
+        self.pending().is_none()
+    }
+
+    fn pending(&self) -> Option<&Pending> {
+        self.unusual.as_ref().map(|unusual| &unusual.pending).filter(|pending| !pending.pieces.is_empty())
+    }
+
+    /// The first FIN.
+    pub(super) fn fin(&self) -> Option<Fin> {
+        self.unusual.as_ref()?.fin
+    }
+
+    /// Notes a FIN, if it is the first.
+    pub(super) fn close(&mut self, fin: Fin) {
+        let first = &mut self.unusual.get_or_insert_default().fin;
+        if first.is_none_or(|first| fin.at < first.at) {
+            *first = Some(fin);
+        }
+    }
+
+    /// Whether the end was told to the reader.
+    pub(super) fn has_ended(&self) -> bool {
+        self.unusual.as_ref().is_some_and(|unusual| unusual.ended)
+    }
+
+    /// The end was told.
+    pub(super) fn end(&mut self) {
+        self.unusual.get_or_insert_default().ended = true;
     }
 
     /// Whether the peer has acknowledged bytes that were never seen.
     pub(super) fn is_missing(&self) -> bool {
-        let end = match self.fin {
-            Some(fin) if self.acked == fin.position + 1 => fin.position,
-            _ => self.acked,
+        let end = match self.fin() {
+            Some(fin) if self.acked() == fin.position + 1 => fin.position,
+            _ => self.acked(),
         };
         self.heard && self.started && !self.stalled && end > self.next && self.first_pending() != Some(self.next)
     }
 
     /// Whether bytes wait for others that were not seen.
     pub(super) fn is_stuck(&self) -> bool {
-        !self.stalled && (self.pending.is_some() && (!self.started || self.first_pending() != Some(self.next)))
+        !self.stalled && (!self.is_clear() && (!self.started || self.first_pending() != Some(self.next)))
     }
 
     /// Bytes held.
     pub(super) fn memory(&self) -> usize {
-        self.pending.as_ref().map_or(0, |pending| pending.bytes + PIECE * pending.pieces.len())
+        let Some(unusual) = &self.unusual else { return 0 };
+        block(size_of::<Unusual>()) + unusual.pending.bytes + PIECE * unusual.pending.pieces.len()
     }
 
     /// Whether more waits than should.
     pub(super) fn is_overfull(&self) -> bool {
-        self.pending.as_ref().is_some_and(|p| p.bytes > PENDING_BYTES || p.pieces.len() > PENDING_PIECES)
+        self.pending().is_some_and(|p| p.bytes > PENDING_BYTES || p.pieces.len() > PENDING_PIECES)
     }
 
     /// Where the first waiting piece begins.
     pub(super) fn first_pending(&self) -> Option<u64> {
-        self.pending.as_ref()?.pieces.keys().next().copied()
+        self.pending()?.pieces.keys().next().copied()
     }
 
     /// The first bytes of every piece that waits, in order.
     pub(super) fn peek(&self) -> impl Iterator<Item = &[u8]> {
-        self.pending.iter().flat_map(|pending| pending.pieces.values()).map(|piece| &*piece.bytes)
+        self.pending().into_iter().flat_map(|pending| pending.pieces.values()).map(|piece| &*piece.bytes)
     }
 
     /// Keeps bytes for later, where no copy of them is kept yet. Tells whether a second copy differs from the first.
@@ -211,7 +267,7 @@ impl Flow {
             let offset = |position: u64| usize::try_from(position - start).unwrap_or(usize::MAX);
             bytes.map_or(&[], |bytes| &bytes[offset(from)..offset(to)])
         };
-        let pending = self.pending.get_or_insert_default();
+        let pending = &mut self.unusual.get_or_insert_default().pending;
         while at < end {
             // The piece that covers `at`, or else the free run up to the next piece.
             let before = pending.pieces.range(..=at).next_back();
@@ -234,36 +290,42 @@ impl Flow {
             pending.pieces.insert(at, Piece { bytes: kept, length: to - at, stamp });
             at = to;
         }
-        if pending.pieces.is_empty() {
-            self.pending = None;
-        }
+        self.tidy();
         conflict
     }
 
     /// Takes what comes next, if it is there.
     pub(super) fn take(&mut self) -> Option<Ready> {
         let next = self.next;
-        let pending = self.pending.as_mut()?;
+        let pending = &mut self.unusual.as_mut()?.pending;
         let entry = pending.pieces.first_entry()?;
         if *entry.key() != next {
             return None;
         }
         let piece = entry.remove();
         pending.bytes -= piece.bytes.len();
-        if pending.pieces.is_empty() {
-            self.pending = None;
-        }
+        self.tidy();
         Some(if piece.is_cut() { Ready::Cut(piece.length) } else { Ready::Bytes(piece) })
     }
 
     /// Stamp of the piece that comes next.
     pub(super) fn next_stamp(&self) -> Option<Stamp> {
-        self.pending.as_ref()?.pieces.get(&self.next).map(|piece| piece.stamp)
+        self.pending()?.pieces.get(&self.next).map(|piece| piece.stamp)
     }
 
     /// Throws away what waits.
     pub(super) fn clear(&mut self) {
-        self.pending = None;
+        if let Some(unusual) = &mut self.unusual {
+            mem::take(&mut unusual.pending);
+        }
+        self.tidy();
+    }
+
+    /// Takes no more room than what is there needs.
+    fn tidy(&mut self) {
+        if self.is_clear() && self.fin().is_none() {
+            self.unusual = None;
+        }
     }
 }
 

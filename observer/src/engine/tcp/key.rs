@@ -1,39 +1,82 @@
 //! The name of a connection in the table: both endpoints in a fixed order, whoever sent the frame.
 
-use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::{
+    hash::{Hash, Hasher},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+};
 
-/// Both ends of a connection, the lower one first. 36 bytes, IPv4 in mapped form (RFC 4291 2.5.5.2).
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-pub(super) struct Key([[u8; 18]; 2]);
+/// Both ends of a connection, the lower one first. 36 bytes, made and looked up for every segment: so they are in words.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Key {
+    /// IPv4 in mapped form (RFC 4291 2.5.5.2).
+    ips: [[u32; 4]; 2],
+    ports: [u16; 2],
+}
+
+/// The upper words of an IPv4 address in mapped form.
+const MAPPED: [u32; 3] = [0, 0, 0xffff];
 
 impl Key {
     /// The key of a segment, and whether its source is the lower end.
+    #[inline]
     pub(super) fn new(source: SocketAddr, destination: SocketAddr) -> (Self, bool) {
-        let (source, destination) = (pack(source), pack(destination));
-        if source <= destination { (Self([source, destination]), true) } else { (Self([destination, source]), false) }
+        let (source, destination) =
+            ((words(source.ip()), source.port()), (words(destination.ip()), destination.port()));
+        let is_low = source <= destination;
+        let ((low, low_port), (high, high_port)) = if is_low { (source, destination) } else { (destination, source) };
+        (Self { ips: [low, high], ports: [low_port, high_port] }, is_low)
     }
 
     /// The lower end, then the higher one.
+    #[inline]
     pub(super) fn ends(&self) -> [SocketAddr; 2] {
-        self.0.map(unpack)
+        let [low, high] = self.ips;
+        [SocketAddr::new(address(low), self.ports[0]), SocketAddr::new(address(high), self.ports[1])]
     }
 }
 
-fn pack(address: SocketAddr) -> [u8; 18] {
-    let ip = match address.ip() {
-        IpAddr::V4(ip) => ip.to_ipv6_mapped(),
-        IpAddr::V6(ip) => ip,
-    };
-    let mut packed = [0; 18];
-    packed[..16].copy_from_slice(&ip.octets());
-    packed[16..].copy_from_slice(&address.port().to_be_bytes());
-    packed
+impl Hash for Key {
+    #[inline]
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        let pair = |high: u32, low: u32| u64::from(high) << 32 | u64::from(low);
+        let [[a, b, c, d], [e, f, g, h]] = self.ips;
+        for word in [pair(a, b), pair(c, d), pair(e, f), pair(g, h)] {
+            state.write_u64(word);
+        }
+        state.write_u32(u32::from(self.ports[0]) << 16 | u32::from(self.ports[1]));
+    }
 }
 
-fn unpack(packed: [u8; 18]) -> SocketAddr {
-    let mut octets = [0; 16];
-    octets.copy_from_slice(&packed[..16]);
-    SocketAddr::new(Ipv6Addr::from(octets).to_canonical(), u16::from_be_bytes([packed[16], packed[17]]))
+impl Ord for Key {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        let ends = |key: &Self| [(key.ips[0], key.ports[0]), (key.ips[1], key.ports[1])];
+        ends(self).cmp(&ends(other))
+    }
+}
+
+impl PartialOrd for Key {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+#[inline]
+fn words(ip: IpAddr) -> [u32; 4] {
+    match ip {
+        IpAddr::V4(ip) => [MAPPED[0], MAPPED[1], MAPPED[2], ip.to_bits()],
+        IpAddr::V6(ip) => {
+            let [a, b, c, d, e, f, g, h] = ip.segments().map(u32::from);
+            [a << 16 | b, c << 16 | d, e << 16 | f, g << 16 | h]
+        }
+    }
+}
+
+#[inline]
+fn address([a, b, c, d]: [u32; 4]) -> IpAddr {
+    if [a, b, c] == MAPPED {
+        return Ipv4Addr::from_bits(d).into();
+    }
+    Ipv6Addr::from_bits(u128::from(a) << 96 | u128::from(b) << 64 | u128::from(c) << 32 | u128::from(d)).into()
 }
 
 #[cfg(test)]
@@ -50,5 +93,15 @@ mod tests {
         let mut ends = there.ends();
         ends.sort();
         assert_eq!(ends, [a, b]);
+    }
+
+    #[test]
+    fn the_lower_end_is_that_with_the_lower_address_then_port() {
+        let order = ["[::1]:9", "10.0.0.1:80", "10.0.0.1:81", "10.0.0.2:1", "[2001:db8::1]:1", "[2001:db8::1:0]:1"];
+        for pair in order.windows(2) {
+            let ends = [pair[0], pair[1]].map(|end| end.parse().unwrap());
+            assert_eq!(Key::new(ends[1], ends[0]), (Key::new(ends[0], ends[1]).0, false));
+            assert_eq!(Key::new(ends[0], ends[1]).0.ends(), ends);
+        }
     }
 }

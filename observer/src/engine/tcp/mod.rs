@@ -6,6 +6,7 @@
 
 mod connection;
 mod flow;
+mod index;
 mod key;
 mod reader;
 
@@ -16,12 +17,10 @@ use std::{
     time::Duration,
 };
 
-use foldhash::fast::FixedState;
-use hashbrown::HashMap;
-
 pub use self::reader::{Closed, ConnectionId, Direction, End, Link, Opening, Passed, Reader, Stamp, Want};
 use self::{
-    connection::{Connection, Watch},
+    connection::{Connection, News, Watch},
+    index::Index,
     key::Key,
 };
 use super::{
@@ -36,8 +35,6 @@ const LINGER: Duration = Duration::from_secs(2);
 const PATIENCE: Duration = Duration::from_secs(10);
 /// Connections among which one without an attempt is looked for, before one with an attempt is thrown out.
 const CHOICE: usize = 64;
-/// Bytes that a connection costs in the table, apart from what waits in it and what its reader holds.
-const ENTRY: usize = 96;
 /// Timers of which it does not matter what they are for.
 const FEW_TIMERS: usize = 4096;
 /// Bytes that a timer costs in a heap that is half full after it grew.
@@ -63,9 +60,7 @@ pub struct Counts {
 /// All connections.
 #[derive(Debug)]
 pub struct Table<R> {
-    by_key: HashMap<Key, Entry, FixedState>,
-    /// For NAT: connections by both initial sequence numbers.
-    by_initial: HashMap<(u32, u32), u32, FixedState>,
+    index: Index,
     slots: Vec<Option<Connection<R>>>,
     free: Vec<u32>,
     timers: BinaryHeap<Reverse<(Timestamp, ConnectionId, Watch)>>,
@@ -87,19 +82,11 @@ pub struct Table<R> {
     demands: Option<VecDeque<Demand>>,
 }
 
-/// Where a key leads: the connection's slot, and whether its lower end is the connection's second one.
-#[derive(Clone, Copy, Debug)]
-struct Entry {
-    slot: u32,
-    flipped: bool,
-}
-
 impl<R: Reader> Table<R> {
     /// An empty table.
     pub fn new(settle: Duration, memory_limit: usize, demanding: bool) -> Self {
         Self {
-            by_key: HashMap::default(),
-            by_initial: HashMap::default(),
+            index: Index::default(),
             slots: Vec::new(),
             free: Vec::new(),
             timers: BinaryHeap::new(),
@@ -123,7 +110,7 @@ impl<R: Reader> Table<R> {
 
     /// Bytes of state, by estimate.
     pub fn memory(&self) -> usize {
-        let entry = size_of::<Option<Connection<R>>>() + ENTRY;
+        let entry = size_of::<Option<Connection<R>>>() + Index::ENTRY;
         (self.slots.len() - self.free.len()) * entry + self.held + self.timers.len() * TIMER
     }
 
@@ -140,28 +127,51 @@ impl<R: Reader> Table<R> {
         self.latest = self.latest.max(stamp.at);
         let (key, low) = Key::new(segment.source, segment.destination);
         let Some((slot, side)) = self.find(key, low, segment, stamp, to) else { return };
-        let (refused, aliased) = {
-            let connection = self.connection(slot);
-            let before = connection.memory();
-            let news = connection.segment(side, segment, stamp, to);
-            let after = connection.memory();
-            self.held = (self.held + after).saturating_sub(before);
-            self.counts.gaps += news.gaps;
-            self.counts.gap_bytes += news.gap_bytes;
-            (news.refused, news.initials)
-        };
-        if let Some(initials) = aliased
-            && self.merge(slot, initials, to)
-        {
-            return;
+        let connection = self.connection(slot);
+        let (before, initials) = (connection.memory(), connection.initials());
+        let usual = connection.usual(side, segment, stamp, to);
+        let news = if usual { None } else { Some(connection.segment(side, segment, stamp, to)) };
+        let after = connection.memory();
+        self.held = (self.held + after).saturating_sub(before);
+        if let Some(news) = news {
+            if let (Some(before), Some(_)) = (initials, news.initials) {
+                self.index.forget_initials(slot, before);
+            }
+            if !self.note(slot, &news, stamp.at, to) {
+                return;
+            }
         }
-        if refused {
-            self.remove(slot, Closed::Ended, stamp.at, to);
-            return;
-        }
-        self.watch(slot, stamp.at);
         self.demand(slot);
         while self.memory() > self.memory_limit && self.evict(slot, stamp.at, to) {}
+    }
+
+    /// Takes a segment by its headers, if its payload is not needed; else this is false, and changes nothing.
+    pub fn pass(&mut self, segment: &Segment<'_>, stamp: Stamp, to: &mut R::Listener) -> bool {
+        let (key, low) = Key::new(segment.source, segment.destination);
+        let Some((slot, flipped)) = self.index.look_up(&key, &self.slots) else { return false };
+        let passes = self.connection(slot).pass(usize::from(low == flipped), segment, stamp, to);
+        if passes {
+            self.latest = self.latest.max(stamp.at);
+            self.demand(slot);
+        }
+        passes
+    }
+
+    /// Does what a segment makes necessary. False where its connection is gone with it.
+    fn note(&mut self, slot: u32, news: &News, at: Timestamp, to: &mut R::Listener) -> bool {
+        self.counts.gaps += news.gaps;
+        self.counts.gap_bytes += news.gap_bytes;
+        if let Some(initials) = news.initials
+            && self.merge(slot, initials, to)
+        {
+            return false;
+        }
+        if news.refused {
+            self.remove(slot, Closed::Ended, at, to);
+            return false;
+        }
+        self.watch(slot, at);
+        true
     }
 
     /// Takes what a tap tells of payload that was not wanted.
@@ -202,10 +212,8 @@ impl<R: Reader> Table<R> {
     fn known(&self, client: SocketAddr, server: SocketAddr, way: Direction) -> Option<(u32, usize)> {
         let (source, destination) = if way == Direction::ToServer { (client, server) } else { (server, client) };
         let (key, low) = Key::new(source, destination);
-        let Entry { slot, flipped } = *self.by_key.get(&key)?;
         // Of a connection behind NAT only what is told by its first name counts.
-        self.slots[slot as usize].as_ref().filter(|connection| connection.key() == key)?;
-        Some((slot, usize::from(low == flipped)))
+        Some((self.index.first_name(&key, &self.slots)?, usize::from(!low)))
     }
 
     /// The connection of a segment and the side that sent it; makes a new one where the segment may begin one.
@@ -217,7 +225,7 @@ impl<R: Reader> Table<R> {
         stamp: Stamp,
         to: &mut R::Listener,
     ) -> Option<(u32, usize)> {
-        if let Some(&Entry { slot, flipped }) = self.by_key.get(&key) {
+        if let Some((slot, flipped)) = self.index.look_up(&key, &self.slots) {
             let side = usize::from(low == flipped);
             if !self.connection(slot).is_replaced_by(side, segment) {
                 return Some((slot, side));
@@ -240,7 +248,7 @@ impl<R: Reader> Table<R> {
             self.slots.push(Some(Connection::new(id(slot), key)));
             slot
         };
-        self.by_key.insert(key, Entry { slot, flipped: false });
+        self.index.insert(&key, slot, &self.slots);
         self.counts.connections += 1;
         Some((slot, usize::from(!low)))
     }
@@ -252,32 +260,28 @@ impl<R: Reader> Table<R> {
     /// Both initial sequence numbers of `slot` are known now. If another connection has the same ones, it is the same
     /// connection on the other side of a NAT (docker port publishing): both keys lead to one entry from now on.
     fn merge(&mut self, slot: u32, initials: (u32, u32), to: &mut R::Listener) -> bool {
-        let Some(&first) = self.by_initial.get(&initials).filter(|first| **first != slot) else {
-            self.by_initial.insert(initials, slot);
+        let first = self.index.first_with(initials, slot, &self.slots);
+        if first == slot {
             return false;
-        };
+        }
         let (one, other) = (self.slots[first as usize].as_ref(), self.slots[slot as usize].as_ref());
         let Some((one, other)) = one.zip(other).filter(|(one, other)| one.is_twin_of(other)) else { return false };
         // The name that the client used stays: its SYN was there first, in whichever order the frames come.
         let named = |connection: &Connection<R>| (connection.syn_at(), connection.key());
         let (stays, goes) = if named(other) < named(one) { (slot, first) } else { (first, slot) };
-        self.by_initial.insert(initials, stays);
+        self.index.redirect(initials, first, stays);
         self.absorb(stays, goes, to);
         true
     }
 
     /// Gives the keys of one entry to another. What was read of it will be, or was, read again there.
     fn absorb(&mut self, stays: u32, goes: u32, to: &mut R::Listener) {
-        let Some(mut gone) = self.slots[goes as usize].take() else { return };
+        let Some(mut gone) = self.take(goes) else { return };
         gone.disown(to);
-        self.free.push(goes);
-        self.held = self.held.saturating_sub(gone.memory());
         self.counts.connections -= 1;
         let swapped = self.connection(stays).client_side() != gone.client_side();
         for key in gone.keys() {
-            if let Some(entry) = self.by_key.get_mut(&key) {
-                *entry = Entry { slot: stays, flipped: entry.flipped != swapped };
-            }
+            self.index.rename(key, stays, swapped);
         }
         self.connection(stays).alias(&gone);
     }
@@ -353,18 +357,21 @@ impl<R: Reader> Table<R> {
     }
 
     fn remove(&mut self, slot: u32, why: Closed, at: Timestamp, to: &mut R::Listener) {
-        let Some(mut connection) = self.slots[slot as usize].take() else { return };
-        self.free.push(slot);
-        self.held = self.held.saturating_sub(connection.memory());
-        for key in connection.keys() {
-            self.by_key.remove(&key);
-        }
-        if let Some(initials) = connection.initials()
-            && self.by_initial.get(&initials) == Some(&slot)
-        {
-            self.by_initial.remove(&initials);
+        let Some(mut connection) = self.take(slot) else { return };
+        for alias in connection.aliases() {
+            self.index.forget_alias(&alias);
         }
         connection.close(why, at, to);
+    }
+
+    /// Empties a slot; other names go on leading there.
+    fn take(&mut self, slot: u32) -> Option<Connection<R>> {
+        let connection = self.slots.get(slot as usize)?.as_ref()?;
+        self.index.forget(slot, &connection.key(), connection.initials());
+        let connection = self.slots[slot as usize].take()?;
+        self.free.push(slot);
+        self.held = self.held.saturating_sub(connection.memory());
+        Some(connection)
     }
 
     /// Throws out one connection other than `spare`: the first that was quiet since the hand last came by. One that

@@ -70,7 +70,26 @@ impl FileTap {
             return Ok(Turn::Quiet);
         }
         self.lent = self.current.is_some();
-        Ok(self.current.as_ref().map_or(Turn::End, |current| Turn::Frame(current.reader.frame())))
+        Ok(match &self.current {
+            None => Turn::End,
+            Some(current) if current.reader.is_begun() => Turn::Head(current.reader.frame()),
+            Some(current) => Turn::Frame(current.reader.frame()),
+        })
+    }
+
+    /// All of the frame of which [`Turn::Head`] gave the first bytes; `None` where there is no such frame.
+    ///
+    /// # Errors
+    /// When the capture ends in it.
+    pub fn whole(&mut self) -> Result<Option<Frame<'_>>, TapError> {
+        let Some(current) = &mut self.current else { return Ok(None) };
+        match current.reader.complete() {
+            Ok(()) => Ok(self.current.as_ref().map(|current| current.reader.frame())),
+            Err(error) => {
+                self.lent = false;
+                self.retire(Some(error)).map(|()| None)
+            }
+        }
     }
 
     /// Bytes read so far, and the size of all files; `None` where a pipe is among them.
@@ -86,13 +105,13 @@ impl FileTap {
     pub fn next_frame(&mut self) -> Result<Option<Frame<'_>>, TapError> {
         while self.lent && !self.advance()? {}
         self.lent = self.current.is_some();
-        Ok(self.current.as_ref().map(|current| current.reader.frame()))
+        self.whole()
     }
 
     fn add(&mut self, place: usize, input: &Input, interfaces: &SharedInterfaces) -> Result<(), TapError> {
         let source = source::open(input, &self.stop, &self.read)?;
         self.size = self.size.zip(source.size).map(|(all, one)| all + one);
-        let mut reader = Reader::new(input, source.bytes, interfaces)?;
+        let mut reader = Reader::new(input, source, interfaces)?;
         loop {
             match reader.advance()? {
                 Step::Frame => break self.waiting.push(Box::new(Waiting { place, reader })),
@@ -147,6 +166,8 @@ impl FileTap {
 pub enum Turn<'a> {
     /// A frame.
     Frame(Frame<'a>),
+    /// The first bytes of a long frame, all of which are captured. The rest is read when [`FileTap::whole`] asks for it.
+    Head(Frame<'a>),
     /// Nothing comes for now; ask again.
     Quiet,
     /// Nothing will come.

@@ -13,6 +13,10 @@ use crate::engine::{
 /// The length of the file's header.
 pub(super) const HEADER: usize = 24;
 
+/// How much is read at first of a record that may be skipped: the headers. Shorter ones are not worth it.
+const PEEK: usize = 512;
+const WORTH: usize = 8 << 10;
+
 /// What libpcap believes of a record, whatever the file's snapshot length says.
 const CAPTURED_MAX: u32 = 262_144;
 
@@ -85,15 +89,31 @@ impl Pcap {
         }
         let fraction = i64::from(self.order.u32([f0, f1, f2, f3])) * self.unit;
         let length = self.head + captured as usize;
+        let seconds = i64::from(self.order.u32([s0, s1, s2, s3]));
+        record.at = Timestamp::from_nanos((seconds * 1_000_000_000).saturating_add(fraction));
+        record.wire_length = wire_length.max(captured);
+        let worth = length > WORTH && captured >= wire_length && window.can_skip(length);
+        if worth && window.has(self.head + PEEK)? {
+            let start = window.position() + self.head;
+            (record.bytes, record.unread) = (start..start + PEEK, length);
+            return Ok(true);
+        }
         if !window.has(length)? {
             return Err(self.cut(captured, wire_length, fraction));
         }
         let bytes = window.consume(length);
-        let seconds = i64::from(self.order.u32([s0, s1, s2, s3]));
-        record.at = Timestamp::from_nanos((seconds * 1_000_000_000).saturating_add(fraction));
-        record.wire_length = wire_length.max(captured);
         record.bytes = bytes.start + self.head..bytes.end;
         Ok(true)
+    }
+
+    /// Reads the rest of a record of which only the first bytes are there.
+    pub(super) fn complete(&self, window: &mut Window, record: &mut Record) -> Result<(), Fault> {
+        if !window.has(record.unread)? {
+            return Err(Fault::Cut);
+        }
+        let bytes = window.consume(std::mem::take(&mut record.unread));
+        record.bytes = bytes.start + self.head..bytes.end;
+        Ok(())
     }
 
     /// What all records of the file have in common.

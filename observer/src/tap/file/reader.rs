@@ -1,12 +1,10 @@
 //! One capture file: knows its format, numbers its frames, and turns what stops it into an error that names it.
 
-use std::io::Read;
-
 use super::{
     pcap::{self, Pcap},
     pcapng::{self, PcapNg},
     record::{Fault, Record},
-    source::{Input, unpack},
+    source::{Input, Source, unpack},
     window::Window,
 };
 use crate::{
@@ -41,10 +39,10 @@ enum Format {
 
 impl Reader {
     /// Reads the file's header.
-    pub(super) fn new(input: &Input, packed: Box<dyn Read>, interfaces: &SharedInterfaces) -> Result<Self, TapError> {
+    pub(super) fn new(input: &Input, source: Source, interfaces: &SharedInterfaces) -> Result<Self, TapError> {
         let file = input.spoken();
-        let (bytes, unpacked) = unpack(packed).map_err(|source| TapError::Open { file: file.clone(), source })?;
-        let mut window = Window::new(bytes);
+        let (bytes, unpacked) = unpack(source.bytes).map_err(|source| TapError::Open { file: file.clone(), source })?;
+        let mut window = Window::new(bytes, source.size.filter(|_| !unpacked));
         let recognised = loop {
             match recognise(&mut window, &input.label(), interfaces) {
                 Err(Fault::Quiet) => {}
@@ -67,6 +65,9 @@ impl Reader {
     /// Goes to the next frame.
     #[inline]
     pub(super) fn advance(&mut self) -> Result<Step, TapError> {
+        if self.record.unread > 0 {
+            self.skip()?;
+        }
         let step = match &mut self.format {
             Format::Pcap(pcap) => pcap.advance(&mut self.window, &mut self.record),
             Format::PcapNg(pcapng) => pcapng.advance(&mut self.window, &mut self.record),
@@ -79,6 +80,28 @@ impl Reader {
             Ok(false) => Ok(Step::End),
             Err(Fault::Quiet) => Ok(Step::Quiet),
             Err(fault) => Err(self.error(fault)),
+        }
+    }
+
+    /// Leaves out the rest of the frame that [`Self::advance`] went to.
+    fn skip(&mut self) -> Result<(), TapError> {
+        let unread = std::mem::take(&mut self.record.unread);
+        self.window.skip(unread).map_err(|error| self.error(Fault::from(error)))
+    }
+
+    /// Whether only the first bytes of that frame are there.
+    #[inline]
+    pub(super) const fn is_begun(&self) -> bool {
+        self.record.unread > 0
+    }
+
+    /// Reads the rest of that frame.
+    pub(super) fn complete(&mut self) -> Result<(), TapError> {
+        match &self.format {
+            Format::Pcap(pcap) if self.record.unread > 0 => {
+                pcap.complete(&mut self.window, &mut self.record).map_err(|fault| self.error(fault))
+            }
+            _ => Ok(()),
         }
     }
 

@@ -56,6 +56,8 @@ pub(super) struct Record {
     pub(super) link: LinkType,
     pub(super) wire_length: u32,
     pub(super) bytes: Range<usize>,
+    /// Of a record whose `bytes` are only the first: its whole length, from the window's position on.
+    pub(super) unread: usize,
 }
 
 impl Default for Record {
@@ -66,6 +68,7 @@ impl Default for Record {
             link: LinkType::Null,
             wire_length: 0,
             bytes: 0..0,
+            unread: 0,
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::{
     cell::Cell,
     fs::{self, File},
-    io::{self, BufReader, Cursor, IsTerminal, Read},
+    io::{self, BufReader, Cursor, IsTerminal, Read, Seek, SeekFrom, Take},
     os::{fd::AsFd, unix::fs::FileTypeExt},
     path::PathBuf,
     rc::Rc,
@@ -56,9 +56,27 @@ fn escape(text: &str) -> String {
     text.chars().flat_map(|c| if c.is_control() { c.escape_default().collect() } else { vec![c] }).collect()
 }
 
+/// The bytes of an input.
+pub(super) trait Bytes: Read {
+    /// Goes on behind so many bytes that nobody reads; only asked of files.
+    fn skip(&mut self, _length: u64) -> io::Result<()> {
+        Err(io::ErrorKind::Unsupported.into())
+    }
+}
+
+impl Bytes for Pipe {}
+
+impl<R: Read> Bytes for MultiGzDecoder<R> {}
+
+impl Bytes for File {
+    fn skip(&mut self, length: u64) -> io::Result<()> {
+        self.seek(SeekFrom::Current(i64::try_from(length).unwrap_or(i64::MAX))).map(drop)
+    }
+}
+
 /// An open input, before it is unpacked.
 pub(super) struct Source {
-    pub(super) bytes: Box<dyn Read>,
+    pub(super) bytes: Box<dyn Bytes>,
     /// `None` for a pipe.
     pub(super) size: Option<u64>,
 }
@@ -80,7 +98,7 @@ pub(super) fn open(input: &Input, stop: &Arc<AtomicBool>, read: &Rc<Cell<u64>>) 
 }
 
 /// A stream, and its size where it is a file's.
-type Stream = (Box<dyn Read>, Option<u64>);
+type Stream = (Box<dyn Bytes>, Option<u64>);
 
 /// `None` for a directory.
 fn open_path(path: PathBuf, stop: &Arc<AtomicBool>) -> io::Result<Option<Stream>> {
@@ -111,8 +129,16 @@ fn open_stdin(stop: &Arc<AtomicBool>) -> io::Result<Option<Stream>> {
 
 /// Counts what is read.
 struct Counted {
-    inner: Box<dyn Read>,
+    inner: Box<dyn Bytes>,
     read: Rc<Cell<u64>>,
+}
+
+impl Bytes for Counted {
+    fn skip(&mut self, length: u64) -> io::Result<()> {
+        self.inner.skip(length)?;
+        self.read.set(self.read.get() + length);
+        Ok(())
+    }
 }
 
 impl Read for Counted {
@@ -124,15 +150,33 @@ impl Read for Counted {
 }
 
 /// Unpacks by the first bytes, whatever the file's name says; also tells whether it did.
-pub(super) fn unpack(mut packed: Box<dyn Read>) -> io::Result<(Box<dyn Read>, bool)> {
+pub(super) fn unpack(mut packed: Box<dyn Bytes>) -> io::Result<(Box<dyn Bytes>, bool)> {
     let mut magic = [0; 4];
     let length = read_full(&mut packed, &mut magic)?;
     let head = Cursor::new(magic).take(length as u64);
-    let whole = head.chain(packed);
+    let whole = Whole { head, rest: packed };
     Ok(match magic[..length] {
         [0x1f, 0x8b, ..] => (Box::new(MultiGzDecoder::new(BufReader::with_capacity(64 << 10, whole))), true),
         _ => (Box::new(whole), false),
     })
+}
+
+/// An input whose first bytes were looked at.
+struct Whole {
+    head: Take<Cursor<[u8; 4]>>,
+    rest: Box<dyn Bytes>,
+}
+
+impl Read for Whole {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if self.head.limit() > 0 { self.head.read(buffer) } else { self.rest.read(buffer) }
+    }
+}
+
+impl Bytes for Whole {
+    fn skip(&mut self, length: u64) -> io::Result<()> {
+        self.rest.skip(length)
+    }
 }
 
 /// Reads until the buffer is full or the input ends.

@@ -51,7 +51,7 @@ impl<L: Listener> Dialogue<L> {
                 length
             }
             State::Opaque => {
-                if let Some(tls) = self.tls.as_mut().filter(|_| way == Direction::ToServer) {
+                if let Some(tls) = self.tls_connection().filter(|_| way == Direction::ToServer) {
                     tls.heard(stamp.at);
                 }
                 length
@@ -61,12 +61,19 @@ impl<L: Listener> Dialogue<L> {
     }
 
     fn show(&mut self, to: &mut L, way: Direction, bytes: &[u8]) {
-        let Some((ticket, left)) = self.showing.as_mut().filter(|_| way == Direction::ToClient) else { return };
+        let showing = self.unusual.as_mut().and_then(|unusual| unusual.showing.as_mut());
+        let Some((ticket, left)) = showing.filter(|_| way == Direction::ToClient) else { return };
         let shown = bytes.len().min(usize::from(*left));
         to.body(*ticket, &bytes[..shown]);
         *left -= u16::try_from(shown).unwrap_or(*left);
         if *left == 0 {
-            self.showing = None;
+            self.show_no_more();
+        }
+    }
+
+    pub(super) fn show_no_more(&mut self) {
+        if let Some(unusual) = &mut self.unusual {
+            unusual.showing = None;
         }
     }
 
@@ -79,7 +86,7 @@ impl<L: Listener> Dialogue<L> {
             }
             Direction::ToClient => {
                 self.server = State::Start;
-                self.showing = None;
+                self.show_no_more();
             }
         }
     }
@@ -90,7 +97,7 @@ impl<L: Listener> Dialogue<L> {
         match state {
             State::Tunnel => self.tunnel.as_deref().map_or(Want::All, |(_, tunnel)| tunnel.wants(way)),
             State::Opaque => Want::Nothing,
-            _ if self.showing.is_some() => Want::All,
+            _ if self.unusual.as_ref().is_some_and(|unusual| unusual.showing.is_some()) => Want::All,
             State::Body(left) if *left >= LARGE => Want::After(*left),
             State::UntilClose => Want::Nothing,
             _ => Want::All,
@@ -117,7 +124,7 @@ impl<L: Listener> Dialogue<L> {
                 }
             }
             State::Opaque => {
-                if let Some(tls) = self.tls.as_mut().filter(|_| way == Direction::ToServer) {
+                if let Some(tls) = self.tls_connection().filter(|_| way == Direction::ToServer) {
                     tls.heard(passed.at);
                 }
             }

@@ -94,7 +94,7 @@ impl<L: Listener> Dialogue<L> {
         match *preface {
             Preface::Short => return None,
             Preface::Proxy(length, source) => {
-                self.forwarded_for = source.map(Box::new);
+                self.unusual().forwarded_for = source;
                 return Some(length);
             }
             Preface::Tls => {
@@ -112,12 +112,12 @@ impl<L: Listener> Dialogue<L> {
     }
 
     pub(super) fn tls(&mut self, to: &mut L, link: &Link, bytes: &[u8], stamp: Stamp) {
-        self.tls = Some(Box::new(TlsConnection {
+        self.unusual().tls = Some(TlsConnection {
             opened_at: stamp.at,
             client_at: [stamp.at; 2],
             client_ended: None,
             server_ended: None,
-        }));
+        });
         let (server_name, alpn) = preface::client_hello(bytes);
         to.anomaly(link, AnomalyKind::Tls { server_name, alpn }, stamp);
         self.opaque();
@@ -140,10 +140,10 @@ impl<L: Listener> Dialogue<L> {
 
     pub(super) fn request(&mut self, to: &mut L, link: &Link, head: &RequestHead<'_>) {
         self.begun = true;
-        let forwarded_for = self.forwarded_for.as_deref().copied();
+        let forwarded_for = self.unusual.as_ref().and_then(|unusual| unusual.forwarded_for);
         let ticket = to.request(link, head, forwarded_for);
         let kind = Kind::of(head);
-        self.outstanding.push(Exchange { ticket, kind, sequence: head.stamp.sequence });
+        self.outstanding.push(Exchange::new(ticket, kind, head.stamp.sequence));
         if self.outstanding.len() > MAX_OUTSTANDING {
             to.anomaly(link, AnomalyKind::NotHttp("pipeline without answers"), head.stamp);
             self.silence_all(to, Silence::NotCaptured, head.stamp.at);
@@ -185,7 +185,8 @@ impl<L: Listener> Dialogue<L> {
             return;
         }
         let exchange = self.answered(head.stamp);
-        if let Some(ticket) = exchange.and_then(|exchange| exchange.ticket) {
+        let ticket = exchange.and_then(|exchange| exchange.ticket());
+        if let Some(ticket) = ticket {
             to.response(ticket, head);
         }
         let kind = exchange.map_or(Kind::Plain, |exchange| exchange.kind);
@@ -198,8 +199,8 @@ impl<L: Listener> Dialogue<L> {
         if matches!(self.client, State::Waiting) && kind.waits() {
             self.client = State::Start;
         }
-        if let (Some(ticket), Kind::Upgrade(_)) = (exchange.and_then(|exchange| exchange.ticket), kind) {
-            self.showing = Some((ticket, BODY_SHOWN));
+        if let (Some(ticket), Kind::Upgrade(_)) = (ticket, kind) {
+            self.unusual().showing = Some((ticket, BODY_SHOWN));
         }
         match head.framing() {
             _ if !head.complete => self.server = State::Lost,
@@ -227,16 +228,16 @@ impl<L: Listener> Dialogue<L> {
         if !head.complete {
             tunnel.gap(Direction::ToClient, 0);
         }
-        if self.missed || !matches!(self.client, State::Waiting) {
+        if self.has_missed() || !matches!(self.client, State::Waiting) {
             tunnel.gap(Direction::ToServer, 0);
         }
-        if let Some(at) = self.client_ended {
+        if let Some(at) = self.unusual.as_ref().and_then(|unusual| unusual.client_ended) {
             tunnel.end(Direction::ToServer, at);
         }
         self.silence_all(to, Silence::NotCaptured, head.stamp.at);
         self.client = State::Tunnel;
         self.server = State::Tunnel;
-        self.tunnel = Some(Box::new((exchange.and_then(|exchange| exchange.ticket), tunnel)));
+        self.tunnel = Some(Box::new((exchange.and_then(|exchange| exchange.ticket()), tunnel)));
     }
 
     /// Reads what is there of a head whose rest will not come.

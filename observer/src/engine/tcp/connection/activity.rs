@@ -2,7 +2,7 @@
 
 use smallvec::{SmallVec, smallvec};
 
-use super::{Connection, News};
+use super::{Connection, News, Told};
 use crate::engine::{
     demand::{Activity, Control, Demand, Wanted},
     tcp::{Passed, Reader, Want},
@@ -13,20 +13,39 @@ impl<R: Reader> Connection<R> {
     pub(in crate::engine::tcp) fn demands(&mut self) -> Option<SmallVec<[Demand; 1]>> {
         let link = self.link()?;
         let wanted = [0, 1].map(|side| self.wanted(side));
-        let news = wanted.iter().zip(&self.told).any(|(wanted, told)| *wanted != Wanted::All && wanted != told);
+        let told = self.told().map_or([Wanted::All; 2], |told| told.wanted);
+        let news = wanted.iter().zip(&told).any(|(wanted, told)| *wanted != Wanted::All && wanted != told);
         if !news {
             return None;
         }
-        self.told = wanted;
+        let read = self.told().map_or([0, 1].map(|side: usize| self.flows[side].next), |told| told.read);
+        self.unusual.get_or_insert_default().told = Some(Told { wanted, read });
         let client = usize::from(self.client?);
         let demand = |client, server, to_server, to_client| Demand { client, server, to_server, to_client };
         let mut demands = smallvec![demand(link.client, link.server, wanted[client], wanted[1 - client])];
-        for alias in self.aliases.iter().flat_map(|aliases| aliases.keys.iter()) {
+        for alias in self.aliases() {
             let [low, high] = alias.ends();
             let (client, server) = if high == link.server || low == link.client { (low, high) } else { (high, low) };
             demands.push(demand(client, server, Wanted::Nothing, Wanted::Nothing));
         }
         Some(demands)
+    }
+
+    fn told(&self) -> Option<&Told> {
+        self.unusual.as_ref()?.told.as_ref()
+    }
+
+    fn told_mut(&mut self) -> Option<&mut Told> {
+        self.unusual.as_mut()?.told.as_mut()
+    }
+
+    /// What `side` sent was read up to where it stands now.
+    #[inline]
+    pub(super) fn note_read(&mut self, side: usize) {
+        let next = self.flows[side].next;
+        if let Some(told) = self.told_mut() {
+            told.read[side] = next;
+        }
     }
 
     fn wanted(&self, side: usize) -> Wanted {
@@ -55,7 +74,7 @@ impl<R: Reader> Connection<R> {
         while let Some(first) = self.flows[side].first_pending().filter(|first| *first < end) {
             let length = first.saturating_sub(self.flows[side].next);
             self.reader.passed(to, &link, way, &Passed { length, at: activity.at, frames: 0, to_header: None });
-            self.flows[side].next += length;
+            self.flows[side].advance(length);
             self.pump(to, &mut news);
             if self.flows[side].first_pending() == Some(first) {
                 return news;
@@ -63,11 +82,13 @@ impl<R: Reader> Connection<R> {
         }
         let flow = &mut self.flows[side];
         let length = end.saturating_sub(flow.next);
-        flow.next += length;
+        flow.advance(length);
         let header = activity.next_header.map(|header| flow.position(header)).filter(|_| flow.next == end);
         let to_header = header.and_then(|header| header.checked_sub(end));
-        if let (Some(header), Wanted::Frames(_)) = (activity.next_header, self.told[side]) {
-            self.told[side] = Wanted::Frames(header);
+        if let (Some(header), Some(told)) = (activity.next_header, self.told_mut())
+            && matches!(told.wanted[side], Wanted::Frames(_))
+        {
+            told.wanted[side] = Wanted::Frames(header);
         }
         // What was read by another name is not new.
         let frames = if length > 0 { activity.frames } else { 0 };
@@ -79,7 +100,8 @@ impl<R: Reader> Connection<R> {
     /// Takes a control frame out of what was not wanted.
     pub(in crate::engine::tcp) fn control(&mut self, side: usize, control: &Control<'_>) {
         let flow = &self.flows[side];
-        if flow.started && flow.position(control.next) > flow.read {
+        let read = self.told().map_or(0, |told| told.read[side]);
+        if flow.started && flow.position(control.next) > read {
             self.reader.control(self.way(side), control.bytes, control.at);
         }
     }

@@ -1,5 +1,7 @@
 //! How a connection begins, or is refused: SYN, the answer to it, and RST.
 
+use std::num::NonZeroU32;
+
 use super::{Connection, News};
 use crate::engine::{
     packet::Segment,
@@ -13,7 +15,7 @@ impl<R: Reader> Connection<R> {
         self.client = u8::try_from(client).ok();
         if client == side {
             self.syn_at = self.syn_at.min(at);
-            self.timestamp_value = self.timestamp_value.or(segment.timestamp_value);
+            self.timestamp_value = self.timestamp_value.or(segment.timestamp_value.and_then(NonZeroU32::new));
         }
         let flow = &mut self.flows[side];
         let again = flow.initial.is_some_and(|initial| initial != segment.sequence) && flow.is_untouched();
@@ -27,13 +29,7 @@ impl<R: Reader> Connection<R> {
             flow.heard = false;
         }
         if !flow.started {
-            let acked = flow.acked;
             flow.start(segment.sequence.wrapping_add(1));
-            if flow.heard {
-                #[expect(clippy::cast_possible_truncation, reason = "the low 32 bits are the sequence number")]
-                let acked = acked as u32;
-                flow.acked = flow.position(acked);
-            }
         }
         news.initials = self.initials();
     }
@@ -53,21 +49,22 @@ impl<R: Reader> Connection<R> {
         let opening = !self.flows[side].started && self.client == u8::try_from(1 - side).ok();
         if opening && self.flows[1 - side].is_clear() && !self.flows[side].heard {
             self.refuse(stamp, to, news);
-        } else if self.reset.is_none_or(|(_, at)| stamp.at < at) {
+        } else if self.reset().is_none_or(|(_, at)| stamp.at < at) {
             // What it sent before its RST counts as sent, whether it was seen or not.
             if self.flows[side].started && stamp.sequence != 0 {
                 self.flows[side].acknowledge(stamp.sequence);
             }
-            self.reset = u8::try_from(side).ok().map(|side| (side, stamp.at));
+            let reset = u8::try_from(side).ok().map(|side| (side, stamp.at));
+            self.unusual.get_or_insert_default().reset = reset;
         }
     }
 
     /// Whether the answer to this SYN, an RST that acknowledges nothing else, was seen before it.
     pub(super) fn was_refused(&self, side: usize, segment: &Segment<'_>) -> bool {
         let (flow, other) = (&self.flows[side], &self.flows[1 - side]);
-        let by_other = self.reset.is_some_and(|(by, _)| usize::from(by) != side);
+        let by_other = self.reset().is_some_and(|(by, _)| usize::from(by) != side);
         let unopened = segment.acknowledgment.is_none() && !other.started && !other.heard && flow.is_clear();
-        by_other && unopened && flow.heard && flow.acked == flow.next
+        by_other && unopened && flow.heard && flow.acked() == flow.next
     }
 
     pub(super) fn refuse(&mut self, stamp: Stamp, to: &mut R::Listener, news: &mut News) {

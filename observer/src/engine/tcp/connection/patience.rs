@@ -32,10 +32,10 @@ impl<R: Reader> Connection<R> {
                 watches.push((after, Watch::Hole(side, flow.place())));
             }
         }
-        if self.reset.is_some() {
+        if self.reset().is_some() {
             self.closing = true;
             watches.push((After::Settle, Watch::Reset));
-        } else if self.flows.iter().all(|flow| flow.ended) {
+        } else if self.flows.iter().all(Flow::has_ended) {
             self.closing = true;
             watches.push((After::Linger, Watch::Forget));
         }
@@ -67,7 +67,7 @@ impl<R: Reader> Connection<R> {
     /// A FIN that is the last to come tells of missing bytes before it, too.
     pub(super) fn give_up(&mut self, side: usize, last: bool, at: Timestamp, to: &mut R::Listener, news: &mut News) {
         // A copy of the RST that refused a connection tells nothing new.
-        if self.client.is_none() && self.reset.is_some() && self.flows.iter().all(Flow::is_clear) {
+        if self.client.is_none() && self.reset().is_some() && self.flows.iter().all(Flow::is_clear) {
             return;
         }
         if self.client.is_none() {
@@ -86,11 +86,11 @@ impl<R: Reader> Connection<R> {
         let target = match (to_first, flow.heard) {
             _ if stalled => return,
             (Some(first), _) => first,
-            (None, true) if flow.is_missing() || (!was_started && flow.is_clear()) => flow.acked,
-            (None, _) if last && was_started && flow.is_clear() => flow.fin.map_or(flow.next, |fin| fin.position),
+            (None, true) if flow.is_missing() || (!was_started && flow.is_clear()) => flow.acked(),
+            (None, _) if last && was_started && flow.is_clear() => flow.fin().map_or(flow.next, |fin| fin.position),
             _ => return,
         };
-        let target = match flow.fin {
+        let target = match flow.fin() {
             Some(fin) if target == fin.position + 1 => fin.position,
             _ => target,
         };
@@ -128,7 +128,7 @@ impl<R: Reader> Connection<R> {
                 let flow = &self.flows[side];
                 if !flow.is_clear()
                     || flow.is_missing()
-                    || flow.fin.is_some_and(|fin| flow.next < fin.position)
+                    || flow.fin().is_some_and(|fin| flow.next < fin.position)
                     || (!flow.started && flow.heard)
                 {
                     self.give_up(side, true, at, to, &mut news);
@@ -139,7 +139,7 @@ impl<R: Reader> Connection<R> {
                 break;
             }
         }
-        if let (Some((side, at)), Some(link)) = (self.reset, self.link()) {
+        if let (Some((side, at)), Some(link)) = (self.reset(), self.link()) {
             self.reader.end(to, &link, self.way(usize::from(side)), End::Reset, at);
         }
         for flow in &mut self.flows {

@@ -2,7 +2,7 @@
 
 use std::mem::MaybeUninit;
 
-use httparse::Header;
+use httparse::{Header, Status};
 
 use crate::engine::event::{Field, HttpVersion, Request, Response};
 
@@ -72,13 +72,45 @@ pub(super) fn end(bytes: &[u8], scanned: usize) -> Option<usize> {
     })
 }
 
+/// Where the head is that is to be read.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Within {
+    /// It is all of the bytes.
+    All,
+    /// It begins them, and may end anywhere, or not yet.
+    Beginning,
+}
+
+impl Within {
+    /// How many bytes the head takes, by what the parser says.
+    fn length(self, bytes: &[u8], parsed: httparse::Result<usize>) -> Option<usize> {
+        match (parsed, self) {
+            (Ok(Status::Complete(length)), Self::Beginning) => Some(length),
+            (Ok(_), Self::All) => Some(bytes.len()),
+            _ => None,
+        }
+    }
+}
+
+/// Reads the request head that `bytes` begin with, and tells where it ends. Where it does not, or is unusual in any way, that
+/// is `None`, and [`end`] and [`request`] are to be asked.
+pub(super) fn first_request(bytes: &[u8], stamp: Stamp, then: impl FnOnce(&RequestHead<'_>)) -> Option<usize> {
+    strict_request(bytes, Within::Beginning, stamp, true, then).ok().map(|((), end)| end)
+}
+
+/// As [`first_request`].
+pub(super) fn first_response(bytes: &[u8], stamp: Stamp, then: impl FnOnce(&ResponseHead<'_>)) -> Option<usize> {
+    strict_response(bytes, Within::Beginning, stamp, true, then).ok().map(|((), end)| end)
+}
+
 /// Reads a request head and hands it to `then`. `None` when it is none. Control characters in field values, which some
 /// servers let pass, are read as U+FFFD.
 pub fn request<T>(raw: &[u8], stamp: Stamp, complete: bool, then: impl FnOnce(&RequestHead<'_>) -> T) -> Option<T> {
-    match strict_request(raw, stamp, complete, then) {
-        Ok(result) => Some(result),
-        Err(then) => strict_request(&without_controls(raw), stamp, complete, then).ok(),
-    }
+    let read = match strict_request(raw, Within::All, stamp, complete, then) {
+        Ok(read) => Ok(read),
+        Err(then) => strict_request(&without_controls(raw), Within::All, stamp, complete, then),
+    };
+    read.ok().map(|(result, _)| result)
 }
 
 /// A copy in which control characters are bytes that are no UTF-8.
@@ -89,10 +121,11 @@ fn without_controls(raw: &[u8]) -> Vec<u8> {
 
 fn strict_request<T, F: FnOnce(&RequestHead<'_>) -> T>(
     raw: &[u8],
+    within: Within,
     stamp: Stamp,
     complete: bool,
     then: F,
-) -> Result<T, F> {
+) -> Result<(T, usize), F> {
     let mut usual = [const { MaybeUninit::uninit() }; USUAL_FIELDS];
     let mut parsed = httparse::Request::new(&mut []);
     let mut many;
@@ -102,27 +135,31 @@ fn strict_request<T, F: FnOnce(&RequestHead<'_>) -> T>(
         parsed = httparse::Request::new(&mut []);
         result = parsed.parse_with_uninit_headers(raw, &mut many);
     }
-    let (Ok(_), Some(method), Some(target), Some(minor)) = (result, parsed.method, parsed.path, parsed.version) else {
+    let length = within.length(raw, result);
+    let (Some(length), Some(method), Some(target), Some(minor)) = (length, parsed.method, parsed.path, parsed.version)
+    else {
         return Err(then);
     };
-    let version = version(minor);
-    Ok(then(&RequestHead { method, target, version, fields: parsed.headers, raw, stamp, complete }))
+    let (version, raw) = (version(minor), &raw[..length]);
+    Ok((then(&RequestHead { method, target, version, fields: parsed.headers, raw, stamp, complete }), length))
 }
 
 /// Reads a response head and hands it to `then`, as [`request`] does.
 pub fn response<T>(raw: &[u8], stamp: Stamp, complete: bool, then: impl FnOnce(&ResponseHead<'_>) -> T) -> Option<T> {
-    match strict_response(raw, stamp, complete, then) {
-        Ok(result) => Some(result),
-        Err(then) => strict_response(&without_controls(raw), stamp, complete, then).ok(),
-    }
+    let read = match strict_response(raw, Within::All, stamp, complete, then) {
+        Ok(read) => Ok(read),
+        Err(then) => strict_response(&without_controls(raw), Within::All, stamp, complete, then),
+    };
+    read.ok().map(|(result, _)| result)
 }
 
 fn strict_response<T, F: FnOnce(&ResponseHead<'_>) -> T>(
     raw: &[u8],
+    within: Within,
     stamp: Stamp,
     complete: bool,
     then: F,
-) -> Result<T, F> {
+) -> Result<(T, usize), F> {
     let mut usual = [const { MaybeUninit::uninit() }; USUAL_FIELDS];
     let mut parsed = httparse::Response::new(&mut []);
     let lenient = || {
@@ -138,9 +175,10 @@ fn strict_response<T, F: FnOnce(&ResponseHead<'_>) -> T>(
         parsed = httparse::Response::new(&mut []);
         result = lenient().parse_response_with_uninit_headers(&mut parsed, raw, &mut many);
     }
-    let (Ok(_), Some(status), Some(minor)) = (result, parsed.code, parsed.version) else { return Err(then) };
+    let length = within.length(raw, result);
+    let (Some(length), Some(status), Some(minor)) = (length, parsed.code, parsed.version) else { return Err(then) };
     let (version, reason) = (version(minor), parsed.reason.unwrap_or(""));
-    Ok(then(&ResponseHead { status, version, reason, fields: parsed.headers, stamp, complete }))
+    Ok((then(&ResponseHead { status, version, reason, fields: parsed.headers, stamp, complete }), length))
 }
 
 fn version(minor: u8) -> HttpVersion {

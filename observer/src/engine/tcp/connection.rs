@@ -173,9 +173,8 @@ impl<R: Reader> Connection<R> {
     }
 
     fn ends(&self) -> Option<(SocketAddr, SocketAddr)> {
-        let ends = self.key.ends();
         let client = usize::from(self.client?);
-        Some((ends[client], ends[1 - client]))
+        Some((self.key.end(client), self.key.end(1 - client)))
     }
 
     fn link(&self) -> Option<Link> {
@@ -274,16 +273,7 @@ impl<R: Reader> Connection<R> {
             && next
             && let Some(link) = self.link()
         {
-            let taken = self.reader.bytes(to, &link, self.way(side), segment.payload, stamp);
-            let flow = &mut self.flows[side];
-            flow.advance(taken as u64);
-            flow.stalled = taken < segment.payload.len();
-            if flow.stalled {
-                flow.keep(start, segment.payload, length, stamp);
-            }
-            // The other direction's reader may have waited for this.
-            self.flows[1 - side].stalled = false;
-            self.note_read(side);
+            self.read(&link, side, segment.payload, stamp, to);
             return;
         }
         if self.flows[side].keep(start, segment.payload, length, stamp)
@@ -291,6 +281,21 @@ impl<R: Reader> Connection<R> {
         {
             self.reader.anomaly(to, &link, AnomalyKind::ConflictingOverlap, stamp);
         }
+    }
+
+    /// Hands the bytes over that `side` sent next.
+    fn read(&mut self, link: &Link, side: usize, bytes: &[u8], stamp: Stamp, to: &mut R::Listener) {
+        let start = self.flows[side].next;
+        let taken = self.reader.bytes(to, link, self.way(side), bytes, stamp);
+        let flow = &mut self.flows[side];
+        flow.advance(taken as u64);
+        flow.stalled = taken < bytes.len();
+        if flow.stalled {
+            flow.keep(start, bytes, bytes.len() as u64, stamp);
+        }
+        // The other direction's reader may have waited for this.
+        self.flows[1 - side].stalled = false;
+        self.note_read(side);
     }
 
     /// Whether bytes of `side` that acknowledge `acknowledgment` may be read yet. What a server says in answer to a

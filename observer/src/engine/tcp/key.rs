@@ -30,8 +30,13 @@ impl Key {
     /// The lower end, then the higher one.
     #[inline]
     pub(super) fn ends(&self) -> [SocketAddr; 2] {
-        let [low, high] = self.ips;
-        [SocketAddr::new(address(low), self.ports[0]), SocketAddr::new(address(high), self.ports[1])]
+        [self.end(0), self.end(1)]
+    }
+
+    /// The lower end (0), or the higher one (1).
+    #[inline]
+    pub(super) fn end(&self, side: usize) -> SocketAddr {
+        SocketAddr::new(address(self.ips[side]), self.ports[side])
     }
 }
 

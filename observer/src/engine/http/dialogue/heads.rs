@@ -63,6 +63,11 @@ impl<L: Listener> Dialogue<L> {
         }
         // Empty lines before a request are to be ignored (RFC 9112 2.2).
         let blank = bytes.iter().take_while(|byte| matches!(byte, b'\r' | b'\n')).count();
+        if scanned == 0
+            && let Some(length) = self.first_head(to, link, way, &bytes[blank..], stamp)
+        {
+            return Some(blank + length);
+        }
         let Some(end) = head::end(&bytes[blank..], scanned.saturating_sub(blank)).map(|end| blank + end) else {
             if bytes.len() <= MAX_HEAD {
                 return None;
@@ -80,6 +85,15 @@ impl<L: Listener> Dialogue<L> {
             self.not_http(to, link, way, "head", stamp);
         }
         Some(end)
+    }
+
+    /// Reads a head that came in one piece, as nearly all do, and says where it ends. `None` where that is not so.
+    fn first_head(&mut self, to: &mut L, link: &Link, way: Direction, bytes: &[u8], stamp: Stamp) -> Option<usize> {
+        let bytes = &bytes[..bytes.len().min(MAX_HEAD)];
+        match way {
+            Direction::ToServer => head::first_request(bytes, stamp, |head| self.request(to, link, head)),
+            Direction::ToClient => head::first_response(bytes, stamp, |head| self.response(to, link, head)),
+        }
     }
 
     /// The connection does not begin with a request.

@@ -22,9 +22,11 @@ impl<R: Reader> Connection<R> {
             return false;
         }
         self.acknowledge(side, segment);
-        if segment.wire_payload > 0 {
-            self.payload(side, segment.sequence, segment, stamp, to);
+        if segment.payload.is_empty() {
+            return true;
         }
+        let Some(link) = self.link() else { return false };
+        self.read(&link, side, segment.payload, stamp, to);
         true
     }
 

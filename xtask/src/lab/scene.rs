@@ -77,6 +77,12 @@ impl Stage {
         self.folder.path()
     }
 
+    /// Copies its files to `target`.
+    pub(crate) fn keep(&self, target: &Path) -> Result<()> {
+        fs::create_dir_all(target)?;
+        quietly(Command::new("cp").arg("-rT").arg(self.folder()).arg(target))
+    }
+
     /// The client, to its end.
     pub(crate) fn act(&self, case: &Case, lab: &Lab) -> Result<()> {
         let mut client = self.start_client(case, lab, CLIENT_LIMIT, &[])?;

@@ -11,8 +11,9 @@ const ABOUT_TRAFFIC: [&str; 3] = ["observer.attempt", "observer.alert", "observe
 /// What they agree about. Not how the record was made: its number, its host and interface, its time of day.
 const SHARED: [&str; 9] = ["log", "rule", "source", "destination", "network", "http", "url", "attempt", "details"];
 
-/// Where a tap shows through: it numbers frames and stamps them where it sits, and may know whose sockets they are.
-const OF_THE_TAP: [&str; 11] = [
+/// Where a tap shows through: it numbers frames and stamps them where it sits, and may know whose sockets they are. And
+/// where it shows that `read` waits longer: what became of a hop whose answer nobody waited for.
+const OF_THE_TAP: [&str; 12] = [
     "frame",
     "interface",
     "at",
@@ -24,6 +25,7 @@ const OF_THE_TAP: [&str; 11] = [
     "process",
     "join",
     "candidates",
+    "silence",
 ];
 
 /// The facts of an output, a line each, in an order of their own.
@@ -46,7 +48,9 @@ fn fact(record: &Value) -> String {
 fn plain(value: &Value) -> Value {
     match value {
         Value::Object(map) => {
+            let aside = map.get("role").is_some_and(|role| role == "side");
             let kept = map.iter().filter(|(name, _)| !OF_THE_TAP.contains(&name.as_str()));
+            let kept = kept.filter(|(name, _)| !(aside && *name == "response"));
             Value::Object(kept.map(|(name, value)| (name.clone(), plain(value))).collect())
         }
         Value::Array(list) => Value::Array(list.iter().map(plain).collect()),

@@ -6,7 +6,7 @@ mod sample;
 
 use std::{
     fs,
-    path::Path,
+    path::{Path, PathBuf},
     process::Command,
     thread,
     time::{Duration, Instant},
@@ -52,7 +52,7 @@ pub(crate) struct Args {
     tap: Tap,
     /// Keep nginx's logs and the observer's output in this directory.
     #[arg(long, value_name = "DIR")]
-    keep: Option<std::path::PathBuf>,
+    keep: Option<PathBuf>,
 }
 
 /// A short run for `cargo xtask test`: too short for memory, but not for what is told.
@@ -80,7 +80,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let (samples, living) = attend(args, &stage, client, watch.id())?;
     watch.stop()?;
     if let Some(keep) = &args.keep {
-        quietly(Command::new("cp").arg("-rT").arg(stage.folder()).arg(keep))?;
+        stage.keep(keep)?;
     }
     let records = golden::events(&fs::read_to_string(&output)?)?;
     let logs = stage.folder().join("nginx");

@@ -14,6 +14,7 @@ use super::{
 };
 use crate::engine::{
     anomaly::AnomalyKind,
+    demand::Skipped,
     event::Silence,
     tcp::{Closed, Direction, End, Link, Opening, Passed, Reader, Stamp, Want},
     time::Timestamp,
@@ -231,6 +232,10 @@ impl<L: Listener> Reader for Dialogue<L> {
 
     fn passed(&mut self, to: &mut L, link: &Link, way: Direction, passed: &Passed) {
         self.pass(to, link, way, passed);
+    }
+
+    fn skipped(&mut self, to: &mut L, link: &Link, lengths: [u64; 2], skipped: &Skipped) {
+        self.skip(to, link, lengths, skipped);
     }
 
     fn control(&mut self, way: Direction, bytes: &[u8], at: Timestamp) {

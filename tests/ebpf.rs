@@ -18,6 +18,7 @@ use serde_json::Value;
 
 const BARE: [&str; 3] = ["upgrade:/bare", "response", "fin"];
 const GOOD: [&str; 6] = ["upgrade:/good", "head", "text:hi", "frame", "close", "frame"];
+const EVERYTHING: &str = "alert,attempt,tunnel,anomaly,stats";
 const KERNEL: [&str; 4] = ["--tap", "ebpf", "--format", "json"];
 
 fn lines(text: &str) -> Vec<Value> {
@@ -138,6 +139,36 @@ fn a_tunnels_payload_stays_in_the_kernel() {
 }
 
 #[test]
+fn ordinary_requests_stay_in_the_kernel() {
+    if !possible() {
+        return;
+    }
+    let scene = Scene::new();
+    let kernel = scene.observer("kernel", &[&KERNEL[..], &["--ordinary", "0", "--emit", EVERYTHING]].concat());
+    let pcap = scene.observer("pcap", &["--tap", "pcap", "--format", "json", "--emit", EVERYTHING]);
+    let pages = ["get:/page", "response"].repeat(100);
+    for upgrade in [&BARE[..], &GOOD] {
+        let output = scene.client(&[&pages[..], upgrade].concat());
+        assert!(output.status.success(), "{output:?}");
+    }
+    // The one begins behind another on its connection, and goes on behind it.
+    let output = scene.client(&[&pages[..], &BARE[..2], &pages, &BARE].concat());
+    assert!(output.status.success(), "{output:?}");
+    thread::sleep(Duration::from_millis(300));
+    let [kernel, pcap] = [(kernel, "kernel"), (pcap, "pcap")].map(|(observer, name)| {
+        assert_eq!(end(observer, "-TERM").0, Some(0));
+        lines(&scene.told(&format!("{name}.out")))
+    });
+    assert_eq!(judged(&kernel), judged(&pcap));
+    assert_eq!(of(&kernel, "observer.attempt").len(), 4);
+    let counts = |told: &[Value], name: &str| told.last().unwrap()["details"][name].as_u64().unwrap();
+    for name in ["requests", "gaps", "drops", "anomalies", "connections", "tunnels"] {
+        assert_eq!(counts(&kernel, name), counts(&pcap, name), "{name}");
+    }
+    assert!(counts(&pcap, "frames") > 800 && counts(&kernel, "frames") < 80, "{}", counts(&kernel, "frames"));
+}
+
+#[test]
 fn what_the_ring_cannot_take_is_told() {
     if !possible() {
         return;
@@ -172,9 +203,67 @@ fn nothing_is_left_behind() {
         assert!(!held.is_empty() && held.iter().all(|id| is_loaded(*id)), "{held:?}");
         end(observer, signal);
         wait_for("the kernel to let go", || !held.iter().any(|id| is_loaded(*id)));
-        let filters = scene.command("tc").args(["filter", "show", "dev", "lo", "egress"]).output().unwrap();
-        assert_eq!(String::from_utf8_lossy(&filters.stdout), "");
+        assert_eq!(filters(&scene).0, "");
     }
+}
+
+/// The filters that are attached to loopback, and the queueing disciplines there.
+fn filters(scene: &Scene) -> (String, String) {
+    let told = |arguments: &[&str]| {
+        let output = scene.command("tc").args(arguments).stdout(Stdio::piped()).output().unwrap();
+        String::from_utf8(output.stdout).unwrap()
+    };
+    (told(&["filter", "show", "dev", "lo", "egress"]), told(&["qdisc", "show", "dev", "lo"]))
+}
+
+#[test]
+fn filters_do_what_links_do_and_go_when_they_do() {
+    if !possible() {
+        return;
+    }
+    let scene = Scene::new();
+    for signal in ["-TERM", "-KILL"] {
+        let observer = scene.observer("out", &[&KERNEL[..], &["--hook", "clsact", "-i", "lo"]].concat());
+        let held = programs(&observer);
+        assert_eq!(links(&observer, "tcx"), 0);
+        assert!(filters(&scene).0.contains("ethernet"), "{}", filters(&scene).0);
+        let output = scene.client(&BARE);
+        assert!(output.status.success(), "{output:?}");
+        wait_for("the alert", || scene.told("out.out").contains("upgrade-headers-dropped"));
+        end(observer, signal);
+        wait_for("the filters to go", || filters(&scene).0.is_empty());
+        wait_for("the kernel to let go", || !held.iter().any(|id| is_loaded(*id)));
+        assert!(!filters(&scene).1.contains("clsact"), "{}", filters(&scene).1);
+        assert_eq!(scene.told("out.err"), "");
+    }
+}
+
+#[test]
+fn filters_that_were_left_are_removed_at_the_next_start_and_no_others() {
+    if !possible() {
+        return;
+    }
+    let scene = Scene::empty();
+    let clsact = [&KERNEL[..], &["--hook", "clsact", "-i", "lo"]].concat();
+    let other = scene.observer("other", &clsact);
+    let killed = scene.observer("killed", &clsact);
+    // Who would remove its filters goes first.
+    let children = fs::read_to_string(format!("/proc/{0}/task/{0}/children", killed.id())).unwrap();
+    let told = |child: &str| fs::read_to_string(format!("/proc/{child}/cmdline")).unwrap_or_default();
+    let remover = children.split(' ').find(|child| told(child).contains("unhook")).unwrap();
+    run(Command::new("kill").args(["-KILL", remover]));
+    let id = killed.id();
+    end(killed, "-KILL");
+    let handle = |id: u32| format!("handle {id:#x}");
+    assert!(filters(&scene).0.contains(&handle(id)), "{}", filters(&scene).0);
+    let next = scene.observer("next", &clsact);
+    let there = filters(&scene).0;
+    assert!(!there.contains(&handle(id)), "{there}");
+    assert!(there.contains(&handle(other.id())) && there.contains(&handle(next.id())), "{there}");
+    for observer in [next, other] {
+        end(observer, "-TERM");
+    }
+    wait_for("the filters to go", || filters(&scene).0.is_empty());
 }
 
 #[test]

@@ -40,6 +40,12 @@ pub(crate) fn find(connection: &Connection) -> Option<(Demand, &'static mut Flow
     Some(unsafe { (*demand, &mut *flows) })
 }
 
+/// Whether user space has said what it wants of a connection.
+#[inline(always)]
+pub(crate) fn is_wanted(connection: &Connection) -> bool {
+    DEMANDS.get_ptr(connection).is_some()
+}
+
 /// Ports are used again: nothing is wanted of the new connection yet.
 #[inline(always)]
 pub(crate) fn forget(connection: &Connection) {
@@ -120,21 +126,21 @@ fn leave(flow: &mut Flow, end: u32, length: u32) {
 }
 
 /// After a response that switches protocols come frames, it is guessed: by the time user space says so, it may be too
-/// late to find them. All is shipped until then.
+/// late to find them. All is shipped until then. Says whether it is one.
 #[inline(always)]
-pub(crate) fn upgraded(context: &TcContext, segment: &Segment) {
+pub(crate) fn upgraded(context: &TcContext, segment: &Segment) -> bool {
     if segment.length < 16 {
-        return;
+        return false;
     }
-    let Ok(line) = context.load::<[u8; 12]>(segment.payload as usize) else { return };
+    let Ok(line) = context.load::<[u8; 12]>(segment.payload as usize) else { return false };
     let is_http = line[0] == b'H' && line[1] == b'T' && line[2] == b'T' && line[3] == b'P' && line[4] == b'/';
     if !is_http || line[9] != b'1' || line[10] != b'0' || line[11] != b'1' {
-        return;
+        return false;
     }
     let mut search = Search { payload: ship::payload_of_last(segment), end: 0 };
     // SAFETY: the callback is given what it takes, and the loop ends before `search` does.
     unsafe { bpf_loop(HEAD.min(segment.length), blank as *mut c_void, (&raw mut search).cast(), 0) };
-    let Some(fresh) = FRESH.get_ptr_mut(0).filter(|_| search.end > 0) else { return };
+    let Some(fresh) = FRESH.get_ptr_mut(0).filter(|_| search.end > 0) else { return false };
     // SAFETY: it is of this CPU.
     let fresh = unsafe { &mut *fresh };
     let base = segment.sequence.wrapping_add(search.end);
@@ -142,7 +148,7 @@ pub(crate) fn upgraded(context: &TcContext, segment: &Segment) {
     restart(&mut fresh.flows[from], base, segment.sequence.wrapping_add(segment.length));
     restart(&mut fresh.flows[1 - from], segment.acknowledgment, segment.acknowledgment);
     if !follow::frames(context, segment, &mut fresh.flows[from], false) {
-        return;
+        return false;
     }
     let all = Demand::default();
     let flows = (&raw const FLOWS).cast_mut().cast();
@@ -153,6 +159,7 @@ pub(crate) fn upgraded(context: &TcContext, segment: &Segment) {
     if added == 0 {
         let _ = DEMANDS.insert(&segment.connection, &all, NEW);
     }
+    true
 }
 
 #[inline(always)]

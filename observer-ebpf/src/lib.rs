@@ -26,7 +26,7 @@ macro_rules! plain {
     )*};
 }
 
-plain!(Endpoint, Connection, Start, Frame, Wanted, Demand, Flow, Flows, Activity, Control, Owner);
+plain!(Endpoint, Connection, Start, Frame, Wanted, Demand, Flow, Flows, Activity, Control, Owner, Skipped, Talk, Epoch);
 
 /// One end of a connection.
 #[repr(C)]
@@ -101,6 +101,8 @@ pub mod kind {
     pub const CONTROL: u32 = 3;
     /// [`super::Owner`].
     pub const OWNER: u32 = 4;
+    /// [`super::Skipped`].
+    pub const SKIPPED: u32 = 5;
 }
 
 /// A frame, or a part of one that is longer than [`BYTES`]: then each part has the headers of the whole, and the part of
@@ -270,6 +272,83 @@ pub struct Owner {
     pub command: [u8; 16],
 }
 
+/// Ordinary exchanges of a connection went by before the frame that follows.
+#[repr(C)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Skipped {
+    /// Of kind [`kind::SKIPPED`].
+    pub start: Start,
+    /// The connection.
+    pub connection: Connection,
+    /// By flow, the end of what was left out.
+    pub ends: [u32; 2],
+    /// Which flow is the client's.
+    pub client: u32,
+    /// Whether a message begins there both ways: 0 or 1.
+    pub is_clean: u32,
+}
+
+/// A connection on which requests go by that nobody needs while no upgrade is under way. Only the kernel writes it.
+#[repr(C)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Talk {
+    /// Of [`talk`].
+    pub flags: u64,
+    /// By flow, the end of what was seen.
+    pub ends: [u32; 2],
+    /// Which flow is the client's.
+    pub client: u32,
+    /// The end of what the server had sent when `held` was.
+    pub answered: u32,
+    /// The last request, as a record.
+    pub held: Frame,
+    /// Its bytes.
+    pub bytes: [u8; HELD],
+}
+
+/// What is known of a [`Talk`].
+pub mod talk {
+    /// What goes by is left out, and `held` is the last request of it.
+    pub const QUIET: u64 = 1;
+    /// The server has begun to answer what the client sent last.
+    pub const ANSWERED: u64 = 2;
+    /// An upgrade was asked for and not answered.
+    pub const UPGRADING: u64 = 4;
+}
+
+/// How much is to be seen now.
+#[repr(C)]
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub struct Epoch {
+    /// Upgrades that were asked for and not answered.
+    pub pending: u64,
+    /// All is seen until then, as [`Start::at`]; 0 when that is over.
+    pub until: u64,
+    /// Who sends is told until then; 0 when that is over.
+    pub named: u64,
+    /// When the slice began.
+    pub slice: u64,
+    /// Ordinary requests seen in it.
+    pub seen: u64,
+    /// Ordinary requests that are seen in a slice.
+    pub share: u64,
+    /// Connections for which there was no room.
+    pub full: u64,
+}
+
+/// How many ordinary requests were left out, by CPU: far enough apart that no CPU waits for another.
+pub type Left = [[u64; 8]; 64];
+
+/// Room for a frame that is held.
+pub const HELD: usize = 1792;
+
+/// Bytes of its payload: a search reads a little farther.
+#[expect(clippy::cast_possible_truncation, reason = "it is small")]
+pub const SEARCHED: u32 = (HELD - HEADERS) as u32 / 8 * 8 - 24;
+
+/// Connections on which ordinary requests may be left out.
+pub const TALKS: u32 = 1 << 14;
+
 /// Connections of which the kernel leaves payload out.
 pub const CONNECTIONS: u32 = 1 << 16;
 
@@ -307,6 +386,9 @@ mod tests {
         assert_eq!(size_of::<Start>(), 16);
         assert_eq!(size_of::<Frame>(), 16 + 6 * 4 + 40 + 4 * 4 + 8);
         assert_eq!(size_of::<Owner>(), 16 + 8 + 2 * 4 + 16);
+        assert_eq!(size_of::<Skipped>(), 16 + 40 + 4 * 4);
+        assert_eq!(size_of::<Talk>(), 8 + 4 * 4 + size_of::<Frame>() + HELD);
+        assert_eq!(size_of::<Epoch>(), 7 * 8);
         assert_eq!(size_of::<Demand>(), 2 * 8);
         assert_eq!(size_of::<Flow>(), 3 * 8 + 8 * 4 + 32);
         assert_eq!(size_of::<Activity>(), 16 + 40 + 2 * size_of::<Flow>());

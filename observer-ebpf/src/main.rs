@@ -12,7 +12,11 @@ mod owner;
 #[cfg(target_arch = "bpf")]
 mod packet;
 #[cfg(target_arch = "bpf")]
+mod scan;
+#[cfg(target_arch = "bpf")]
 mod ship;
+#[cfg(target_arch = "bpf")]
+mod talk;
 #[cfg(target_arch = "bpf")]
 mod watch;
 

@@ -12,7 +12,7 @@ use aya_ebpf::{
 };
 use observer_ebpf::{Owner, Start, kind};
 
-use crate::ship;
+use crate::{ship, talk};
 
 /// Sockets whose process was told. Who is pushed out is told again.
 #[map]
@@ -21,6 +21,9 @@ static TOLD: LruHashMap<u64, u32> = LruHashMap::with_max_entries(1 << 14, 0);
 /// After each sending.
 #[btf_tracepoint(function = "sock_send_length")]
 pub(crate) fn sent(context: BtfTracePointContext) -> i32 {
+    if !talk::is_watched() {
+        return 0;
+    }
     let socket: *mut c_void = context.arg::<*const c_void>(0).cast_mut();
     // SAFETY: the socket is the kernel's.
     let cookie = unsafe {

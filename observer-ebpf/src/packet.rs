@@ -49,6 +49,12 @@ impl Segment {
         self.flags & 0b1_0010 == 0b10
     }
 
+    /// RST.
+    #[inline(always)]
+    pub(crate) const fn resets(&self) -> bool {
+        self.flags & 0b100 != 0
+    }
+
     /// FIN, SYN or RST.
     #[inline(always)]
     pub(crate) const fn begins_or_ends(&self) -> bool {

@@ -12,8 +12,8 @@ use aya_ebpf::{
     programs::TcContext,
 };
 use observer_ebpf::{
-    Activity, BYTES, Connection, Control, Counts, Endpoint, Flow, Flows, Frame, HEADERS, Owner, Start, count, flag,
-    kind,
+    Activity, BYTES, Connection, Control, Counts, Endpoint, Flow, Flows, Frame, HEADERS, HELD, Owner, SEARCHED,
+    Skipped, Start, Talk, count, flag, kind,
 };
 
 use crate::packet::Segment;
@@ -95,8 +95,23 @@ fn first(context: &TcContext, network: u32, segment: Option<&Segment>, flow: Opt
         count(count::UNREAD, 1);
         return;
     }
-    scratch.frame = Frame {
-        start: Start { at: now(), kind: kind::FRAME, interface: interface(context) },
+    // SAFETY: the context is the kernel's.
+    let cookie = unsafe { bpf_get_socket_cookie(context.as_ptr()) };
+    scratch.frame = front(context, network, segment, flow, (now(), captured, cookie));
+    output(scratch, captured);
+}
+
+/// What is told of a frame whose first bytes are `captured`.
+#[inline(always)]
+fn front(
+    context: &TcContext,
+    network: u32,
+    segment: Option<&Segment>,
+    flow: Option<&Flow>,
+    (at, captured, cookie): (u64, u32, u64),
+) -> Frame {
+    Frame {
+        start: Start { at, kind: kind::FRAME, interface: interface(context) },
         length: context.len(),
         captured,
         offset: 0,
@@ -109,10 +124,56 @@ fn first(context: &TcContext, network: u32, segment: Option<&Segment>, flow: Opt
         is_kept: u32::from(flow.is_some()),
         is_guess: flow.map_or(0, |flow| u32::from(flow.flags & (flag::FOLLOWED | flag::TRUSTED) == flag::FOLLOWED)),
         base: flow.map_or(0, |flow| flow.base),
-        // SAFETY: the context is the kernel's.
-        cookie: unsafe { bpf_get_socket_cookie(context.as_ptr()) },
+        cookie,
+    }
+}
+
+/// Holds the beginning of a frame: where its payload begins there, and how much of it is there.
+#[inline(always)]
+pub(crate) fn hold(context: &TcContext, segment: &Segment, talk: &mut Talk) -> Option<(*const u8, u32)> {
+    let headers = clamp(segment.payload, HEADERS as u32);
+    let captured = clamp((segment.payload + segment.length).min(segment.payload + SEARCHED), HELD as u32);
+    let bytes = (&raw mut talk.bytes).cast::<u8>();
+    // SAFETY: `clamp` keeps both within the entry.
+    unsafe {
+        let failed = bpf_skb_load_bytes(context.as_ptr(), 0, bytes.cast(), captured) != 0;
+        (!failed).then(|| (bytes.add(headers as usize).cast_const(), segment.length.min(SEARCHED)))
+    }
+}
+
+/// Says what is held.
+#[inline(always)]
+pub(crate) fn describe(context: &TcContext, segment: &Segment, at: u64, talk: &mut Talk) {
+    let captured = segment.payload + segment.length;
+    talk.held = front(context, segment.network, Some(segment), None, (at, captured, 0));
+}
+
+/// Where the payload of the frame begins that is held.
+#[inline(always)]
+pub(crate) fn sequence_held(talk: &Talk) -> u32 {
+    talk.ends[talk.client as usize & 1].wrapping_sub(talk.held.payload)
+}
+
+/// Ships the frame that is held.
+#[inline(always)]
+pub(crate) fn held(talk: &mut Talk) {
+    let length = size_of::<Frame>() as u32 + clamp(talk.held.captured, HELD as u32);
+    // SAFETY: `clamp` keeps it within the entry.
+    unsafe { put((&raw mut talk.held).cast(), u64::from(length)) };
+}
+
+/// Ships what was left out of a talk.
+#[inline(always)]
+pub(crate) fn skipped(connection: &Connection, talk: &Talk, ends: [u32; 2], is_clean: bool) {
+    let record = Skipped {
+        start: Start { at: now(), kind: kind::SKIPPED, interface: 0 },
+        connection: *connection,
+        ends,
+        client: talk.client,
+        is_clean: u32::from(is_clean),
     };
-    output(scratch, captured);
+    // SAFETY: the record is whole.
+    unsafe { put((&raw const record).cast_mut().cast(), size_of::<Skipped>() as u64) };
 }
 
 const NOBODY: Connection = {

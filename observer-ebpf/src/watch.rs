@@ -7,6 +7,7 @@ use crate::{
     keep,
     packet::{self, Packet, Segment},
     ship,
+    talk::{self, Fate},
 };
 
 /// On interfaces with an Ethernet header, loopback too.
@@ -39,13 +40,22 @@ fn flow(context: &TcContext, segment: &Segment) {
     }
     if segment.opens() {
         keep::forget(&segment.connection);
+        talk::forget(&segment.connection);
+    }
+    match talk::fate(context, segment) {
+        Fate::LeaveOut => return,
+        Fate::ShipHeaders => return ship::headers(context, segment, None),
+        Fate::Ship => {}
     }
     let Some((demand, flows)) = keep::find(&segment.connection) else {
         if segment.length == 0 {
             return ship::headers(context, segment, None);
         }
         ship::whole(context, segment, None);
-        return keep::upgraded(context, segment);
+        if keep::upgraded(context, segment) {
+            talk::forget(&segment.connection);
+        }
+        return;
     };
     let flow = &mut flows.flows[segment.flow & 1];
     let ships = segment.length > 0 && keep::ships(context, segment, &demand.flows[segment.flow & 1], flow);

@@ -101,6 +101,11 @@ fn run(config: &Config, output: &Output) -> anyhow::Result<u8> {
         }
         #[cfg(feature = "pcap")]
         Task::Owners(fence) => owners::serve(fence)?,
+        #[cfg(feature = "ebpf")]
+        Task::Unhook => {
+            fence::keep_unhooking()?;
+            crate::tap::ebpf::unhook(io::stdin().lock())?;
+        }
         Task::Explain(rule) => advice::explain(*rule, &mut out, output::color(config.color, None))?,
         Task::Schema => out.write_all(sink::schema::text().as_bytes())?,
         Task::Completions(shell) => {

@@ -46,6 +46,10 @@ pub enum Command {
     /// Tell which process holds a socket, for `live`, which starts this itself.
     #[command(hide = true)]
     Owners(Owners),
+    /// Remove filters of `live --hook clsact`, which starts this itself.
+    #[cfg(feature = "ebpf")]
+    #[command(hide = true)]
+    Unhook,
     /// Print the JSON schema of the output of `--format json`.
     Schema,
     /// Print a completion script for a shell.
@@ -169,6 +173,16 @@ pub struct Live {
     #[arg(long, value_name = "SIZE", default_value = "64MiB", value_parser = size)]
     pub buffer: usize,
 
+    /// How many ordinary requests per second to look at while no upgrade is under way. With the tap in the kernel, the
+    /// others stay there: they are only counted.
+    #[arg(long, value_name = "NUMBER", default_value_t = 1000)]
+    pub ordinary: u32,
+
+    /// How to attach the program in the kernel.
+    #[cfg(feature = "ebpf")]
+    #[arg(long, value_enum, default_value_t = Hook::Auto)]
+    pub hook: Hook,
+
     /// What to give up before the first frame is read.
     #[command(flatten)]
     pub fence: Fencing,
@@ -228,6 +242,18 @@ pub enum Tap {
     Ebpf,
     /// libpcap, which copies every frame of TCP.
     Pcap,
+}
+
+/// How to attach the program in the kernel.
+#[cfg(feature = "ebpf")]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, ValueEnum)]
+pub enum Hook {
+    /// As this kernel has it.
+    Auto,
+    /// By links, of Linux 6.6. They end with the observer, however it ends.
+    Tcx,
+    /// By filters, as older kernels have it. Another process removes them at the end.
+    Clsact,
 }
 
 /// How to print.

@@ -10,7 +10,7 @@ use clap::ColorChoice;
 use clap_complete::Shell;
 
 #[cfg(feature = "pcap")]
-use crate::tap::Choice;
+use crate::tap::{Choice, live};
 use crate::{
     cli::{self, Cli, Command, Format, Kind, Progress, Threshold},
     engine::{
@@ -47,6 +47,9 @@ pub enum Task {
     /// Answer which process holds a socket.
     #[cfg(feature = "pcap")]
     Owners(Fence),
+    /// Remove filters.
+    #[cfg(feature = "ebpf")]
+    Unhook,
     /// Explain a rule, or list them.
     Explain(Option<RuleId>),
     /// Print the schema.
@@ -98,7 +101,7 @@ pub struct Live {
     /// How to capture.
     pub choice: crate::tap::Choice,
     /// What to capture.
-    pub tap: crate::tap::live::Options,
+    pub tap: live::Options,
     /// What to give up before.
     pub fence: Fence,
     /// The window in which like alerts are folded.
@@ -160,6 +163,8 @@ impl TryFrom<Cli> for Config {
             Command::Doctor => Task::Doctor,
             #[cfg(feature = "pcap")]
             Command::Owners(cli::Owners { fence }) => Task::Owners(fence.into()),
+            #[cfg(feature = "ebpf")]
+            Command::Unhook => Task::Unhook,
             Command::Explain { rule } => Task::Explain(rule),
             Command::Schema => Task::Schema,
             Command::Completions { shell } => Task::Completions(shell),
@@ -193,7 +198,27 @@ impl TryFrom<cli::Live> for Live {
     type Error = ConfigError;
 
     fn try_from(typed: cli::Live) -> Result<Self, ConfigError> {
-        let cli::Live { interfaces, tap, filter, buffer, fence, aggregate, metrics, report } = typed;
+        let cli::Live {
+            interfaces,
+            tap,
+            filter,
+            buffer,
+            ordinary,
+            #[cfg(feature = "ebpf")]
+            hook,
+            fence,
+            aggregate,
+            metrics,
+            report,
+        } = typed;
+        #[cfg(feature = "ebpf")]
+        let hook = match hook {
+            cli::Hook::Auto => live::Hook::Auto,
+            cli::Hook::Tcx => live::Hook::Tcx,
+            cli::Hook::Clsact => live::Hook::Clsact,
+        };
+        #[cfg(not(feature = "ebpf"))]
+        let hook = live::Hook::Auto;
         let choice = match tap {
             cli::Tap::Auto => Choice::Auto,
             #[cfg(feature = "ebpf")]
@@ -219,7 +244,7 @@ impl TryFrom<cli::Live> for Live {
             return Err(ConfigError::AggregateText);
         }
         let fence = fence.into();
-        let tap = crate::tap::live::Options { interfaces, filter, buffer };
+        let tap = live::Options { interfaces, filter, buffer, ordinary, hook };
         Ok(Self { choice, tap, fence, aggregate, metrics, report, engine })
     }
 }

@@ -20,8 +20,10 @@ events {}
 http {
     access_log off;
     server {
-        listen 127.0.0.1:8080;
+        listen 8080;
+        listen [::]:8080;
         location /bare { proxy_pass http://127.0.0.1:3001; }
+        location /page { return 200 page; }
         location /stream {
             proxy_pass http://127.0.0.1:3002;
             proxy_http_version 1.1;
@@ -89,6 +91,11 @@ impl Scene {
             scene.listens(port);
         }
         scene
+    }
+
+    /// The namespace's name.
+    pub(crate) fn name(&self) -> &str {
+        &self.name
     }
 
     /// A file of the scene.

@@ -18,6 +18,8 @@ use landlock::{
     ABI, Access, AccessFs, AccessNet, CompatLevel, Compatible, Ruleset, RulesetAttr, RulesetCreatedAttr, RulesetStatus,
     Scope, path_beneath_rules,
 };
+#[cfg(feature = "ebpf")]
+use nix::sys::signal::SigSet;
 use nix::unistd::{User, geteuid};
 
 use crate::{cli::Fence as Raise, config::Fence};
@@ -111,6 +113,17 @@ pub(super) fn raise_around_lookup(fence: &Fence) -> anyhow::Result<()> {
 /// When the kernel refuses.
 pub(super) fn forgo_look() -> anyhow::Result<()> {
     user::forgo(&LOOK)
+}
+
+/// Gives up all but what removing filters takes, and signals: it ends when the process does that has started it.
+///
+/// # Errors
+/// When the kernel refuses.
+#[cfg(feature = "ebpf")]
+pub(super) fn keep_unhooking() -> anyhow::Result<()> {
+    SigSet::all().thread_block()?;
+    user::change(None, &[Capability::CAP_NET_ADMIN])?;
+    Ok(nix::sys::prctl::set_no_new_privs()?)
 }
 
 /// Whether this kernel has Landlock, and it is enabled.

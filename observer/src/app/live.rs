@@ -159,6 +159,7 @@ impl Loop {
         std::thread::sleep(LAG);
         let end = instant() + Duration::from_millis(200);
         while !self.turn()? && instant() < end {}
+        self.tap.look(&mut self.session);
         Ok(())
     }
 

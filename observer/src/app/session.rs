@@ -31,6 +31,8 @@ impl Watcher for Session {
         match seen {
             Seen::Frame(frame) => self.frame(frame),
             Seen::Activity(activity) => self.engine.handle_activity(activity),
+            Seen::Skipped(skipped) => self.engine.handle_skipped(skipped),
+            Seen::LeftOut(requests) => self.engine.handle_left_out(requests),
             Seen::Control(control) => self.engine.handle_control(control),
             Seen::Owner(owner) => self.engine.handle_owner(owner),
         }

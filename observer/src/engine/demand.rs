@@ -56,6 +56,24 @@ pub struct Activity {
     pub next_header: Option<u32>,
 }
 
+/// Ordinary requests and their answers that a tap left out by itself: they were none of those that the tap ships in any
+/// case, which are all that ask for an upgrade or come while one is under way.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Skipped {
+    /// The client's end.
+    pub client: SocketAddr,
+    /// The server's end.
+    pub server: SocketAddr,
+    /// The sequence number after the last byte of them to the server.
+    pub to_server: u32,
+    /// The same to the client.
+    pub to_client: u32,
+    /// Whether a message begins there both ways. Else an answer may go on there, or be missing.
+    pub is_clean: bool,
+    /// When this was known.
+    pub at: Timestamp,
+}
+
 /// A control frame in payload that was left out.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Control<'a> {

@@ -24,7 +24,7 @@ use self::{
     alert::Alert,
     anomaly::{Anomaly, AnomalyKind},
     attempt::{Attempts, Case, Owner},
-    demand::{Activity, Control, Demand},
+    demand::{Activity, Control, Demand, Skipped},
     event::{Event, OpenTunnel, Stats},
     frame::Frame,
     http::Dialogue,
@@ -178,6 +178,17 @@ impl Engine {
     pub fn handle_activity(&mut self, activity: &Activity) {
         self.connections.activity(activity, &mut self.attempts);
         self.judge();
+    }
+
+    /// Ordinary requests went by that the tap left out by itself.
+    pub fn handle_skipped(&mut self, skipped: &Skipped) {
+        self.connections.skipped(skipped, &mut self.attempts);
+        self.judge();
+    }
+
+    /// So many requests were left out by the tap itself since the last call.
+    pub fn handle_left_out(&mut self, requests: u64) {
+        self.attempts.count_requests(requests);
     }
 
     /// A control frame went by in payload that was left out on demand.

@@ -22,7 +22,7 @@ use crate::engine::frame::InterfaceId;
 #[cfg(feature = "pcap")]
 use crate::engine::{
     attempt::Owner,
-    demand::{Activity, Control, Demand},
+    demand::{Activity, Control, Demand, Skipped},
     frame::Frame,
 };
 
@@ -34,6 +34,10 @@ pub enum Seen<'a> {
     Frame(&'a Frame<'a>),
     /// Payload was left out.
     Activity(&'a Activity),
+    /// Ordinary requests were left out.
+    Skipped(&'a Skipped),
+    /// So many of them in all, since the last time.
+    LeftOut(u64),
     /// A control frame in what was left out.
     Control(&'a Control<'a>),
     /// A process holds an end of a connection.

@@ -201,7 +201,8 @@ impl Scene {
         let recording = Recording::start(&everything(), &stage.hosts, stage.folder())?;
         let attach = |tap: &Tap| {
             let command = stage.hosts.command(stage.hosts.tap(), observer);
-            Ok((*tap, Watch::start(command, *tap, &[], stage.folder())?))
+            // What the kernel may leave out, it does.
+            Ok((*tap, Watch::start(command, *tap, &["--ordinary", "0"], stage.folder())?))
         };
         let watches = taps.iter().map(attach).collect::<Result<Vec<_>>>()?;
         stage.act(&self.case, lab)?;

@@ -219,6 +219,11 @@ impl Attempts {
         self.counts
     }
 
+    /// Counts requests that a tap left out.
+    pub fn count_requests(&mut self, more: u64) {
+        self.counts.requests += more;
+    }
+
     /// Tunnels open now.
     #[must_use]
     pub fn open_tunnels(&self) -> usize {

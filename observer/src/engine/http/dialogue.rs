@@ -12,6 +12,7 @@ use self::exchange::{Exchange, Kind};
 use super::{Listener, Ticket, TlsConnection, Tunnel, chunked::Chunked};
 use crate::engine::{
     anomaly::AnomalyKind,
+    demand::Skipped,
     event::Silence,
     memory::block,
     tcp::{Closed, Direction, End, Link, Opening, Passed, Reader, Stamp, Want},
@@ -222,6 +223,10 @@ impl<L: Listener> Reader for Dialogue<L> {
             self.read_at = self.read_at.max(passed.at);
         }
         self.pass(to, link, way, passed);
+    }
+
+    fn skipped(&mut self, to: &mut L, link: &Link, lengths: [u64; 2], skipped: &Skipped) {
+        self.skip(to, link, lengths, skipped);
     }
 
     fn control(&mut self, way: Direction, bytes: &[u8], at: Timestamp) {

@@ -92,6 +92,13 @@ impl Piece {
 }
 
 impl Pending {
+    /// Throws away the pieces that begin before `position`.
+    fn drop_before(&mut self, position: u64) {
+        let kept = self.pieces.split_off(&position);
+        let dropped = std::mem::replace(&mut self.pieces, kept);
+        self.bytes -= dropped.values().map(|piece| piece.bytes.len()).sum::<usize>();
+    }
+
     /// Makes room for captured bytes in the cut run that begins at `from`.
     fn uncover(&mut self, from: u64, start: u64, end: u64) {
         let Some(run) = self.pieces.remove(&from) else { return };
@@ -311,6 +318,18 @@ impl Flow {
     /// Stamp of the piece that comes next.
     pub(super) fn next_stamp(&self) -> Option<Stamp> {
         self.pending()?.pieces.get(&self.next).map(|piece| piece.stamp)
+    }
+
+    /// Goes on from a position, with what waits from there on. Says how far that is.
+    pub(super) fn skip(&mut self, position: u64) -> u64 {
+        let length = position.saturating_sub(self.next);
+        self.advance(length);
+        self.stalled &= length == 0;
+        if let Some(unusual) = &mut self.unusual {
+            unusual.pending.drop_before(position);
+        }
+        self.tidy();
+        length
     }
 
     /// Throws away what waits.

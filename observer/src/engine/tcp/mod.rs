@@ -24,7 +24,7 @@ use self::{
     key::Key,
 };
 use super::{
-    demand::{Activity, Control, Demand},
+    demand::{Activity, Control, Demand, Skipped},
     packet::Segment,
     time::Timestamp,
 };
@@ -185,6 +185,16 @@ impl<R: Reader> Table<R> {
         self.counts.gaps += news.gaps;
         self.counts.gap_bytes += news.gap_bytes;
         self.watch(slot, activity.at);
+    }
+
+    /// Takes what a tap tells of ordinary requests that it left out.
+    pub fn skipped(&mut self, skipped: &Skipped, to: &mut R::Listener) {
+        let Some((slot, side)) = self.known(skipped.client, skipped.server, Direction::ToServer) else { return };
+        let connection = self.connection(slot);
+        let before = connection.memory();
+        connection.skipped(side, skipped, to);
+        let after = connection.memory();
+        self.held = (self.held + after).saturating_sub(before);
     }
 
     /// Takes a control frame out of payload that was not wanted.

@@ -2,7 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use crate::engine::{anomaly::AnomalyKind, frame::InterfaceId, time::Timestamp};
+use crate::engine::{anomaly::AnomalyKind, demand::Skipped, frame::InterfaceId, time::Timestamp};
 
 /// Which way bytes go.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -117,6 +117,8 @@ pub trait Reader: Default {
     fn wants(&self, way: Direction) -> Want;
     /// Bytes passed that were not wanted.
     fn passed(&mut self, to: &mut Self::Listener, link: &Link, way: Direction, passed: &Passed);
+    /// Ordinary requests and their answers passed, so many bytes to the server and to the client.
+    fn skipped(&mut self, to: &mut Self::Listener, link: &Link, lengths: [u64; 2], skipped: &Skipped);
     /// The beginning of a control frame in bytes that were not wanted.
     fn control(&mut self, way: Direction, bytes: &[u8], at: Timestamp);
     /// Bytes held on the heap.

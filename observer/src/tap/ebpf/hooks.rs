@@ -1,6 +1,6 @@
 //! The program on its interfaces. On loopback every packet goes out and comes in: it is looked at once, going out.
 
-use std::os::fd::RawFd;
+use std::{error::Error, os::fd::RawFd};
 
 use aya::{
     Ebpf,
@@ -13,21 +13,26 @@ use aya::{
 use netlink_packet_route::link::LinkLayerType;
 
 use super::{
+    clsact::Clsact,
     links::{Interface, Links, News},
-    load::{classifier, is_refused, why},
+    load::{classifier, failed, is_refused, is_unknown, why},
 };
 use crate::tap::{
     TapError,
-    live::{ANY, Change},
+    live::{ANY, Change, Hook},
 };
 
 /// The program and where it is attached.
 pub(super) struct Hooks {
     programs: Ebpf,
+    /// Where filters are attached instead of links.
+    clsact: Option<Clsact>,
+    /// Whether it is for this to say which.
+    is_auto: bool,
     links: Links,
     /// The names that are watched; none for every interface.
     wanted: Vec<String>,
-    hooks: Vec<Hook>,
+    hooks: Vec<Watched>,
     /// Interfaces that cannot be watched, so that each is told once.
     unread: Vec<u32>,
     /// Whether the kernel has refused to attach to an interface that came later.
@@ -35,28 +40,40 @@ pub(super) struct Hooks {
 }
 
 /// One interface, watched as long as the links are held.
-struct Hook {
+struct Watched {
     interface: Interface,
     _links: Vec<SchedClassifierLink>,
 }
 
 impl Hooks {
     /// Attaches to what is there of `wanted`.
-    pub(super) fn open(programs: Ebpf, wanted: &[String]) -> Result<Self, TapError> {
+    pub(super) fn open(programs: Ebpf, wanted: &[String], hook: Hook) -> Result<Self, TapError> {
         let (links, there) = Links::open().map_err(|error| TapError::List { why: error.to_string() })?;
         let wanted = if wanted.iter().any(|name| name == ANY) { Vec::new() } else { wanted.to_vec() };
         if let Some(name) = wanted.iter().find(|name| there.iter().all(|interface| interface.name != **name)) {
             let known = there.iter().map(|interface| &*interface.name).collect::<Vec<_>>().join(", ");
             return Err(TapError::NoInterface { name: name.clone(), known });
         }
-        let mut hooks = Self { programs, links, wanted, hooks: Vec::new(), unread: Vec::new(), refused: false };
+        let mut hooks = Self {
+            programs,
+            clsact: None,
+            is_auto: hook == Hook::Auto,
+            links,
+            wanted,
+            hooks: Vec::new(),
+            unread: Vec::new(),
+            refused: false,
+        };
+        if hook == Hook::Clsact {
+            hooks.clsact = Some(Clsact::open().map_err(|error| failed(&error))?);
+        }
         for interface in there {
             let named = !hooks.wanted.is_empty();
             match hooks.add(interface) {
                 // Of all interfaces, those that carry something else are passed over.
                 Err(TapError::LinkType { .. }) if !named => {}
                 Err(TapError::Unwatched { name, why }) => {
-                    let why = format!("the program cannot be attached to {name}: {why} (it takes tcx, of Linux 6.6)");
+                    let why = format!("the program cannot be attached to {name}: {why}");
                     return Err(TapError::Ebpf { why });
                 }
                 added => drop(added?),
@@ -105,7 +122,7 @@ impl Hooks {
             return Ok(false);
         }
         match self.attach(&interface) {
-            Ok(links) => self.hooks.push(Hook { interface, _links: links }),
+            Ok(links) => self.hooks.push(Watched { interface, _links: links }),
             Err(error) => {
                 self.unread.push(interface.index);
                 return Err(error);
@@ -122,15 +139,36 @@ impl Hooks {
             LinkLayerType::None | LinkLayerType::Rawip | LinkLayerType::Ppp => ("bare", &BOTH[..]),
             kind => return Err(TapError::LinkType { name: name.clone(), number: u16::from(kind).into() }),
         };
-        let program = classifier(&mut self.programs, program)?;
-        let links = ways.iter().map(|way| {
-            let options = TcAttachOptions::TcxOrder(LinkOrder::default());
-            program.attach_with_options(name, *way, options).and_then(|id| program.take_link(id))
-        });
-        links.collect::<Result<_, _>>().map_err(|error| {
-            self.refused |= is_refused(&error);
-            TapError::Unwatched { name: name.clone(), why: why(&error) }
+        let mut links = self.link(interface, program, ways);
+        // Older kernels know no such links.
+        if self.is_auto && self.hooks.is_empty() && links.as_ref().is_err_and(|error| is_unknown(&**error)) {
+            self.clsact = Some(Clsact::open().map_err(|error| failed(&error))?);
+            links = self.link(interface, program, ways);
+        }
+        links.map_err(|error| {
+            self.refused |= is_refused(&*error);
+            TapError::Unwatched { name: name.clone(), why: why(&*error) }
         })
+    }
+
+    /// Attaches one of the programs, by links or by filters.
+    fn link(
+        &mut self,
+        interface: &Interface,
+        program: &str,
+        ways: &[TcAttachType],
+    ) -> Result<Vec<SchedClassifierLink>, Box<dyn Error>> {
+        let program = classifier(&mut self.programs, program)?;
+        let mut links = Vec::new();
+        for way in ways {
+            let options = match &mut self.clsact {
+                Some(clsact) => clsact.prepare(interface)?,
+                None => TcAttachOptions::TcxOrder(LinkOrder::default()),
+            };
+            let id = program.attach_with_options(&interface.name, *way, options)?;
+            links.push(program.take_link(id)?);
+        }
+        Ok(links)
     }
 
     /// The interface with this index is gone, and with it what was attached.

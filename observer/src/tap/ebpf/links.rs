@@ -6,18 +6,17 @@ use std::{
 };
 
 use hashbrown::HashMap;
-use netlink_packet_core::{NLM_F_DUMP, NLM_F_REQUEST, NetlinkHeader, NetlinkMessage, NetlinkPayload};
+use netlink_packet_core::{NLM_F_DUMP, NetlinkPayload};
 use netlink_packet_route::{
     RouteNetlinkMessage,
     link::{LinkAttribute, LinkLayerType, LinkMessage},
 };
-use netlink_sys::{Socket, SocketAddr, protocols::NETLINK_ROUTE};
+use netlink_sys::{Socket, protocols::NETLINK_ROUTE};
+
+use super::netlink::{self, LONGEST};
 
 /// `RTNLGRP_LINK`: interfaces that come, change and go.
 const LINK_GROUP: u32 = 1;
-
-/// One message is at most so long, or the kernel says that it was cut.
-const LONGEST: usize = 64 << 10;
 
 /// `ENOBUFS`, for which `io::ErrorKind` has no name.
 const NO_ROOM: i32 = 105;
@@ -83,39 +82,23 @@ impl Links {
 
     /// Asks for all interfaces.
     fn ask(&self) -> io::Result<()> {
-        let mut header = NetlinkHeader::default();
-        header.flags = NLM_F_DUMP | NLM_F_REQUEST;
         let get = RouteNetlinkMessage::GetLink(LinkMessage::default());
-        let mut message = NetlinkMessage::new(header, NetlinkPayload::from(get));
-        message.finalize();
-        let mut bytes = vec![0; message.buffer_len()];
-        message.serialize(&mut bytes);
-        self.socket.send_to(&bytes, &SocketAddr::new(0, 0), 0).map(drop)
+        netlink::send(&self.socket, get, NLM_F_DUMP)
     }
 
     /// Reads messages once. True when they end a list of all interfaces.
     fn read(&mut self, each: &mut impl FnMut(News)) -> io::Result<bool> {
-        let size = self.socket.recv(&mut &mut self.buffer[..], 0)?;
-        let mut rest = &self.buffer[..size.min(LONGEST)];
         let mut ended = false;
-        while let Ok(message) = NetlinkMessage::<RouteNetlinkMessage>::deserialize(rest) {
-            match message.payload {
-                NetlinkPayload::Done(_) => ended = true,
-                NetlinkPayload::InnerMessage(RouteNetlinkMessage::NewLink(link)) => {
-                    if let Some(interface) = interface(&link) {
-                        each(News::There(interface));
-                    }
+        netlink::receive(&self.socket, &mut self.buffer, |message| match message {
+            NetlinkPayload::Done(_) => ended = true,
+            NetlinkPayload::InnerMessage(RouteNetlinkMessage::NewLink(link)) => {
+                if let Some(interface) = interface(&link) {
+                    each(News::There(interface));
                 }
-                NetlinkPayload::InnerMessage(RouteNetlinkMessage::DelLink(link)) => each(News::Gone(link.header.index)),
-                _ => {}
             }
-            // Messages are aligned to 4 bytes.
-            let length = (message.header.length as usize).next_multiple_of(4);
-            match rest.get(length..) {
-                Some(after) if length > 0 && !after.is_empty() => rest = after,
-                _ => break,
-            }
-        }
+            NetlinkPayload::InnerMessage(RouteNetlinkMessage::DelLink(link)) => each(News::Gone(link.header.index)),
+            _ => {}
+        })?;
         Ok(ended)
     }
 }

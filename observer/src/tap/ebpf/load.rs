@@ -12,7 +12,7 @@ use aya::{
     programs::{BtfTracePoint, ProgramError, SchedClassifier},
 };
 use caps::{CapSet, Capability};
-use observer_ebpf::{Connection, Counts, Demand, Flows};
+use observer_ebpf::{Connection, Counts, Demand, Epoch, Flows, Left, Talk};
 
 use crate::tap::TapError;
 
@@ -31,10 +31,16 @@ pub(super) struct Loaded {
     pub(super) counts: Array<MapData, Counts>,
     pub(super) demands: HashMap<MapData, Connection, Demand>,
     pub(super) flows: HashMap<MapData, Connection, Flows>,
+    pub(super) talks: HashMap<MapData, Connection, Talk>,
+    pub(super) epoch: Array<MapData, Epoch>,
+    pub(super) left: Array<MapData, Left>,
 }
 
-/// Loads it, with a ring of `buffer` bytes or the next power of two.
-pub(super) fn load(buffer: usize) -> Result<Loaded, TapError> {
+/// Slices of a second, of which a share of ordinary requests is seen.
+const SLICES: u32 = 10;
+
+/// Loads it, with a ring of `buffer` bytes or the next power of two, to see so many `ordinary` requests per second.
+pub(super) fn load(buffer: usize, ordinary: u32) -> Result<Loaded, TapError> {
     let size = u32::try_from(buffer.clamp(LEAST, MOST).next_power_of_two()).unwrap_or(1 << 30);
     let mut programs = EbpfLoader::new()
         .map_max_entries("RECORDS", size)
@@ -48,7 +54,12 @@ pub(super) fn load(buffer: usize) -> Result<Loaded, TapError> {
     let counts = Array::try_from(map(&mut programs, "COUNTS")?).map_err(|error| failed(&error))?;
     let demands = HashMap::try_from(map(&mut programs, "DEMANDS")?).map_err(|error| failed(&error))?;
     let flows = HashMap::try_from(map(&mut programs, "FLOWS")?).map_err(|error| failed(&error))?;
-    Ok(Loaded { ring_fd: ring.as_raw_fd(), ring, counts, demands, flows, programs })
+    let talks = HashMap::try_from(map(&mut programs, "TALKS")?).map_err(|error| failed(&error))?;
+    let mut epoch = Array::try_from(map(&mut programs, "EPOCH")?).map_err(|error| failed(&error))?;
+    let share = u64::from(ordinary.div_ceil(SLICES));
+    epoch.set(0, Epoch { share, ..Epoch::default() }, 0).map_err(|error| failed(&error))?;
+    let left = Array::try_from(map(&mut programs, "LEFT")?).map_err(|error| failed(&error))?;
+    Ok(Loaded { ring_fd: ring.as_raw_fd(), ring, counts, demands, flows, talks, epoch, left, programs })
 }
 
 /// Has the kernel tell who sends. Where it does not, as it lacks the tracepoint or its own types, joins do without.
@@ -82,6 +93,12 @@ pub(super) fn is_refused(error: &(dyn Error + 'static)) -> bool {
     !has_all && causes(error).any(|cause| cause.downcast_ref().is_some_and(refused))
 }
 
+/// Whether the kernel does not know what it was asked for.
+pub(super) fn is_unknown(error: &(dyn Error + 'static)) -> bool {
+    causes(error)
+        .any(|cause| cause.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::InvalidInput))
+}
+
 /// Why the kernel did not take it.
 pub(super) fn failed(error: &(dyn Error + 'static)) -> TapError {
     if is_refused(error) {
@@ -95,8 +112,9 @@ pub(super) fn why(error: &(dyn Error + 'static)) -> String {
     let text = match causes(error).find_map(|cause| cause.downcast_ref()) {
         Some(ProgramError::LoadError { io_error, verifier_log }) => {
             let log = verifier_log.to_string();
-
-            let words = log.lines().rev().find(|line| !line.is_empty() && !line.starts_with("processed"));
+            let counts = ["processed", "stack depth", "verification time"];
+            let tells = |line: &&str| !line.is_empty() && !counts.iter().any(|count| line.starts_with(count));
+            let words = log.lines().rev().find(tells);
             format!("the kernel refuses the program: {io_error}: {}", words.unwrap_or("without a reason"))
         }
         _ => causes(error).last().map(ToString::to_string).unwrap_or_default(),

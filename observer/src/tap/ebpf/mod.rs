@@ -1,9 +1,11 @@
 //! The eBPF tap: a program in the kernel looks at every packet of the interfaces, and ships through one ring what the
 //! engine needs. It is held by file descriptors alone: when this process ends, however it ends, nothing of it is left.
 
+mod clsact;
 mod hooks;
 mod links;
 mod load;
+mod netlink;
 mod owners;
 mod record;
 mod table;
@@ -12,7 +14,7 @@ use std::{io, sync::Arc, time::Duration};
 
 use aya::maps::{Array, MapData, RingBuf};
 use mio::{Events, Interest, Poll, Token, Waker, unix::SourceFd};
-use observer_ebpf::{Counts, Frame, Start, kind};
+use observer_ebpf::{Counts, Epoch, Frame, Left, Skipped, Start, kind};
 
 pub use self::record::Parts;
 use self::{hooks::Hooks, owners::Owners, table::Table};
@@ -23,7 +25,10 @@ use super::{
 };
 use crate::engine::time::Timestamp;
 
-pub use self::load::{CAPABILITIES, permission};
+pub use self::{
+    clsact::unhook,
+    load::{CAPABILITIES, permission},
+};
 
 const WAKE: Token = Token(0);
 const RING: Token = Token(1);
@@ -46,6 +51,12 @@ pub struct EbpfTap {
     clock: Clock,
     parts: Parts,
     table: Table,
+    epoch: Array<MapData, Epoch>,
+    /// For how many connections there had been no room as of the last look.
+    full: u64,
+    left: Array<MapData, Left>,
+    /// Ordinary requests that had been left out as of the last look.
+    left_before: u64,
     owners: Owners,
     frames: u64,
 }
@@ -57,8 +68,8 @@ impl EbpfTap {
     /// When the kernel takes the program not, or not from this user, or an interface is missing.
     pub fn open(options: &Options, interfaces: &SharedInterfaces) -> Result<Self, TapError> {
         let broken = |source| TapError::Poll { source };
-        let loaded = load::load(options.buffer)?;
-        let hooks = Hooks::open(loaded.programs, &options.interfaces)?;
+        let loaded = load::load(options.buffer, options.ordinary)?;
+        let hooks = Hooks::open(loaded.programs, &options.interfaces, options.hook)?;
         let poll = Poll::new().map_err(broken)?;
         let waker = Arc::new(Waker::new(poll.registry(), WAKE).map_err(broken)?);
         for (fd, token) in [(loaded.ring_fd, RING), (hooks.fd(), LINKS)] {
@@ -75,7 +86,11 @@ impl EbpfTap {
             names: Names::new(interfaces).map_err(broken)?,
             clock: Clock::start(),
             parts: Parts::default(),
-            table: Table::new(loaded.demands, loaded.flows),
+            table: Table::new(loaded.demands, loaded.flows, loaded.talks),
+            epoch: loaded.epoch,
+            full: 0,
+            left: loaded.left,
+            left_before: 0,
             owners: Owners::default(),
             frames: 0,
         })
@@ -171,6 +186,13 @@ impl EbpfTap {
                         table.control(&control, clock, to);
                     }
                 }
+                kind::SKIPPED => {
+                    if let Some(record) = observer_ebpf::read::<Skipped>(&item) {
+                        let ends = (&record.connection, record.client, record.ends);
+                        let skipped = table::skipped(ends, record.is_clean != 0, clock.of_uptime(start.at));
+                        to.seen(Seen::Skipped(&skipped));
+                    }
+                }
                 kind::OWNER => {
                     if let Some(owner) = observer_ebpf::read(&item).and_then(|record| owners.process(&record)) {
                         to.seen(Seen::Owner(owner));
@@ -189,6 +211,13 @@ impl EbpfTap {
     /// Hands out what the kernel has left out since the last time.
     pub fn look(&mut self, to: &mut impl Watcher) {
         self.table.look(&self.clock, to);
+        let full = self.epoch.get(&0, 0).map_or(self.full, |epoch| epoch.full);
+        if std::mem::replace(&mut self.full, full) != full {
+            self.table.sweep(&self.clock, to);
+        }
+        let Ok(left) = self.left.get(&0, 0) else { return };
+        let left = left.iter().fold(0, |sum: u64, [left, ..]| sum.wrapping_add(*left));
+        to.seen(Seen::LeftOut(left.wrapping_sub(std::mem::replace(&mut self.left_before, left))));
     }
 
     /// Frames that were not shipped, or not whole, since the last call.

@@ -8,13 +8,14 @@ use std::{
 
 use aya::maps::{HashMap as Map, MapData, MapError};
 use hashbrown::HashMap;
-use observer_ebpf::{Connection, Endpoint, Flow, Flows, Frame as Record, flag, want};
+use observer_ebpf::{Connection, Endpoint, Flow, Flows, Frame as Record, Talk, flag, talk, want};
 
 use super::{Clock, Watcher};
 use crate::{
     engine::{
-        demand::{Activity, Control, Demand, Wanted},
+        demand::{Activity, Control, Demand, Skipped, Wanted},
         tcp::Direction,
+        time::Timestamp,
     },
     tap::Seen,
 };
@@ -37,6 +38,7 @@ const RST: u8 = 4;
 pub(super) struct Table {
     demands: Map<MapData, Connection, observer_ebpf::Demand>,
     flows: Map<MapData, Connection, Flows>,
+    talks: Map<MapData, Connection, Talk>,
     kept: HashMap<Connection, Kept>,
     /// Those of which demands are not written yet.
     dirty: Vec<Connection>,
@@ -74,8 +76,9 @@ impl Table {
     pub(super) fn new(
         demands: Map<MapData, Connection, observer_ebpf::Demand>,
         flows: Map<MapData, Connection, Flows>,
+        talks: Map<MapData, Connection, Talk>,
     ) -> Self {
-        Self { demands, flows, kept: HashMap::new(), dirty: Vec::new(), trouble: None, is_told: false }
+        Self { demands, flows, talks, kept: HashMap::new(), dirty: Vec::new(), trouble: None, is_told: false }
     }
 
     /// Why the kernel leaves nothing out, said once.
@@ -115,6 +118,8 @@ impl Table {
                 }
             }
             kept.is_there = true;
+            // From now on it is left out by demand.
+            let _ = self.talks.remove(&connection);
             let flows = kept.flows.map(|flow| match flow.guess {
                 Some(mark) if flow.wanted.kind == want::FRAMES => observer_ebpf::Wanted { mark, ..flow.wanted },
                 _ => flow.wanted,
@@ -205,6 +210,18 @@ impl Table {
             old.iter().for_each(|connection| self.drop(connection));
         }
     }
+
+    /// Lets go of all talks, where there was no room for more: some may never end. Those that go on are seen anew.
+    pub(super) fn sweep(&mut self, clock: &Clock, to: &mut impl Watcher) {
+        let talks: Vec<_> = self.talks.iter().filter_map(Result::ok).collect();
+        for (connection, talk) in talks.iter().filter(|(_, talk)| talk.flags & talk::UPGRADING == 0) {
+            if talk.flags & talk::QUIET != 0 {
+                let ends = (connection, talk.client, talk.ends);
+                to.seen(Seen::Skipped(&skipped(ends, false, clock.now())));
+            }
+            let _ = self.talks.remove(connection);
+        }
+    }
 }
 
 impl Kept {
@@ -229,6 +246,17 @@ impl Kept {
             to.seen(Seen::Activity(&Activity { client, server, way, at, next, frames, next_header }));
         }
     }
+}
+
+/// Ordinary requests that were left out of a connection: which flow is the client's, and how far both are.
+pub(super) fn skipped(
+    (connection, client, reached): (&Connection, u32, [u32; 2]),
+    is_clean: bool,
+    at: Timestamp,
+) -> Skipped {
+    let (ends, client) = ([address(connection.low), address(connection.high)], client as usize & 1);
+    let (to_server, to_client) = (reached[client], reached[1 - client]);
+    Skipped { client: ends[client], server: ends[1 - client], to_server, to_client, is_clean, at }
 }
 
 const fn wanted(wanted: Wanted) -> observer_ebpf::Wanted {

@@ -33,6 +33,22 @@ pub struct Options {
     pub filter: Option<String>,
     /// Bytes of the ring between kernel and observer, for each handle.
     pub buffer: usize,
+    /// Ordinary requests per second that are looked at while no upgrade is under way, where the tap can leave them out.
+    pub ordinary: u32,
+    /// How the program in the kernel is attached.
+    pub hook: Hook,
+}
+
+/// How a program in the kernel is attached to an interface.
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+pub enum Hook {
+    /// As this kernel has it.
+    #[default]
+    Auto,
+    /// By links, of Linux 6.6, which end with their process.
+    Tcx,
+    /// By filters, which another process removes.
+    Clsact,
 }
 
 /// Open handles.

@@ -3,6 +3,7 @@
 use super::{Dialogue, State};
 use crate::engine::{
     anomaly::AnomalyKind,
+    demand::Skipped,
     http::{Listener, chunked::Step},
     tcp::{Direction, Link, Passed, Stamp, Want},
 };
@@ -109,6 +110,26 @@ impl<L: Listener> Dialogue<L> {
             && tunnel.last_from_client_at.is_none()
         {
             to.spoke(*ticket);
+        }
+    }
+
+    /// Goes on behind ordinary requests and their answers that a tap left out.
+    pub(super) fn skip(&mut self, to: &mut L, link: &Link, lengths: [u64; 2], skipped: &Skipped) {
+        let ways = [Direction::ToServer, Direction::ToClient];
+        if matches!(self.server, State::Tunnel | State::Opaque) {
+            for (way, length) in ways.into_iter().zip(lengths) {
+                self.pass(to, link, way, &Passed { length, at: skipped.at, frames: 0, to_header: None });
+            }
+            return;
+        }
+        self.begun = true;
+        let is_between = self.outstanding.is_empty()
+            && [&self.client, &self.server].into_iter().all(|state| matches!(state, State::Start | State::Lost));
+        if is_between && skipped.is_clean {
+            (self.client, self.server) = (State::Start, State::Start);
+            self.show_no_more();
+        } else {
+            ways.into_iter().for_each(|way| self.lose(to, link, way, Stamp { at: skipped.at, ..Stamp::default() }));
         }
     }
 

@@ -4,7 +4,7 @@ use smallvec::{SmallVec, smallvec};
 
 use super::{Connection, News, Told};
 use crate::engine::{
-    demand::{Activity, Control, Demand, Wanted},
+    demand::{Activity, Control, Demand, Skipped, Wanted},
     tcp::{Passed, Reader, Want},
 };
 
@@ -95,6 +95,18 @@ impl<R: Reader> Connection<R> {
         self.reader.passed(to, &link, way, &Passed { length, at: activity.at, frames, to_header });
         self.pump(to, &mut news);
         news
+    }
+
+    /// Takes ordinary requests, of which `client` is the side, and their answers as gone by.
+    pub(in crate::engine::tcp) fn skipped(&mut self, client: usize, skipped: &Skipped, to: &mut R::Listener) {
+        let Some(link) = self.link().filter(|_| self.flows.iter().all(|flow| flow.started)) else { return };
+        self.touched = true;
+        let mut lengths = [0; 2];
+        for (side, sequence) in [(client, skipped.to_server), (1 - client, skipped.to_client)] {
+            let flow = &mut self.flows[side];
+            lengths[side] = flow.skip(flow.position(sequence));
+        }
+        self.reader.skipped(to, &link, [lengths[client], lengths[1 - client]], skipped);
     }
 
     /// Takes a control frame out of what was not wanted.

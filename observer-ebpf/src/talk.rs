@@ -115,6 +115,7 @@ fn begin(context: &TcContext, segment: &Segment) -> Option<&'static mut Talk> {
     talk.client = client as u32;
     talk.ends[client] = segment.sequence;
     talk.ends[1 - client] = segment.acknowledgment;
+    ship::announce(context, segment, talk);
     talk.flags = talk::ANSWERED;
     Some(talk)
 }

@@ -322,6 +322,8 @@ pub mod talk {
 pub struct Epoch {
     /// Upgrades that were asked for and not answered.
     pub pending: u64,
+    /// When the last of them was.
+    pub asked: u64,
     /// All is seen until then, as [`Start::at`]; 0 when that is over.
     pub until: u64,
     /// Who sends is told until then; 0 when that is over.
@@ -388,7 +390,7 @@ mod tests {
         assert_eq!(size_of::<Owner>(), 16 + 8 + 2 * 4 + 16);
         assert_eq!(size_of::<Skipped>(), 16 + 40 + 4 * 4);
         assert_eq!(size_of::<Talk>(), 8 + 4 * 4 + size_of::<Frame>() + HELD);
-        assert_eq!(size_of::<Epoch>(), 7 * 8);
+        assert_eq!(size_of::<Epoch>(), 8 * 8);
         assert_eq!(size_of::<Demand>(), 2 * 8);
         assert_eq!(size_of::<Flow>(), 3 * 8 + 8 * 4 + 32);
         assert_eq!(size_of::<Activity>(), 16 + 40 + 2 * size_of::<Flow>());

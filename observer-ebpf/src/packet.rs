@@ -27,6 +27,9 @@ pub(crate) enum Packet {
     Segment(Segment),
 }
 
+/// Who sends, and to whom.
+type Addresses = [[u32; 4]; 2];
+
 /// A segment, by its places in the frame.
 pub(crate) struct Segment {
     pub(crate) connection: Connection,
@@ -65,6 +68,16 @@ impl Segment {
 /// Reads a frame with an Ethernet header.
 #[inline(always)]
 pub(crate) fn ethernet(frame: &TcContext) -> Packet {
+    // What most of them are, at once: no tag, and no options of IPv4.
+    if let Ok([kind, ip @ .., w, x, y, z]) = frame.load::<[u32; 10]>(10)
+        && bytes(kind)[2..] == [8, 0]
+        && bytes(ip[0])[0] == 0x45
+    {
+        return match v4(&ip) {
+            Ok((_, length, ends)) => segment(frame, (14, 34), length, ends, [w, x, y, z]),
+            Err(other) => other,
+        };
+    }
     let mut at = 12;
     for _ in 0..TAGS {
         let Ok(kind) = frame.load::<[u8; 2]>(at) else { return Packet::Other };
@@ -81,25 +94,30 @@ pub(crate) fn ethernet(frame: &TcContext) -> Packet {
 #[inline(always)]
 pub(crate) fn ip(frame: &TcContext, at: usize) -> Packet {
     let Ok(words) = frame.load::<[u32; 5]>(at) else { return Packet::Other };
-    let first = bytes(words[0]);
-    match first[0] >> 4 {
-        4 => {
-            let (second, third) = (bytes(words[1]), bytes(words[2]));
-            if third[1] != TCP {
-                return Packet::Other;
-            }
-            // The flag "more fragments", and the offset.
-            if u16::from_be_bytes([second[2], second[3]]) & 0x3fff != 0 {
-                return Packet::Opaque;
-            }
-            let header = usize::from(first[0] & 15) * 4;
-            let length = u32::from(u16::from_be_bytes([first[2], first[3]]));
-            let ends = [[0, 0, 0xffff_u32.to_be(), words[3]], [0, 0, 0xffff_u32.to_be(), words[4]]];
-            tcp(frame, at, at + header, length, ends)
-        }
+    match bytes(words[0])[0] >> 4 {
+        4 => match v4(&words) {
+            Ok((header, length, ends)) => tcp(frame, at, at + header, length, ends),
+            Err(other) => other,
+        },
         6 => ipv6(frame, at, words[1]),
         _ => Packet::Other,
     }
+}
+
+/// Reads a header of IPv4: its length, that of the packet, and the addresses.
+#[inline(always)]
+fn v4(words: &[u32; 5]) -> Result<(usize, u32, Addresses), Packet> {
+    let (first, second, third) = (bytes(words[0]), bytes(words[1]), bytes(words[2]));
+    if third[1] != TCP {
+        return Err(Packet::Other);
+    }
+    // The flag "more fragments", and the offset.
+    if u16::from_be_bytes([second[2], second[3]]) & 0x3fff != 0 {
+        return Err(Packet::Opaque);
+    }
+    let header = usize::from(first[0] & 15) * 4;
+    let length = u32::from(u16::from_be_bytes([first[2], first[3]]));
+    Ok((header, length, [words[3], words[4]].map(|four| [0, 0, 0xffff_u32.to_be(), four])))
 }
 
 #[inline(always)]
@@ -129,8 +147,16 @@ fn ipv6(frame: &TcContext, network: usize, word: u32) -> Packet {
 
 /// `length` is that of the packet, or 0 where it does not say.
 #[inline(always)]
-fn tcp(frame: &TcContext, network: usize, at: usize, length: u32, ends: [[u32; 4]; 2]) -> Packet {
-    let Ok(words) = frame.load::<[u32; 4]>(at) else { return Packet::Unread };
+fn tcp(frame: &TcContext, network: usize, at: usize, length: u32, ends: Addresses) -> Packet {
+    match frame.load::<[u32; 4]>(at) {
+        Ok(words) => segment(frame, (network, at), length, ends, words),
+        Err(_) => Packet::Unread,
+    }
+}
+
+/// Reads a header of TCP.
+#[inline(always)]
+fn segment(frame: &TcContext, (network, at): (usize, usize), length: u32, ends: Addresses, words: [u32; 4]) -> Packet {
     let (ports, offset) = (bytes(words[0]), bytes(words[3]));
     let payload = at + usize::from(offset[0] >> 4) * 4;
     if payload - network > HEADERS - 32 {

@@ -141,11 +141,20 @@ pub(crate) fn hold(context: &TcContext, segment: &Segment, talk: &mut Talk) -> O
     }
 }
 
-/// Says what is held.
+/// Says of a talk what is the same with all that it will hold.
+#[inline(always)]
+pub(crate) fn announce(context: &TcContext, segment: &Segment, talk: &mut Talk) {
+    talk.held = front(context, segment.network, Some(segment), None, (0, 0, 0));
+}
+
+/// Says what is held now.
 #[inline(always)]
 pub(crate) fn describe(context: &TcContext, segment: &Segment, at: u64, talk: &mut Talk) {
-    let captured = segment.payload + segment.length;
-    talk.held = front(context, segment.network, Some(segment), None, (at, captured, 0));
+    let held = &mut talk.held;
+    (held.start.at, held.start.interface) = (at, interface(context));
+    (held.network, held.transport) = (segment.network as u16, segment.transport as u16);
+    (held.length, held.headers, held.payload) = (context.len(), segment.payload, segment.length);
+    held.captured = segment.payload + segment.length;
 }
 
 /// Where the payload of the frame begins that is held.

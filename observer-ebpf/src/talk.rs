@@ -41,13 +41,18 @@ const SLICE: u64 = 100_000_000;
 const GRACE: u64 = 20_000_000;
 /// The same where an upgrade cannot be followed to its answer.
 const BLIND: u64 = 10_000_000_000;
+/// For how long an answer is waited for: its connection may have gone without a sign.
+const PATIENCE: u64 = 600_000_000_000;
 /// Add, do not replace.
 const NEW: u64 = 1;
 
 /// What to do with a segment.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Fate {
+    /// It is no talk's.
     Ship,
+    /// It is a talk's.
+    ShipOfTalk,
     /// Its payload has been told to be left out.
     ShipHeaders,
     LeaveOut,
@@ -115,6 +120,7 @@ fn begin(context: &TcContext, segment: &Segment) -> Option<&'static mut Talk> {
     talk.client = client as u32;
     talk.ends[client] = segment.sequence;
     talk.ends[1 - client] = segment.acknowledgment;
+    ship::announce(context, segment, talk);
     talk.flags = talk::ANSWERED;
     Some(talk)
 }
@@ -137,7 +143,7 @@ fn from_server(context: &TcContext, segment: &Segment, talk: &mut Talk) -> Fate 
             }
         }
     }
-    if talk.flags & talk::QUIET != 0 { Fate::LeaveOut } else { Fate::Ship }
+    if talk.flags & talk::QUIET != 0 { Fate::LeaveOut } else { Fate::ShipOfTalk }
 }
 
 #[inline(always)]
@@ -146,9 +152,9 @@ fn from_client(context: &TcContext, segment: &Segment, talk: &mut Talk) -> Fate 
     let server = talk.ends[1 - flow];
     if !is_before(talk.ends[flow], end) {
         // Again: as it was the first time.
-        return if talk.flags & talk::QUIET != 0 { Fate::LeaveOut } else { Fate::Ship };
+        return if talk.flags & talk::QUIET != 0 { Fate::LeaveOut } else { Fate::ShipOfTalk };
     }
-    let Some(epoch) = epoch() else { return Fate::Ship };
+    let Some(epoch) = epoch() else { return Fate::ShipOfTalk };
     if talk.flags & (talk::QUIET | talk::ANSWERED) == talk::QUIET {
         // It does not wait for answers.
         wake(&segment.connection, talk);
@@ -184,13 +190,14 @@ fn from_client(context: &TcContext, segment: &Segment, talk: &mut Talk) -> Fate 
     talk.flags &= !talk::ANSWERED;
     if class == Class::Upgrade && talk.flags & talk::UPGRADING == 0 {
         talk.flags |= talk::UPGRADING;
+        epoch.asked = ship::now();
         if add(&raw mut epoch.pending, 1) == 0 {
             let talks = (&raw const TALKS).cast_mut().cast();
             // SAFETY: the callback takes what the map holds.
             unsafe { bpf_for_each_map_elem(talks, wake_each as *mut c_void, core::ptr::null_mut(), 0) };
         }
     }
-    Fate::Ship
+    Fate::ShipOfTalk
 }
 
 /// A side ends.
@@ -275,7 +282,7 @@ fn pending(epoch: &Epoch) -> u64 {
 
 #[inline(always)]
 fn is_loud(epoch: &mut Epoch, now: u64) -> bool {
-    if pending(epoch) != 0 {
+    if pending(epoch) != 0 && now < epoch.asked.saturating_add(PATIENCE) {
         return true;
     }
     let until = epoch.until;

@@ -42,10 +42,11 @@ fn flow(context: &TcContext, segment: &Segment) {
         keep::forget(&segment.connection);
         talk::forget(&segment.connection);
     }
-    match talk::fate(context, segment) {
+    let fate = talk::fate(context, segment);
+    match fate {
         Fate::LeaveOut => return,
         Fate::ShipHeaders => return ship::headers(context, segment, None),
-        Fate::Ship => {}
+        Fate::Ship | Fate::ShipOfTalk => {}
     }
     let Some((demand, flows)) = keep::find(&segment.connection) else {
         if segment.length == 0 {
@@ -57,6 +58,10 @@ fn flow(context: &TcContext, segment: &Segment) {
         }
         return;
     };
+    if fate == Fate::ShipOfTalk {
+        // From now on payload is left out by demand.
+        talk::forget(&segment.connection);
+    }
     let flow = &mut flows.flows[segment.flow & 1];
     let ships = segment.length > 0 && keep::ships(context, segment, &demand.flows[segment.flow & 1], flow);
     if !ships && !segment.begins_or_ends() {

@@ -118,8 +118,6 @@ impl Table {
                 }
             }
             kept.is_there = true;
-            // From now on it is left out by demand.
-            let _ = self.talks.remove(&connection);
             let flows = kept.flows.map(|flow| match flow.guess {
                 Some(mark) if flow.wanted.kind == want::FRAMES => observer_ebpf::Wanted { mark, ..flow.wanted },
                 _ => flow.wanted,

@@ -5,6 +5,7 @@
 //! of every byte that was on the wire but not captured. What the bytes mean is left to the reader.
 
 mod connection;
+mod counts;
 mod flow;
 mod index;
 mod key;
@@ -17,6 +18,7 @@ use std::{
     time::Duration,
 };
 
+pub use self::counts::Counts;
 pub use self::reader::{Closed, ConnectionId, Direction, End, Link, Opening, Passed, Reader, Stamp, Want};
 use self::{
     connection::{Connection, News, Watch},
@@ -39,23 +41,6 @@ const CHOICE: usize = 64;
 const FEW_TIMERS: usize = 4096;
 /// Bytes that a timer costs in a heap that is half full after it grew.
 const TIMER: usize = 2 * size_of::<(Timestamp, ConnectionId, Watch)>();
-
-/// Counters of the table.
-#[derive(Clone, Copy, Default, Debug)]
-pub struct Counts {
-    /// Connections seen.
-    pub connections: u64,
-    /// Connections in the table.
-    pub open: u64,
-    /// Gaps told to readers.
-    pub gaps: u64,
-    /// Bytes in them.
-    pub gap_bytes: u64,
-    /// Segments cut by the snapshot length.
-    pub cut: u64,
-    /// Connections thrown out.
-    pub evictions: u64,
-}
 
 /// All connections.
 #[derive(Debug)]

@@ -57,6 +57,20 @@ fn captures_and_what_is_like_them_do_no_harm() {
 }
 
 #[test]
+#[ignore = "`cargo xtask fuzz` begins with it"]
+fn seeds_are_written() {
+    let corpus = std::env::var_os("FUZZ_CORPUS").expect("FUZZ_CORPUS is a folder");
+    for capture in bodies::seeds::captures(Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../captures"))).unwrap() {
+        let case = capture.parent().and_then(Path::file_name).unwrap().to_string_lossy();
+        for (number, seed) in bodies::seeds::of(&capture).unwrap().into_iter().enumerate() {
+            let folder = Path::new(&corpus).join(seed.body);
+            fs::create_dir_all(&folder).unwrap();
+            fs::write(folder.join(format!("{case}-{number}")), seed.bytes).unwrap();
+        }
+    }
+}
+
+#[test]
 fn what_was_found_is_mended() {
     for body in bodies::BODIES {
         let folder = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../fuzz/found")).join(body.0);

@@ -10,7 +10,7 @@ use std::{
 use anyhow::{Context, Result, bail};
 
 use crate::{
-    command::{check, describe, openly},
+    command::{check, describe, openly, quietly},
     workspace::{self, cargo},
 };
 
@@ -39,7 +39,8 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let fuzz = workspace::root().join("fuzz");
     let built = build(&fuzz)?;
     let corpus = fuzz.join("corpus");
-    openly(Command::new(built.join("seed")).arg(workspace::captures()).arg(&corpus))?;
+    let seed = ["test", "--quiet", "--package", "observer", "--test", "fuzz", "--", "--ignored", "seeds_are_written"];
+    quietly(cargo(&seed).env("FUZZ_CORPUS", &corpus))?;
     let all = TARGETS.map(str::to_owned);
     let targets = if args.targets.is_empty() { &all[..] } else { &args.targets };
     println!(

@@ -16,6 +16,7 @@ mod scenes;
 mod setup;
 mod sim;
 mod soak;
+mod supply;
 mod test;
 mod watch;
 mod workspace;

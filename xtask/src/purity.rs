@@ -39,7 +39,7 @@ fn crates() -> Result<Vec<String>> {
     Ok(names.filter(|name| CRATES.contains(name)).map(|name| format!("depends on {name}")).collect())
 }
 
-fn sources(folder: &Path) -> Result<Vec<PathBuf>> {
+pub(crate) fn sources(folder: &Path) -> Result<Vec<PathBuf>> {
     let mut files = Vec::new();
     for entry in fs::read_dir(folder)? {
         let path = entry?.path();
@@ -70,7 +70,7 @@ fn imported(path: &str) -> impl Iterator<Item = &str> {
     words(if has_branches { path.split(';').next().unwrap_or_default() } else { &path[..end] })
 }
 
-fn words(code: &str) -> impl Iterator<Item = &str> {
+pub(crate) fn words(code: &str) -> impl Iterator<Item = &str> {
     code.split(|c: char| !is_word(c))
 }
 

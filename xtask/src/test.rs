@@ -9,7 +9,7 @@ use crate::{
     command::openly,
     diff, ebpf, hostile, purity, scenes,
     setup::{self, Purpose},
-    soak,
+    soak, supply,
     workspace::{cargo, with_features},
 };
 
@@ -17,10 +17,12 @@ use crate::{
 type Step = (&'static str, fn() -> Result<()>);
 
 /// The engine's own tests come last: whoever reads only the end of the output sees how many passed.
-const STEPS: [Step; 13] = [
+const STEPS: [Step; 15] = [
     ("setup", || setup::prepare(Purpose::Test)),
     ("format", || openly(&mut cargo(&["fmt", "--all", "--check"]))),
     ("the engine is pure", purity::check),
+    ("what is unsafe has its reason", supply::unsafe_code),
+    ("what it is made of is known", supply::deny),
     ("the kernel program is what its source gives", ebpf::check),
     ("clippy", || {
         openly(with_features(&["clippy", "--quiet", "--workspace", "--all-targets"]).args(["--", "-D", "warnings"]))

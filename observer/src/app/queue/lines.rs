@@ -2,8 +2,8 @@
 //! its name, which is how logs are rotated.
 
 use std::{
-    fs::{File, OpenOptions},
-    io::{self, Seek, SeekFrom, Write},
+    fs::{self, File, OpenOptions},
+    io::{self, Read, Seek, SeekFrom, Write},
     os::{
         fd::AsFd,
         unix::fs::{OpenOptionsExt, fchown},
@@ -23,6 +23,10 @@ use crate::app::fence::Becomes;
 
 /// Who may read a log: its owner and its group.
 const MODE: u32 = 0o640;
+/// No line is longer.
+const LONGEST: u64 = 16 << 10;
+/// How each record begins.
+const BEGINNING: &[u8] = b"{\"@timestamp\":\"";
 /// How long to wait for a reader whose end was made not to block.
 const AGAIN: Duration = Duration::from_millis(10);
 
@@ -45,12 +49,13 @@ impl Lines {
     /// Standard output.
     pub(in crate::app) fn stdout(broken: Arc<AtomicBool>) -> anyhow::Result<Self> {
         let file = io::stdout().as_fd().try_clone_to_owned().context("cannot write to standard output")?;
-        Ok(Self::new(File::from(file), None, String::new(), broken))
+        Ok(Self::new(File::from(file), None, String::new(), false, broken))
     }
 
     /// The end of a file, which is made where there is none. It is to be opened again by whom the fence makes of us.
     pub(in crate::app) fn append(path: &Path, becomes: &Becomes, broken: Arc<AtomicBool>) -> anyhow::Result<Self> {
         let failed = || format!("cannot create --output {}", path.display());
+        let mut torn = false;
         let file = match OpenOptions::new().append(true).create_new(true).mode(MODE).open(path) {
             Ok(file) => {
                 if let Some((uid, gid)) = becomes.ids {
@@ -58,14 +63,17 @@ impl Lines {
                 }
                 file
             }
-            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => open(path).with_context(failed)?,
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                torn = mend(path).with_context(failed)?;
+                open(path).with_context(failed)?
+            }
             Err(error) => return Err(error).with_context(failed),
         };
-        Ok(Self::new(file, Some(path.to_owned()), becomes.name.clone(), broken))
+        Ok(Self::new(file, Some(path.to_owned()), becomes.name.clone(), torn, broken))
     }
 
-    fn new(file: File, path: Option<PathBuf>, user: String, broken: Arc<AtomicBool>) -> Self {
-        Self(Arc::new(Mutex::new(Place { file, path, user, torn: false, broken })))
+    fn new(file: File, path: Option<PathBuf>, user: String, torn: bool, broken: Arc<AtomicBool>) -> Self {
+        Self(Arc::new(Mutex::new(Place { file, path, user, torn, broken })))
     }
 
     /// Opens the file under its name again. Where that fails the old one goes on.
@@ -86,6 +94,28 @@ impl Lines {
         place.torn = false;
         Ok(())
     }
+}
+
+/// Takes away the beginning of a line at the end of a file: who wrote it was killed before its end. Says whether what
+/// stands there is somebody else's, and no line.
+fn mend(path: &Path) -> io::Result<bool> {
+    if !fs::metadata(path)?.is_file() {
+        return Ok(false);
+    }
+    // What may only be written to is left as it is.
+    let Ok(mut file) = OpenOptions::new().read(true).write(true).open(path) else { return Ok(false) };
+    let length = file.metadata()?.len();
+    let from = length.saturating_sub(LONGEST);
+    file.seek(SeekFrom::Start(from))?;
+    let mut end = Vec::new();
+    file.read_to_end(&mut end)?;
+    let start = end.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
+    let line = &end[start..];
+    let is_ours = BEGINNING.starts_with(line) || line.starts_with(BEGINNING);
+    if is_ours {
+        file.set_len(from + start as u64)?;
+    }
+    Ok(!is_ours)
 }
 
 fn open(path: &Path) -> io::Result<File> {

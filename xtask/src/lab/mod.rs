@@ -13,7 +13,7 @@ mod write;
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::Mutex;
+use std::sync::{Mutex, OnceLock};
 use std::thread;
 
 use anyhow::{Context, Result, bail};
@@ -113,10 +113,13 @@ impl Lab {
     pub(crate) fn prepare(&self) -> Result<()> {
         install::everything(self)?;
         net::sweep_dead()?;
-        ctrlc::set_handler(|| {
-            net::sweep_own();
-            std::process::exit(130);
-        })?;
+        static HANDLED: OnceLock<()> = OnceLock::new();
+        if HANDLED.set(()).is_ok() {
+            ctrlc::set_handler(|| {
+                net::sweep_own();
+                std::process::exit(130);
+            })?;
+        }
         Ok(())
     }
 

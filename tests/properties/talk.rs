@@ -84,20 +84,8 @@ impl Wire {
     }
 
     fn segment(&mut self, connection: &mut Connection, side: Side, flags: u8, payload: &[u8]) {
-        let (own, other) = if side == Client { (0, 1) } else { (1, 0) };
-        let segment = Segment {
-            link: LinkType::Raw,
-            link_header: Vec::new(),
-            source: connection.ends[own],
-            destination: connection.ends[other],
-            sequence: connection.next[own],
-            acknowledgment: if flags & ACK == 0 { 0 } else { connection.next[other] },
-            flags,
-            options: Vec::new(),
-            payload: payload.to_vec(),
-            wire_payload: payload.len(),
-        };
-        connection.next[own] = segment.end();
+        let own = if side == Client { 0 } else { 1 };
+        let segment = Segment::said(connection.ends, &mut connection.next, own, flags, payload);
         self.nanos += 200_000;
         let like = Owned {
             at: Timestamp::from_nanos(1_700_000_000_000_000_000 + self.nanos),

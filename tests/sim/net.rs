@@ -2,8 +2,6 @@
 
 use std::net::SocketAddr;
 
-use observer::engine::frame::LinkType;
-
 use crate::traffic::{
     random::Random,
     wire::{ACK, FIN, RST, SYN, Segment},
@@ -150,23 +148,11 @@ impl Net {
 
     fn segment(&mut self, id: Id, side: Side, at: Time, flags: u8, payload: &[u8]) {
         let connection = &mut self.connections[id];
-        let (own, other) = (side.index(), side.other().index());
+        let own = side.index();
         let at = at.max(connection.last + MICRO);
         connection.last = at;
         let ends = [connection.client, connection.server];
-        let segment = Segment {
-            link: LinkType::Raw,
-            link_header: Vec::new(),
-            source: ends[own],
-            destination: ends[other],
-            sequence: connection.next[own],
-            acknowledgment: if flags & ACK == 0 { 0 } else { connection.next[other] },
-            flags,
-            options: Vec::new(),
-            payload: payload.to_vec(),
-            wire_payload: payload.len(),
-        };
-        connection.next[own] = segment.end();
+        let segment = Segment::said(ends, &mut connection.next, own, flags, payload);
         self.sent.push(Sent { at, connection: id, segment });
     }
 }

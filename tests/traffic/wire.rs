@@ -59,6 +59,24 @@ pub struct Segment {
 }
 
 impl Segment {
+    /// What the end `own` of a connection says next, on a raw link; `next` are both ends' sequence numbers.
+    pub fn said(ends: [SocketAddr; 2], next: &mut [u32; 2], own: usize, flags: u8, payload: &[u8]) -> Self {
+        let segment = Self {
+            link: LinkType::Raw,
+            link_header: Vec::new(),
+            source: ends[own],
+            destination: ends[1 - own],
+            sequence: next[own],
+            acknowledgment: if flags & ACK == 0 { 0 } else { next[1 - own] },
+            flags,
+            options: Vec::new(),
+            payload: payload.to_vec(),
+            wire_payload: payload.len(),
+        };
+        next[own] = segment.end();
+        segment
+    }
+
     /// The segment of a frame; `None` when it is none, or is fragmented, or its headers are not whole.
     pub fn read(frame: &Owned) -> Option<Self> {
         let start = link_length(frame)?;

@@ -82,7 +82,8 @@ impl Connects {
 
     /// Bytes held, by estimate.
     pub(super) fn memory(&self) -> usize {
-        self.order.len() * 2 * (size_of::<HalfOpen>() + 32) + self.refused.len() * 2 * size_of::<(Link, Timestamp)>()
+        self.order.len() * 2 * (size_of::<HalfOpen>() + 32)
+            + self.refused.len() * 2 * size_of::<(Link, Timestamp, InterfaceId)>()
     }
 
     /// Connections from a proxy's `hosts` to another endpoint that failed between two points in time, the likeliest last.

@@ -17,7 +17,7 @@ use super::{
     flow::{Fin, Flow, Ready},
     key::Key,
 };
-use crate::engine::{anomaly::AnomalyKind, demand::Wanted, packet::Segment, time::Timestamp};
+use crate::engine::{anomaly::AnomalyKind, demand::Wanted, memory::block, packet::Segment, time::Timestamp};
 
 /// A connection and its reader. Sides are 0 (lower end of the key) and 1.
 #[derive(Debug)]
@@ -127,7 +127,7 @@ impl<R: Reader> Connection<R> {
     }
 
     pub(super) fn memory(&self) -> usize {
-        let unusual = self.unusual.as_ref().map_or(0, |_| size_of::<Unusual>());
+        let unusual = self.unusual.as_ref().map_or(0, |_| block(size_of::<Unusual>()));
         unusual + self.flows[0].memory() + self.flows[1].memory() + self.reader.memory()
     }
 

@@ -21,8 +21,17 @@ const CLOSING: f64 = 1.0;
 const MASS_CLOSE: &str = "alert mass-close";
 /// One of those tunnels.
 const CUT: &str = "alert tunnel cut with its worker";
+/// A timer that fires so close to a reload, in seconds, may be told as part of it: on the wire both are the same.
+const SAME_MOMENT: f64 = 0.02;
 /// Two alerts are about one reload unless they are farther apart.
 const APART: SignedDuration = SignedDuration::from_secs(5);
+
+/// What nginx's logs prove.
+pub(crate) struct Proved {
+    pub(crate) facts: Facts,
+    /// Idle closes in the moment of a reload. The packets do not show which of the two it was.
+    in_reload: Vec<String>,
+}
 
 /// A line of `soak.log`.
 struct Line<'a> {
@@ -35,8 +44,8 @@ struct Line<'a> {
     took: f64,
 }
 
-/// What nginx's logs prove. Workers that do not live any more were closed by a reload.
-pub(crate) fn of_nginx(access: &str, errors: &str, living: &[u32]) -> Result<Facts> {
+/// Reads nginx's logs. Workers that do not live any more were closed by a reload.
+pub(crate) fn of_nginx(access: &str, errors: &str, living: &[u32]) -> Result<Proved> {
     let lines = access.lines().map(|line| parse(line).with_context(|| line.to_owned()));
     let lines = lines.collect::<Result<Vec<_>>>()?;
     let timed_out = timed_out(errors);
@@ -45,7 +54,8 @@ pub(crate) fn of_nginx(access: &str, errors: &str, living: &[u32]) -> Result<Fac
         let last = closed_at.entry(line.worker).or_default();
         *last = last.max(line.at);
     }
-    let (mut facts, mut cut) = (Facts::new(), BTreeMap::<u32, i64>::new());
+    let (mut facts, mut cut) = (Facts::new(), BTreeMap::<u32, Vec<f64>>::new());
+    let mut idle = Vec::new();
     let mut add = |fact: String| *facts.entry(fact).or_default() += 1;
     for line in &lines {
         let Line { client, path, status, .. } = line;
@@ -58,21 +68,24 @@ pub(crate) fn of_nginx(access: &str, errors: &str, living: &[u32]) -> Result<Fac
         }
         let by_worker = closed_at.get(&line.worker).is_some_and(|last| line.at > last - CLOSING);
         let by = if timed_out.contains(line.connection) {
-            add(format!("alert {client} {path} idle-close"));
+            let fact = format!("alert {client} {path} idle-close");
+            idle.push((line.at, fact.clone()));
+            add(fact);
             "proxy"
         } else if by_worker && !(line.path == "/talk" && line.took >= TALK) {
-            *cut.entry(line.worker).or_default() += 1;
+            cut.entry(line.worker).or_default().push(line.at);
             "proxy"
         } else {
             "client"
         };
         add(format!("tunnel {client} {path} closed by {by}"));
     }
-    for (_, count) in cut {
+    for times in cut.values() {
         *facts.entry(MASS_CLOSE.to_owned()).or_default() += 1;
-        *facts.entry(CUT.to_owned()).or_default() += count;
+        *facts.entry(CUT.to_owned()).or_default() += i64::try_from(times.len())?;
     }
-    Ok(facts)
+    idle.retain(|(at, _)| cut.values().flatten().any(|cut| (cut - at).abs() <= SAME_MOMENT));
+    Ok(Proved { facts, in_reload: idle.into_iter().map(|(_, fact)| fact).collect() })
 }
 
 fn parse(line: &str) -> Option<Line<'_>> {
@@ -158,10 +171,17 @@ pub(crate) fn summary(facts: &Facts) -> Vec<String> {
 }
 
 /// What only one side says, one line each.
-pub(crate) fn between(proved: &Facts, told: &Facts) -> Vec<String> {
+pub(crate) fn between(mut proved: Proved, told: &Facts) -> Vec<String> {
     let count = |facts: &Facts, fact: &str| facts.get(fact).copied().unwrap_or_default();
+    for fact in proved.in_reload {
+        if count(told, &fact) == 0 && count(told, CUT) > count(&proved.facts, CUT) {
+            proved.facts.remove(&fact);
+            *proved.facts.entry(CUT.to_owned()).or_default() += 1;
+        }
+    }
+    let proved = proved.facts;
     let missing = proved.iter().map(|(fact, number)| (fact, number - count(told, fact), "missing"));
-    let invented = told.iter().map(|(fact, number)| (fact, number - count(proved, fact), "invented"));
+    let invented = told.iter().map(|(fact, number)| (fact, number - count(&proved, fact), "invented"));
     let differs = missing.chain(invented).filter(|(_, number, _)| *number > 0);
     differs.map(|(fact, number, what)| format!("{what} ({number}): {fact}")).collect()
 }
@@ -183,7 +203,8 @@ mod tests {
 
     #[test]
     fn logs_prove_who_ended_a_tunnel() {
-        let facts = of_nginx(ACCESS, ERRORS, &[8]).unwrap();
+        let Proved { facts, in_reload } = of_nginx(ACCESS, ERRORS, &[8]).unwrap();
+        assert!(in_reload.is_empty());
         let expected = [
             "alert 127.0.0.1:1 /bare missing-101 headers-dropped",
             "alert 127.0.0.1:1 /bare upgrade-headers-dropped",
@@ -202,8 +223,24 @@ mod tests {
     }
 
     #[test]
+    fn a_timer_in_the_moment_of_a_reload_may_be_told_as_either() {
+        let told = |idle: i64, cut: i64| {
+            let proved = of_nginx(&ACCESS.replace("20.0 7 2", "29.99 7 2"), ERRORS, &[8]).unwrap();
+            let mut told = proved.facts.clone();
+            told.insert("alert 127.0.0.1:2 /tunnel idle-close".to_owned(), idle);
+            told.insert(CUT.to_owned(), cut);
+            between(proved, &told)
+        };
+        assert!(told(1, 2).is_empty());
+        assert!(told(0, 3).is_empty());
+        assert_eq!(told(0, 2), ["missing (1): alert 127.0.0.1:2 /tunnel idle-close"]);
+        assert_eq!(told(1, 3), ["invented (1): alert tunnel cut with its worker"]);
+    }
+
+    #[test]
     fn what_is_missing_and_what_is_invented_is_told() {
         let facts = |list: &[&str]| list.iter().map(|fact| ((*fact).to_owned(), 1)).collect::<Facts>();
-        assert_eq!(between(&facts(&["a", "b"]), &facts(&["b", "c"])), ["missing (1): a", "invented (1): c"]);
+        let proved = Proved { facts: facts(&["a", "b"]), in_reload: Vec::new() };
+        assert_eq!(between(proved, &facts(&["b", "c"])), ["missing (1): a", "invented (1): c"]);
     }
 }

@@ -139,7 +139,7 @@ fn compare(logs: &Path, living: &[u32], records: &[Value]) -> Result<Vec<String>
     let proved = facts::of_nginx(&read("soak.log")?, &read("error.log")?, living)?;
     let told = facts::of_observer(records);
     let sum = |facts: &facts::Facts| facts.values().sum::<i64>();
-    println!("{} facts in nginx's logs, {} told", sum(&proved), sum(&told));
-    facts::summary(&proved).iter().for_each(|line| println!("  {line}"));
-    Ok(facts::between(&proved, &told))
+    println!("{} facts in nginx's logs, {} told", sum(&proved.facts), sum(&told));
+    facts::summary(&proved.facts).iter().for_each(|line| println!("  {line}"));
+    Ok(facts::between(proved, &told))
 }

@@ -193,7 +193,7 @@ impl Attempts {
             opaque: Opaque::default(),
             losses: Losses::default(),
             unread: Unread::default(),
-            owners: Owners::default(),
+            owners: Owners::new(),
             lately: VecDeque::new(),
             timers: BinaryHeap::new(),
             sweep_at: FEW_TIMERS,

@@ -3,12 +3,17 @@
 use std::{collections::VecDeque, net::SocketAddr};
 
 use foldhash::fast::FixedState;
-use hashbrown::HashMap;
+use lru::LruCache;
 
-use super::super::{event::Process, tcp::Link};
+use super::super::{event::Process, memory::block, tcp::Link};
+
+/// Of a connection: its own address, and the other one.
+type End = (SocketAddr, SocketAddr);
 
 /// Ends remembered: more than are open at one time with an attempt on them.
 const MAX_KEPT: usize = 1 << 16;
+/// What each costs: itself with two links, and its place in the index, which is at least half full.
+const ENTRY: usize = block(size_of::<(End, Process, [usize; 2])>()) + 32;
 /// Connections that nobody has asked about yet.
 const MAX_ASKED: usize = 1024;
 
@@ -24,31 +29,30 @@ pub struct Owner {
 }
 
 /// The ends whose processes are known.
-#[derive(Default, Debug)]
+#[derive(Debug)]
 pub(super) struct Owners {
-    by_end: HashMap<(SocketAddr, SocketAddr), Process, FixedState>,
-    order: VecDeque<(SocketAddr, SocketAddr)>,
-    asked: VecDeque<(SocketAddr, SocketAddr)>,
+    /// Only in the order in which they were told: looking does not change it.
+    by_end: LruCache<End, Process, FixedState>,
+    asked: VecDeque<End>,
 }
 
 impl Owners {
+    pub(super) fn new() -> Self {
+        Self { by_end: LruCache::unbounded_with_hasher(FixedState::default()), asked: VecDeque::new() }
+    }
+
     pub(super) fn add(&mut self, owner: Owner) {
-        let end = (owner.local, owner.peer);
-        if self.by_end.insert(end, owner.process).is_none() {
-            self.order.push_back(end);
-        }
-        while self.order.len() > MAX_KEPT {
-            if let Some(oldest) = self.order.pop_front() {
-                self.by_end.remove(&oldest);
-            }
+        self.by_end.put((owner.local, owner.peer), owner.process);
+        if self.by_end.len() > MAX_KEPT {
+            self.by_end.pop_lru();
         }
     }
 
     /// A connection left the table: its ports may be used again.
     pub(super) fn forget(&mut self, link: &Link) {
         if !self.by_end.is_empty() {
-            self.by_end.remove(&(link.client, link.server));
-            self.by_end.remove(&(link.server, link.client));
+            self.by_end.pop(&(link.client, link.server));
+            self.by_end.pop(&(link.server, link.client));
         }
     }
 
@@ -61,7 +65,7 @@ impl Owners {
     }
 
     /// A connection, client first, whose owners a tap may look for.
-    pub(super) fn poll(&mut self) -> Option<(SocketAddr, SocketAddr)> {
+    pub(super) fn poll(&mut self) -> Option<End> {
         self.asked.pop_front()
     }
 
@@ -70,10 +74,44 @@ impl Owners {
         if self.by_end.is_empty() {
             return [None, None];
         }
-        [(link.client, link.server), (link.server, link.client)].map(|end| self.by_end.get(&end).cloned())
+        [(link.client, link.server), (link.server, link.client)].map(|end| self.by_end.peek(&end).cloned())
     }
 
     pub(super) fn memory(&self) -> usize {
-        self.order.len() * (3 * size_of::<(SocketAddr, SocketAddr)>() + size_of::<Process>())
+        self.by_end.len() * ENTRY
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::tcp::ConnectionId;
+
+    #[test]
+    fn a_connection_that_left_costs_nothing() {
+        let mut owners = Owners::new();
+        let address = |port: usize| SocketAddr::from(([127, 0, 0, 1], u16::try_from(port).unwrap()));
+        let process = Process { pid: 7, command: "nginx".into() };
+        for port in 1..MAX_KEPT {
+            let (local, peer) = (address(port), address(0));
+            owners.add(Owner { local, peer, process: process.clone() });
+            let link = Link { client: local, server: peer, id: ConnectionId::default(), host: peer.ip() };
+            assert_eq!(owners.of(&link), [Some(process.clone()), None]);
+            owners.forget(&link);
+        }
+        assert_eq!(owners.memory(), 0);
+    }
+
+    #[test]
+    fn the_oldest_goes_first() {
+        let mut owners = Owners::new();
+        let process = Process { pid: 7, command: "nginx".into() };
+        let end = |number: u32| (SocketAddr::from((number.to_be_bytes(), 80)), SocketAddr::from(([127, 0, 0, 1], 80)));
+        for number in 0..=u32::try_from(MAX_KEPT).unwrap() {
+            let (local, peer) = end(number);
+            owners.add(Owner { local, peer, process: process.clone() });
+        }
+        let known = |number| owners.by_end.contains(&end(number));
+        assert!(!known(0) && known(1));
     }
 }

@@ -40,7 +40,7 @@ pub struct Stamp {
 }
 
 /// Names a connection in the table; never used again for another one.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+#[derive(Default, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct ConnectionId {
     pub(super) slot: u32,
     pub(super) generation: u32,

@@ -65,6 +65,8 @@ impl Default for Config {
 /// times are.
 const LATE_FRAMES: usize = 64;
 
+/// Of the limit, one part in so many is left to the holes between an allocator's blocks.
+const HOLES: usize = 16;
 /// Frames after which all tables are held against the limit together.
 const BETWEEN_LIMITS: u64 = 8;
 
@@ -297,7 +299,7 @@ impl Engine {
 
     /// Keeps all tables together under the limit: connections give way to attempts, up to three quarters of it.
     fn limit_memory(&mut self) {
-        let limit = self.config.memory_limit;
+        let limit = self.config.memory_limit - self.config.memory_limit / HOLES;
         while self.attempts.memory() > limit / 4 * 3 && self.attempts.evict(self.now) {}
         let rest = limit.saturating_sub(self.attempts.memory() + self.packets.memory());
         self.connections.limit_memory(rest);

@@ -16,8 +16,11 @@ const PENDING_PIECES: usize = 2048;
 /// How far acknowledgments are known to be behind, at most.
 const LAG: u32 = 1 << 30;
 
-/// Bytes that a piece costs beside its own: its place in a tree whose nodes are half empty, and the allocator's grain.
-const PIECE: usize = 2 * size_of::<(u64, Piece)>() + 24;
+/// A node of std's tree has room for eleven pieces; six of them or more are taken in all nodes but the only one.
+const NODE: usize = block(11 * size_of::<(u64, Piece)>() + 16);
+const TAKEN: usize = 6;
+/// Bytes that a piece costs beside its own: the allocator's grain.
+const GRAIN: usize = 24;
 
 /// One direction of a connection. 32 bytes: there may be a million of them.
 #[derive(Debug, Default)]
@@ -239,7 +242,8 @@ impl Flow {
     /// Bytes held.
     pub(super) fn memory(&self) -> usize {
         let Some(unusual) = &self.unusual else { return 0 };
-        block(size_of::<Unusual>()) + unusual.pending.bytes + PIECE * unusual.pending.pieces.len()
+        let Pending { pieces, bytes } = &unusual.pending;
+        block(size_of::<Unusual>()) + bytes + GRAIN * pieces.len() + NODE * pieces.len().div_ceil(TAKEN)
     }
 
     /// Whether more waits than should.

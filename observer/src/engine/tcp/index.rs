@@ -6,7 +6,7 @@ use std::hash::{BuildHasher, Hash};
 use foldhash::fast::FixedState;
 use hashbrown::{HashMap, HashTable, hash_table::Entry};
 
-use super::{connection::Connection, key::Key, reader::Reader};
+use super::{connection::Connection, key::Key, reader::Reader, slots};
 
 /// Both initial sequence numbers: the client's and the server's.
 type Initials = (u32, u32);
@@ -28,7 +28,7 @@ struct Alias {
 }
 
 /// Connections by slot.
-type Slots<R> = [Option<Connection<R>>];
+type Slots<R> = slots::Slots<Connection<R>>;
 
 impl Index {
     /// Bytes that a connection costs here, at most: five in each table, of which less than half are taken.
@@ -49,19 +49,19 @@ impl Index {
     /// The slot of a connection that had this name first.
     #[inline]
     pub(super) fn first_name<R: Reader>(&self, key: &Key, slots: &Slots<R>) -> Option<u32> {
-        let is_it = |slot: &u32| slots[*slot as usize].as_ref().is_some_and(|connection| connection.key() == *key);
+        let is_it = |slot: &u32| slots.get(*slot).is_some_and(|connection| connection.key() == *key);
         self.by_key.find(hash(key), is_it).copied()
     }
 
     /// Adds a connection that stands in its slot.
     pub(super) fn insert<R: Reader>(&mut self, key: &Key, slot: u32, slots: &Slots<R>) {
-        let rehash = |slot: &u32| slots[*slot as usize].as_ref().map_or(0, |connection| hash(&connection.key()));
+        let rehash = |slot: &u32| slots.get(*slot).map_or(0, |connection| hash(&connection.key()));
         self.by_key.insert_unique(hash(key), slot, rehash);
     }
 
     /// The connection that had these initial sequence numbers first: `slot` itself, where no other has them.
     pub(super) fn first_with<R: Reader>(&mut self, initials: Initials, slot: u32, slots: &Slots<R>) -> u32 {
-        let of = |slot: &u32| slots[*slot as usize].as_ref().and_then(Connection::initials);
+        let of = |slot: &u32| slots.get(*slot).and_then(Connection::initials);
         let rehash = |slot: &u32| of(slot).map_or(0, |initials| hash(&initials));
         match self.by_initials.entry(hash(&initials), |slot| of(slot) == Some(initials), rehash) {
             Entry::Occupied(entry) => *entry.get(),

@@ -10,6 +10,7 @@ mod flow;
 mod index;
 mod key;
 mod reader;
+mod slots;
 
 use std::{
     cmp::Reverse,
@@ -24,6 +25,7 @@ use self::{
     connection::{Connection, News, Watch},
     index::Index,
     key::Key,
+    slots::Slots,
 };
 use super::{
     demand::{Activity, Control, Demand, Skipped},
@@ -46,8 +48,7 @@ const TIMER: usize = 2 * size_of::<(Timestamp, ConnectionId, Watch)>();
 #[derive(Debug)]
 pub struct Table<R> {
     index: Index,
-    slots: Vec<Option<Connection<R>>>,
-    free: Vec<u32>,
+    slots: Slots<Connection<R>>,
     timers: BinaryHeap<Reverse<(Timestamp, ConnectionId, Watch)>>,
     /// How many timers there must be to look for those of what is gone.
     sweep_at: usize,
@@ -58,9 +59,9 @@ pub struct Table<R> {
     /// The latest time of any segment: what a timer finds missing is waited for from now on, not from when it was due.
     latest: Timestamp,
     /// Where the search for something to evict goes on.
-    hand: usize,
+    hand: u32,
     /// Slots that are ended for good, as the capture is over.
-    finished: usize,
+    finished: u32,
     settle: Duration,
     memory_limit: usize,
     /// What taps may be told of what readers need, where they can use it.
@@ -72,8 +73,7 @@ impl<R: Reader> Table<R> {
     pub fn new(settle: Duration, memory_limit: usize, demanding: bool) -> Self {
         Self {
             index: Index::default(),
-            slots: Vec::new(),
-            free: Vec::new(),
+            slots: Slots::default(),
             timers: BinaryHeap::new(),
             sweep_at: FEW_TIMERS,
             counts: Counts::default(),
@@ -90,13 +90,13 @@ impl<R: Reader> Table<R> {
 
     /// The counters.
     pub fn counts(&self) -> Counts {
-        Counts { open: (self.slots.len() - self.free.len()) as u64, ..self.counts }
+        Counts { open: self.slots.len() as u64, ..self.counts }
     }
 
     /// Bytes of state, by estimate.
     pub fn memory(&self) -> usize {
         let entry = size_of::<Option<Connection<R>>>() + Index::ENTRY;
-        (self.slots.len() - self.free.len()) * entry + self.held + self.timers.len() * TIMER
+        self.slots.len() * entry + self.held + self.timers.len() * TIMER
     }
 
     /// Sets how many bytes of state to hold at most, from the next segment on.
@@ -234,22 +234,15 @@ impl<R: Reader> Table<R> {
             return None;
         }
         self.generation = self.generation.wrapping_add(1);
-        let id = |slot| ConnectionId { slot, generation: self.generation };
-        let slot = if let Some(slot) = self.free.pop() {
-            self.slots[slot as usize] = Some(Connection::new(id(slot), key));
-            slot
-        } else {
-            let slot = u32::try_from(self.slots.len()).ok()?;
-            self.slots.push(Some(Connection::new(id(slot), key)));
-            slot
-        };
+        let generation = self.generation;
+        let slot = self.slots.insert(|slot| Connection::new(ConnectionId { slot, generation }, key))?;
         self.index.insert(&key, slot, &self.slots);
         self.counts.connections += 1;
         Some((slot, usize::from(!low)))
     }
 
     fn connection(&mut self, slot: u32) -> &mut Connection<R> {
-        self.slots[slot as usize].as_mut().expect("slots named by keys and live timers are taken")
+        self.slots.get_mut(slot).expect("slots named by keys and live timers are taken")
     }
 
     /// Both initial sequence numbers of `slot` are known now. If another connection has the same ones, it is the same
@@ -259,7 +252,7 @@ impl<R: Reader> Table<R> {
         if first == slot {
             return false;
         }
-        let (one, other) = (self.slots[first as usize].as_ref(), self.slots[slot as usize].as_ref());
+        let (one, other) = (self.slots.get(first), self.slots.get(slot));
         let Some((one, other)) = one.zip(other).filter(|(one, other)| one.is_twin_of(other)) else { return false };
         // The name that the client used stays: its SYN was there first, in whichever order the frames come.
         let named = |connection: &Connection<R>| (connection.syn_at(), connection.key());
@@ -296,7 +289,7 @@ impl<R: Reader> Table<R> {
         }
         if self.timers.len() > self.sweep_at {
             let (timers, slots) = (&mut self.timers, &self.slots);
-            let lives = |id: ConnectionId| slots[id.slot as usize].as_ref().is_some_and(|found| found.id() == id);
+            let lives = |id: ConnectionId| slots.get(id.slot).is_some_and(|found| found.id() == id);
             timers.retain(|Reverse((_, id, _))| lives(*id));
             timers.shrink_to_fit();
             self.sweep_at = FEW_TIMERS + 2 * timers.len();
@@ -305,7 +298,7 @@ impl<R: Reader> Table<R> {
 
     /// The readers of all connections.
     pub fn readers(&self) -> impl Iterator<Item = &R> {
-        self.slots.iter().flatten().map(Connection::reader)
+        self.slots.iter().map(Connection::reader)
     }
 
     /// When [`Self::advance`] has something to do next.
@@ -319,7 +312,7 @@ impl<R: Reader> Table<R> {
             return false;
         }
         let Some(Reverse((at, id, watch))) = self.timers.pop() else { return false };
-        let Some(Some(connection)) = self.slots.get_mut(id.slot as usize) else { return true };
+        let Some(connection) = self.slots.get_mut(id.slot) else { return true };
         if connection.id() != id {
             return true;
         }
@@ -338,10 +331,10 @@ impl<R: Reader> Table<R> {
 
     /// Ends the first connection in the table. False when there is none.
     pub fn finish(&mut self, now: Timestamp, to: &mut R::Listener) -> bool {
-        while let Some(place) = self.slots.get_mut(self.finished) {
-            let slot = u32::try_from(self.finished).unwrap_or(u32::MAX);
+        while self.finished < self.slots.end() {
+            let slot = self.finished;
             self.finished += 1;
-            let Some(connection) = place else { continue };
+            let Some(connection) = self.slots.get_mut(slot) else { continue };
             let news = connection.flush(now, to);
             self.counts.gaps += news.gaps;
             self.counts.gap_bytes += news.gap_bytes;
@@ -361,10 +354,9 @@ impl<R: Reader> Table<R> {
 
     /// Empties a slot; other names go on leading there.
     fn take(&mut self, slot: u32) -> Option<Connection<R>> {
-        let connection = self.slots.get(slot as usize)?.as_ref()?;
+        let connection = self.slots.get(slot)?;
         self.index.forget(slot, &connection.key(), connection.initials());
-        let connection = self.slots[slot as usize].take()?;
-        self.free.push(slot);
+        let connection = self.slots.take(slot)?;
         self.held = self.held.saturating_sub(connection.memory());
         Some(connection)
     }
@@ -372,14 +364,14 @@ impl<R: Reader> Table<R> {
     /// Throws out one connection other than `spare`: the first that was quiet since the hand last came by. One that
     /// carries an attempt goes only where there is no other near.
     fn evict(&mut self, spare: u32, now: Timestamp, to: &mut R::Listener) -> bool {
-        let (count, mut precious) = (self.slots.len(), None);
-        for step in 0..2 * count {
+        let (end, mut precious) = (self.slots.end(), None);
+        for step in 0..2 * end as usize {
             if step >= CHOICE && precious.is_some() {
                 break;
             }
-            self.hand = (self.hand + 1) % count;
-            let Some(connection) = &mut self.slots[self.hand] else { continue };
-            let Ok(slot) = u32::try_from(self.hand) else { continue };
+            self.hand = (self.hand + 1) % end;
+            let slot = self.hand;
+            let Some(connection) = self.slots.get_mut(slot) else { continue };
             if slot == spare || connection.was_touched() {
                 continue;
             }

@@ -48,8 +48,15 @@ fn forwarded(wire: &mut Wire, client: &str, from: &str, requests: [&str; 2]) -> 
 
 /// A tunnel through the proxy.
 fn tunnel(wire: &mut Wire) -> [Connection; 2] {
-    let request = upgrade("/ws", KEY);
-    let [mut down, mut up] = forwarded(wire, "10.9.0.1:5000", "10.0.0.1:6000", [&request, &request]);
+    tunnel_of(wire, 0)
+}
+
+/// One of several.
+fn tunnel_of(wire: &mut Wire, number: u16) -> [Connection; 2] {
+    let request = upgrade(&format!("/ws/{number}"), KEY);
+    let [client, from] =
+        [("10.9.0.1", 5000), ("10.0.0.1", 6000)].map(|(host, port)| format!("{host}:{}", port + number));
+    let [mut down, mut up] = forwarded(wire, &client, &from, [&request, &request]);
     wire.say(&mut up, Server, &switching());
     wire.say(&mut down, Server, &switching());
     [down, up]
@@ -105,6 +112,31 @@ fn a_proxy_that_closes_after_silence_is_told() {
     wire.close(&mut down, Server);
     wire.close(&mut up, Client);
     check(&wire, "idle-close");
+}
+
+/// A proxy that closes talking and silent tunnels at a reload, and is stopped for a while before the silent ones.
+#[test]
+fn a_pause_in_a_sweep_makes_no_timer() {
+    for silent_first in [false, true] {
+        let mut wire = Wire::default();
+        let mut talking: Vec<_> = (0..3).map(|at| tunnel_of(&mut wire, at)).collect();
+        let mut silent: Vec<_> = (3..6).map(|at| tunnel_of(&mut wire, at)).collect();
+        wire.wait(Duration::from_secs(14));
+        for [down, up] in &mut talking {
+            wire.bytes(down, Client, b"\x81\x81\0\0\0\0a");
+            wire.bytes(up, Client, b"\x81\x81\0\0\0\0a");
+        }
+        wire.wait(Duration::from_secs(1));
+        let parts = if silent_first { [&mut silent, &mut talking] } else { [&mut talking, &mut silent] };
+        for part in parts {
+            for [down, up] in part {
+                wire.fin(down, Server);
+                wire.fin(up, Client);
+            }
+            wire.wait(Duration::from_millis(70));
+        }
+        check(&wire, "mass-close");
+    }
 }
 
 #[test]

@@ -1,6 +1,6 @@
-//! Follows the tunnels of decided attempts to their ends, and puts together the ends that one proxy made at one moment.
+//! Follows the tunnels of decided attempts to their ends.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{net::SocketAddr, sync::Arc};
 
 use hashbrown::HashMap;
 
@@ -10,15 +10,11 @@ use super::{
         http::{self, Ticket},
         time::Timestamp,
     },
-    Attempts, Case, SAME_IDLE, Timer, adopt,
+    Attempts, Case, Timer, adopt,
     report::Placed,
     store::HandshakeId,
-    tunnel::{Ended, Group, LATEST_END, MOMENT, OpenHop, OpenTunnel},
+    tunnel::{LATEST_END, OpenHop, OpenTunnel},
 };
-
-/// Tunnels of one group, and the time it spans, at most.
-const MAX_GROUP: usize = 4096;
-const MAX_GROUP_SPAN: Duration = Duration::from_millis(500);
 
 impl Attempts {
     /// Tunnels open now, oldest first. `states` are their hops' by ticket.
@@ -111,7 +107,7 @@ impl Attempts {
             ended.by = Some(by);
         }
         match ended.by {
-            Some(by) if ended.tunnel.closed_by == ClosedBy::Proxy => self.join_group(by, ended, now),
+            Some(by) if ended.tunnel.closed_by == ClosedBy::Proxy => self.join_closing(by, ended, now),
             _ => self.cases.push_back(Case::Ended(Box::new(ended))),
         }
     }
@@ -121,51 +117,5 @@ impl Attempts {
         let asked = tunnel.attempt.first().request.as_ref()?.at;
         let last = tunnel.hops.first()?.state.as_ref()?.last_from_client_at.unwrap_or(asked);
         self.opaque.closed_by_proxy(asked, last, end)
-    }
-
-    pub(super) fn join_group(&mut self, by: SocketAddr, ended: Ended, now: Timestamp) {
-        let memory = ended.memory();
-        let end = ended.tunnel.ended_at;
-        let apart = self.closings.get(&by).is_some_and(|group| {
-            let (first, last) = (group.members.first(), group.members.last());
-            first.is_some_and(|first| end.distance(first.tunnel.ended_at) > MAX_GROUP_SPAN)
-                || last.is_some_and(|last| end.distance(last.tunnel.ended_at) > MOMENT)
-                || group.members.len() >= MAX_GROUP
-        });
-        if apart {
-            self.flush_group(by);
-        }
-        let due = now + MOMENT;
-        let group = self.closings.entry(by).or_insert_with(|| Group { by, members: Vec::new(), due });
-        group.members.push(ended);
-        group.due = due;
-        self.closing_memory += memory;
-        self.at(due, Timer::Group(by));
-    }
-
-    pub(super) fn group_due(&mut self, by: SocketAddr, at: Timestamp) {
-        if self.closings.get(&by).is_some_and(|group| group.due <= at) {
-            self.flush_group(by);
-        }
-    }
-
-    pub(super) fn flush_group(&mut self, by: SocketAddr) {
-        let Some(mut group) = self.closings.remove(&by) else { return };
-        self.closing_memory -= group.members.iter().map(Ended::memory).sum::<usize>();
-        group.members.sort_by_key(|member| (member.tunnel.ended_at, member.tunnel.attempt.id));
-        let proxy = self.proxies.entry(by);
-        for member in &mut group.members {
-            member.repeated = proxy.closed_at(member.tunnel.idle, SAME_IDLE);
-        }
-        // Tunnels that end together after different silences were not ended by a timer.
-        if let Some(first) = group.members.first()
-            && group.members.iter().all(|member| member.tunnel.idle.abs_diff(first.tunnel.idle) <= SAME_IDLE)
-            && !first.had_close
-            && first.tunnel.idle >= self.idle_min
-            && !first.repeated
-        {
-            proxy.remember(first.tunnel.idle);
-        }
-        self.cases.push_back(Case::Closed(Box::new(group)));
     }
 }

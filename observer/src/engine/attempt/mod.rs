@@ -9,6 +9,7 @@ mod follow;
 mod join;
 mod listen;
 mod loss;
+mod moment;
 mod opaque;
 mod owner;
 mod polling;
@@ -34,6 +35,7 @@ use self::{
     connect::Connects,
     finish::Finishing,
     loss::Losses,
+    moment::Closing,
     opaque::Opaque,
     owner::Owners,
     polling::Polling,
@@ -44,6 +46,7 @@ use self::{
     unread::Unread,
 };
 pub use self::{
+    moment::MOMENT,
     owner::Owner,
     polling::Fallback,
     tunnel::{Ended, Group},
@@ -139,7 +142,7 @@ enum Timer {
     /// A tunnel's end can be judged.
     Tunnel(HandshakeId),
     /// A moment of closing tunnels is over.
-    Group(SocketAddr),
+    Closing(SocketAddr),
 }
 
 /// All attempts.
@@ -167,7 +170,7 @@ pub struct Attempts {
     tunnels: BTreeMap<HandshakeId, OpenTunnel>,
     /// The tunnel and place in it of each hop's handshake.
     hops: HashMap<HandshakeId, (HandshakeId, usize), FixedState>,
-    closings: HashMap<SocketAddr, Group, FixedState>,
+    closings: HashMap<SocketAddr, Closing, FixedState>,
     cases: VecDeque<Case>,
     /// Bytes that open tunnels, and groups of closing ones, cost.
     tunnel_memory: usize,
@@ -256,7 +259,7 @@ impl Attempts {
             Timer::Answer(id) => self.answer_overdue(id, at, now),
             Timer::Overdue(id, since) => self.overdue(id, since),
             Timer::Tunnel(id) => self.tunnel_due(id, at),
-            Timer::Group(by) => self.group_due(by, at),
+            Timer::Closing(by) => self.closing_due(by, at),
         }
         true
     }
@@ -277,7 +280,7 @@ impl Attempts {
             return true;
         }
         let Some(&by) = self.closings.keys().next() else { return false };
-        self.flush_group(by);
+        self.flush_closing(by);
         true
     }
 
@@ -309,7 +312,7 @@ impl Attempts {
             timers.retain(|Reverse((_, timer))| match timer {
                 Timer::Decide(id) | Timer::Answer(id) | Timer::Overdue(id, _) => store.get(*id).is_some(),
                 Timer::Tunnel(id) => tunnels.contains_key(id),
-                Timer::Group(_) => true,
+                Timer::Closing(_) => true,
             });
             timers.shrink_to_fit();
             self.sweep_at = FEW_TIMERS + 2 * timers.len();

@@ -52,6 +52,12 @@ pub struct Ended {
 }
 
 impl Ended {
+    /// Whether it was silent long enough to speak of, as far as is known.
+    #[must_use]
+    pub fn is_silent(&self, idle_min: Duration) -> bool {
+        !self.had_close && !self.tunnel.incomplete && self.tunnel.idle >= idle_min
+    }
+
     /// Bytes it costs, by estimate.
     pub(super) fn memory(&self) -> usize {
         2 * size_of::<Self>() + self.tunnel.attempt.memory()
@@ -236,9 +242,4 @@ pub struct Group {
     pub by: SocketAddr,
     /// The tunnels, in order of their ends.
     pub members: Vec<Ended>,
-    /// When no other is waited for any more.
-    pub(super) due: Timestamp,
 }
-
-/// Ends closer than this are one moment.
-pub(super) const MOMENT: Duration = Duration::from_millis(20);

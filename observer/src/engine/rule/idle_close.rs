@@ -40,17 +40,12 @@ fn candidates(idle: Duration) -> Vec<IdleTimer> {
     TIMERS.iter().filter(near).copied().collect()
 }
 
-/// Whether a tunnel that its proxy closed was silent long enough to speak of.
-pub(super) fn is_idle(ended: &Ended, config: &Config) -> bool {
-    !ended.had_close && !ended.tunnel.incomplete && ended.tunnel.idle >= config.idle_min
-}
-
 /// Whether a timer explains the end of one of several tunnels that ended together: all of them were silent for the same
 /// time, or this one for a time that its proxy, or a known product, keeps.
 pub(super) fn is_by_timer(ended: &Ended, group: &Group, config: &Config) -> bool {
     let alike = |other: &Ended| other.tunnel.idle.abs_diff(ended.tunnel.idle) <= SAME_IDLE;
     let known = ended.repeated || !candidates(ended.tunnel.idle).is_empty() || group.members.iter().all(alike);
-    is_idle(ended, config) && known
+    ended.is_silent(config.idle_min) && known
 }
 
 pub(super) fn check(ended: &Ended, group: &Group) -> Alert {
@@ -85,7 +80,7 @@ pub(super) fn check_one_sided(ended: &Ended, config: &Config) -> Option<Alert> {
     let tunnel = &ended.tunnel;
     let hop = tunnel.attempt.first();
     let candidates = candidates(tunnel.idle);
-    let silent = tunnel.closed_by == ClosedBy::Unknown && !tunnel.still_open && is_idle(ended, config);
+    let silent = tunnel.closed_by == ClosedBy::Unknown && !tunnel.still_open && ended.is_silent(config.idle_min);
     if !silent || !ended.one_sided || hop.role != Role::Upstream || candidates.is_empty() {
         return None;
     }

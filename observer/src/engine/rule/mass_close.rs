@@ -1,19 +1,16 @@
 //! `mass-close`: a proxy closed several tunnels at one moment that no idle timer explains: a reload, a restart, a deploy.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use super::{
     super::{
         Config,
         alert::{Alert, Details, Level, RuleId},
-        attempt::{Ended, Group},
+        attempt::{Ended, Group, MOMENT},
         event::Endpoint,
     },
-    alert, call, idle_close, product_at,
+    alert, call, product_at,
 };
-
-/// Between two ends that a proxy makes in one sweep over its tunnels.
-const SWEEP: Duration = Duration::from_millis(5);
 
 /// Whether a tunnel that a timer could explain ended in one sweep with `others` that none explains: some that were not
 /// silent, or several. They are in the order of their ends.
@@ -21,8 +18,8 @@ pub(super) fn sweeps(others: &[&Ended], member: &Ended, config: &Config) -> bool
     let at = member.tunnel.ended_at;
     let place = others.partition_point(|other| other.tunnel.ended_at < at);
     let near =
-        others[place.saturating_sub(1)..].iter().take(2).any(|other| other.tunnel.ended_at.distance(at) <= SWEEP);
-    near && (others.len() > 1 || others.iter().any(|other| !idle_close::is_idle(other, config)))
+        others[place.saturating_sub(1)..].iter().take(2).any(|other| other.tunnel.ended_at.distance(at) <= MOMENT);
+    near && (others.len() > 1 || others.iter().any(|other| !other.is_silent(config.idle_min)))
 }
 
 pub(super) fn check(members: &[&Ended], group: &Group) -> Alert {

@@ -65,7 +65,7 @@ fn closed(group: &Group, config: &Config) -> Vec<Alert> {
         return alerts;
     }
     let judge = |member: &&Ended| {
-        if idle_close::is_idle(member, config) {
+        if member.is_silent(config.idle_min) {
             Some(idle_close::check(member, group))
         } else {
             abrupt_close::check(member, config)

@@ -20,8 +20,10 @@ use sha1::{Digest, Sha1};
 const BATCH: u32 = 1000;
 /// Between frames: as many as half a million a second.
 const APART: Duration = Duration::from_micros(2);
-/// Requests that fill what the engine remembers of all of them, whatever their connections.
-const FILLING: u32 = 60_000;
+/// Requests that fill what the engine remembers of all of them, whatever their connections: its ring twice over.
+const FILLING: u32 = 140_000;
+/// Those that are open before: more than are under way at a time.
+const BEFORE: u32 = 2000;
 const LIMIT: usize = 16 << 30;
 
 const PROXY: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 1);
@@ -29,13 +31,14 @@ const GUID: &str = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
 
 fn main() {
     let mut args = std::env::args().skip(1);
-    let kind = args.next().expect("the first argument is `connections` or `tunnels`");
+    let kind = args.next().expect("the first argument is `connections`, `tunnels` or `browsers`");
     let count: u32 = args.next().and_then(|count| count.parse().ok()).expect("the second argument is a number");
     let is_tunnel = match &*kind {
-        "tunnels" => true,
+        "tunnels" | "browsers" => true,
         "connections" => false,
-        other => panic!("{other} is neither `connections` nor `tunnels`"),
+        other => panic!("{other} is neither `connections` nor `tunnels` nor `browsers`"),
     };
+    let browsers = kind == "browsers";
     let mut wire = Wire::new();
     for number in 0..FILLING {
         let peer = Peer::ordinary(u32::MAX);
@@ -46,14 +49,21 @@ fn main() {
         }
         wire.deliver_if(number % BATCH == BATCH - 1);
     }
+    let open = |number: u32, wire: &mut Wire| {
+        if is_tunnel {
+            Tunnel::new(number, browsers).open(wire);
+        } else {
+            Peer::ordinary(number).open(wire);
+        }
+    };
+    for number in 0..BEFORE {
+        open(count + number, &mut wire);
+        wire.deliver_if(number % BATCH == BATCH - 1);
+    }
     let before = resident("VmRSS:");
     wire.restart();
     for number in 0..count {
-        if is_tunnel {
-            Tunnel::new(number).open(&mut wire);
-        } else {
-            Peer::ordinary(number).open(&mut wire);
-        }
+        open(number, &mut wire);
         wire.deliver_if(number % BATCH == BATCH - 1 || number + 1 == count);
     }
     let (opening, held) = (wire.restart(), resident("VmRSS:") - before);
@@ -63,7 +73,7 @@ fn main() {
     for turn in 0..count {
         number = u32::try_from((u64::from(number) + u64::from(stride)) % u64::from(count)).unwrap_or(0);
         if is_tunnel {
-            Tunnel::new(number).talk(&mut wire);
+            Tunnel::new(number, browsers).talk(&mut wire);
         } else {
             Peer::ordinary(number).again(1, &mut wire);
         }
@@ -72,7 +82,8 @@ fn main() {
     let talking = wire.restart();
     let stats = wire.engine.stats();
     let open = if is_tunnel { stats.tunnels_open } else { stats.connections_open - 1 };
-    assert_eq!((open, stats.evictions, stats.gaps), (count.into(), 0, 0), "the engine has to know them all");
+    let all = (count + BEFORE).into();
+    assert_eq!((open, stats.evictions, stats.gaps), (all, 0, 0), "the engine has to know them all");
     println!(
         "{}",
         serde_json::json!({
@@ -214,29 +225,38 @@ enum Flag {
     Ack,
 }
 
-/// Both hops of a tunnel, and its key.
+/// Both hops of a tunnel, its key, and what else its request has.
 struct Tunnel {
     hops: [Peer; 2],
     key: String,
+    more: String,
 }
+
+/// What a browser adds, beside its cookies.
+const BROWSER: &str = "User-Agent: Mozilla/5.0 (X11; Linux x86_64; rv:145.0) Gecko/20100101 Firefox/145.0\r\n\
+    Accept: */*\r\nAccept-Language: en-US,en;q=0.5\r\nAccept-Encoding: gzip, deflate, br, zstd\r\n\
+    Origin: https://chat.test\r\nSec-WebSocket-Extensions: permessage-deflate\r\nSec-Fetch-Dest: empty\r\n\
+    Sec-Fetch-Mode: websocket\r\nSec-Fetch-Site: same-origin\r\nPragma: no-cache\r\nCache-Control: no-cache\r\n";
 
 /// Of a text message in a masked frame, of which the engine reads the header.
 const MESSAGE: [u8; 16] = [0x81, 0x8a, 1, 2, 3, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
 
 impl Tunnel {
-    fn new(number: u32) -> Self {
+    fn new(number: u32, browser: bool) -> Self {
         let origin = Ipv4Addr::from(0xc633_0000 + (number >> 15));
         let port = 20_000 + u16::try_from(number & 0x7fff).unwrap_or(0);
         let upstream = Peer::new(!number, [PROXY, origin], [port, 3000]);
         let key = BASE64_STANDARD.encode(u128::from(number).to_be_bytes());
-        Self { hops: [Peer::ordinary(number), upstream], key }
+        let digest = Sha1::digest(&key);
+        let more = browser.then(|| format!("{BROWSER}Cookie: session={}\r\n", BASE64_STANDARD.encode(digest)));
+        Self { hops: [Peer::ordinary(number), upstream], key, more: more.unwrap_or_default() }
     }
 
     fn request(&self) -> String {
         format!(
             "GET /chat HTTP/1.1\r\nHost: chat.test\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
-             Sec-WebSocket-Key: {}\r\nSec-WebSocket-Version: 13\r\n\r\n",
-            self.key
+             Sec-WebSocket-Key: {}\r\nSec-WebSocket-Version: 13\r\n{}\r\n",
+            self.key, self.more
         )
     }
 

@@ -409,7 +409,7 @@ pub struct Tunnel {
 /// A tunnel that is open now.
 #[derive(Clone, PartialEq, Debug)]
 pub struct OpenTunnel {
-    /// The attempt that opened it.
+    /// The attempt that opened it, without its field lines but for Host.
     pub attempt: Arc<Attempt>,
     /// When the 101 nearest to the client was seen.
     pub opened_at: Timestamp,

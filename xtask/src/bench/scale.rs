@@ -39,12 +39,15 @@ struct Row {
 pub(crate) fn run(args: &Args) -> Result<()> {
     let scale = workspace::built(&["--example", "scale"])?;
     let mut rows = Vec::new();
-    for kind in ["connections", "tunnels"] {
+    for kind in ["connections", "tunnels", "browsers"] {
         for count in &args.counts {
             rows.push(Row::measure(&scale, kind, *count, args.rounds)?);
         }
     }
-    println!("\nopen connections and tunnels (two hops each); the quickest of {} rounds", args.rounds);
+    println!(
+        "\nopen connections and tunnels (two hops each; those of browsers with their fields and a cookie); the quickest of {} rounds",
+        args.rounds
+    );
     let title = ["", "count", "bytes each", "MB", "peak MB", "ns a frame, opening", "ns a frame, all open"];
     table(&title, &rows.iter().map(Row::cells).collect::<Vec<_>>());
     figures::save("scale", &rows)

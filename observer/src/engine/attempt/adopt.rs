@@ -122,10 +122,10 @@ fn is_answered_as(down: &Handshake, up: &Handshake) -> bool {
 
 /// Tickets tell what they are for by their lowest bit.
 pub(super) fn of_recent(number: u64) -> Ticket {
-    Ticket(number << 1 | 1)
+    Ticket::new(number << 1 | 1)
 }
 
 /// The ticket of a handshake.
 pub(super) fn of_handshake(id: u64) -> Ticket {
-    Ticket(id << 1)
+    Ticket::new(id << 1)
 }

@@ -50,8 +50,8 @@ impl Attempts {
                     }
                     None => (Finishing::Tunnels, false),
                 },
-                Finishing::Tunnels => match self.tunnels.keys().next() {
-                    Some(&id) => {
+                Finishing::Tunnels => match self.tunnels.oldest() {
+                    Some(id) => {
                         self.end_tunnel(id, now);
                         (Finishing::Tunnels, true)
                     }

@@ -13,64 +13,48 @@ use super::{
     Attempts, Case, Timer, adopt,
     report::Placed,
     store::HandshakeId,
-    tunnel::{LATEST_END, OpenHop, OpenTunnel},
+    tunnel::{LATEST_END, OpenHop, OpenTunnel, ends, opened_at},
 };
 
 impl Attempts {
     /// Tunnels open now, oldest first. `states` are their hops' by ticket.
     #[must_use]
     pub fn tunnels(&self, states: &HashMap<Ticket, &http::Tunnel>) -> Vec<event::OpenTunnel> {
-        let state = |hop: &OpenHop| states.get(&adopt::of_handshake(hop.id)).copied();
-        self.tunnels
-            .values()
-            .filter(|tunnel| tunnel.first_end().is_none())
-            .filter_map(|tunnel| {
-                let nearest = tunnel.hops.iter().find_map(state)?;
-                let hops = || tunnel.hops.iter().filter_map(state);
-                let proxies = tunnel.attempt.path().filter_map(|hop| hop.server.address());
-                Some(event::OpenTunnel {
-                    attempt: Arc::clone(&tunnel.attempt),
-                    opened_at: tunnel.opened_at,
-                    last_at: hops().map(|hop| hop.last_at).max()?,
-                    last_heartbeat_at: hops().filter_map(|hop| hop.last_heartbeat_at).max(),
-                    bytes: nearest.bytes,
-                    frames: nearest.frames,
-                    idle_timer: proxies.filter_map(|proxy| self.proxies.get(proxy)?.idle_timer()).min(),
-                })
+        let state = |id: &HandshakeId| states.get(&adopt::of_handshake(*id)).copied();
+        let told = |(ids, attempt): (Vec<HandshakeId>, Attempt)| {
+            let nearest = ids.iter().find_map(state)?;
+            let hops = || ids.iter().filter_map(state);
+            let proxies = attempt.path().filter_map(|hop| hop.server.address());
+            Some(event::OpenTunnel {
+                opened_at: opened_at(&attempt),
+                last_at: hops().map(|hop| hop.last_at).max()?,
+                last_heartbeat_at: hops().filter_map(|hop| hop.last_heartbeat_at).max(),
+                bytes: nearest.bytes,
+                frames: nearest.frames,
+                idle_timer: proxies.filter_map(|proxy| self.proxies.get(proxy)?.idle_timer()).min(),
+                attempt: Arc::new(attempt),
             })
-            .collect()
+        };
+        self.tunnels.open_ones().filter_map(told).collect()
     }
 
-    pub(super) fn open_tunnel(
-        &mut self,
-        attempt: &Arc<Attempt>,
-        placed: &[Placed],
-        ids: &[HandshakeId],
-        is_part: bool,
-    ) {
+    pub(super) fn open_tunnel(&mut self, attempt: &Attempt, placed: &[Placed], ids: &[HandshakeId], is_part: bool) {
         if attempt.outcome != Outcome::Upgraded {
             return;
         }
-        let Some(opened_at) = placed[0].handshake.response.as_ref().map(|response| response.at) else { return };
         self.counts.tunnels += 1;
         let on_path = placed.iter().zip(ids).filter(|(placed, _)| !matches!(placed.role, Role::Side | Role::Retry));
         let hops: Vec<_> = on_path
             .map(|(placed, id)| OpenHop { id: *id, state: placed.handshake.tunnel.clone(), gone: None })
             .collect();
-        let key = ids[0];
-        for (at, hop) in hops.iter().enumerate() {
-            self.hops.insert(hop.id, (key, at));
+        if let Some(end) = ends(&hops).min() {
+            self.at(end + self.settle, Timer::Tunnel(ids[0]));
         }
-        let tunnel = OpenTunnel { attempt: Arc::clone(attempt), opened_at, hops, is_part };
-        if let Some(end) = tunnel.first_end() {
-            self.at(end + self.settle, Timer::Tunnel(key));
-        }
-        self.tunnel_memory += tunnel.memory();
-        self.tunnels.insert(key, tunnel);
+        self.tunnels.open(attempt, hops, is_part);
     }
 
     pub(super) fn tunnel_due(&mut self, key: HandshakeId, at: Timestamp) {
-        let Some(tunnel) = self.tunnels.get(&key) else { return };
+        let Some(tunnel) = self.tunnels.ending(key) else { return };
         let (Some(end), Some(last)) = (tunnel.first_end(), tunnel.last_end()) else { return };
         let latest = end + LATEST_END.max(self.settle);
         // What is missing before an end is known when that has settled.
@@ -79,8 +63,11 @@ impl Attempts {
             return self.at(settled, Timer::Tunnel(key));
         }
         // The client's side may be TLS, and end a little later.
-        let waits = tunnel.client_unseen() && self.counts.tls > 0;
-        if tunnel.is_settled() && (!waits || self.tls_closer(tunnel, end).is_some()) || at >= latest {
+        let tls_closes = || {
+            let attempt = self.tunnels.attempt(tunnel);
+            !tunnel.client_unseen(&attempt) || self.tls_closer(tunnel, &attempt, end).is_some()
+        };
+        if tunnel.is_settled() && (self.counts.tls == 0 || tls_closes()) || at >= latest {
             self.end_tunnel(key, at);
         } else {
             self.at(latest, Timer::Tunnel(key));
@@ -88,20 +75,17 @@ impl Attempts {
     }
 
     pub(super) fn end_tunnel(&mut self, key: HandshakeId, now: Timestamp) {
-        let Some(tunnel) = self.tunnels.remove(&key) else { return };
-        self.tunnel_memory -= tunnel.memory();
-        for hop in &tunnel.hops {
-            self.hops.remove(&hop.id);
-        }
-        let mut ended = tunnel.end(now);
+        let Some((tunnel, attempt)) = self.tunnels.remove(key) else { return };
+        let attempt = Arc::new(attempt);
+        let mut ended = tunnel.end(&attempt, now);
         let silent_since = ended.tunnel.ended_at.before(ended.tunnel.idle);
         if self.lossy(silent_since, ended.tunnel.ended_at) {
             ended.doubt();
         }
-        if tunnel.client_unseen()
+        if tunnel.client_unseen(&attempt)
             && ended.tunnel.closed_by == ClosedBy::Unknown
             && !ended.tunnel.still_open
-            && let Some(by) = self.tls_closer(&tunnel, ended.tunnel.ended_at)
+            && let Some(by) = self.tls_closer(&tunnel, &attempt, ended.tunnel.ended_at)
         {
             ended.tunnel.closed_by = ClosedBy::Proxy;
             ended.by = Some(by);
@@ -113,8 +97,8 @@ impl Attempts {
     }
 
     /// Where the proxy listens that ended a tunnel by itself, though its client's side is TLS.
-    pub(super) fn tls_closer(&self, tunnel: &OpenTunnel, end: Timestamp) -> Option<SocketAddr> {
-        let asked = tunnel.attempt.first().request.as_ref()?.at;
+    pub(super) fn tls_closer(&self, tunnel: &OpenTunnel, attempt: &Attempt, end: Timestamp) -> Option<SocketAddr> {
+        let asked = attempt.first().request.as_ref()?.at;
         let last = tunnel.hops.first()?.state.as_ref()?.last_from_client_at.unwrap_or(asked);
         self.opaque.closed_by_proxy(asked, last, end)
     }

@@ -13,6 +13,7 @@ use super::{
     },
     Attempts, Case, Timer,
     adopt::{of_handshake, of_recent},
+    tunnel::OpenHop,
 };
 
 impl Listener for Attempts {
@@ -38,8 +39,8 @@ impl Listener for Attempts {
     }
 
     fn response(&mut self, ticket: Ticket, head: &ResponseHead<'_>) {
-        let (id, at) = (ticket.0 >> 1, head.stamp.at);
-        if ticket.0 & 1 == 1 {
+        let (id, at) = (ticket.number() >> 1, head.stamp.at);
+        if ticket.number() & 1 == 1 {
             self.recent.answer(id, head);
             return;
         }
@@ -54,14 +55,14 @@ impl Listener for Attempts {
     }
 
     fn body(&mut self, ticket: Ticket, bytes: &[u8]) {
-        if ticket.0 & 1 == 0 {
-            self.store.update(ticket.0 >> 1, |handshake| handshake.keep_body(bytes));
+        if ticket.number() & 1 == 0 {
+            self.store.update(ticket.number() >> 1, |handshake| handshake.keep_body(bytes));
         }
     }
 
     fn unanswered(&mut self, ticket: Ticket, silence: Silence, at: Timestamp) {
-        let id = ticket.0 >> 1;
-        if ticket.0 & 1 == 1 {
+        let id = ticket.number() >> 1;
+        if ticket.number() & 1 == 1 {
             return;
         }
         let known = self.store.update(id, |handshake| {
@@ -74,15 +75,15 @@ impl Listener for Attempts {
     }
 
     fn tunnel(&mut self, ticket: Ticket, tunnel: &Tunnel, why: Option<Closed>, at: Timestamp) {
-        let id = ticket.0 >> 1;
+        let id = ticket.number() >> 1;
         if self.store.update(id, |handshake| handshake.tunnel = Some(Box::new(tunnel.clone()))) {
             return;
         }
-        let Some(&(key, place)) = self.hops.get(&id) else { return };
-        let Some(open) = self.tunnels.get_mut(&key) else { return };
-        let hop = &mut open.hops[place];
-        hop.state = Some(Box::new(tunnel.clone()));
-        hop.gone = why.or(hop.gone);
+        let update = |hop: &mut OpenHop| {
+            hop.state = Some(Box::new(tunnel.clone()));
+            hop.gone = why.or(hop.gone);
+        };
+        let Some((key, open)) = self.tunnels.update(id, update) else { return };
         if matches!(why, Some(Closed::CaptureEnded)) {
             return;
         }
@@ -93,7 +94,7 @@ impl Listener for Attempts {
     }
 
     fn spoke(&mut self, ticket: Ticket) {
-        self.store.update(ticket.0 >> 1, |handshake| handshake.spoken = true);
+        self.store.update(ticket.number() >> 1, |handshake| handshake.spoken = true);
     }
 
     fn unread(&mut self, link: &Link, since: Timestamp, at: Timestamp) {

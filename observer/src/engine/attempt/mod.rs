@@ -12,17 +12,19 @@ mod loss;
 mod moment;
 mod opaque;
 mod owner;
+mod packed;
 mod polling;
 mod proxy;
 mod recent;
 mod report;
 mod store;
 mod tunnel;
+mod tunnels;
 mod unread;
 
 use std::{
     cmp::Reverse,
-    collections::{BTreeMap, BinaryHeap, VecDeque},
+    collections::{BinaryHeap, VecDeque},
     net::SocketAddr,
     sync::Arc,
     time::Duration,
@@ -42,7 +44,7 @@ use self::{
     proxy::Proxies,
     recent::Recent,
     store::{HandshakeId, Name, Store},
-    tunnel::OpenTunnel,
+    tunnels::Tunnels,
     unread::Unread,
 };
 pub use self::{
@@ -166,14 +168,10 @@ pub struct Attempts {
     timers: BinaryHeap<Reverse<(Timestamp, Timer)>>,
     /// How many timers there must be to look for those of what is gone.
     sweep_at: usize,
-    /// Open tunnels by the id of their first hop's handshake, oldest first.
-    tunnels: BTreeMap<HandshakeId, OpenTunnel>,
-    /// The tunnel and place in it of each hop's handshake.
-    hops: HashMap<HandshakeId, (HandshakeId, usize), FixedState>,
+    tunnels: Tunnels,
     closings: HashMap<SocketAddr, Closing, FixedState>,
     cases: VecDeque<Case>,
-    /// Bytes that open tunnels, and groups of closing ones, cost.
-    tunnel_memory: usize,
+    /// Bytes that groups of closing tunnels cost.
     closing_memory: usize,
     counts: Counts,
     finishing: Finishing,
@@ -200,11 +198,9 @@ impl Attempts {
             lately: VecDeque::new(),
             timers: BinaryHeap::new(),
             sweep_at: FEW_TIMERS,
-            tunnels: BTreeMap::new(),
-            hops: HashMap::default(),
+            tunnels: Tunnels::default(),
             closings: HashMap::default(),
             cases: VecDeque::new(),
-            tunnel_memory: 0,
             closing_memory: 0,
             counts: Counts::default(),
             finishing: Finishing::default(),
@@ -236,7 +232,7 @@ impl Attempts {
     /// Bytes of state, by estimate.
     #[must_use]
     pub fn memory(&self) -> usize {
-        let tables = self.timers.len() * TIMER + self.hops.len() * HOP + self.tunnel_memory + self.closing_memory;
+        let tables = self.timers.len() * TIMER + self.tunnels.memory() + self.closing_memory;
         let rings = self.recent.memory() + self.polling.memory() + self.opaque.memory() + self.unread.memory();
         let rings = rings + self.owners.memory();
         self.store.memory() + tables + rings + self.connects.memory() + self.proxies.memory()
@@ -274,7 +270,7 @@ impl Attempts {
             self.decide(id, now, false);
             return true;
         }
-        if let Some(&id) = self.tunnels.keys().next() {
+        if let Some(id) = self.tunnels.oldest() {
             self.counts.evictions += 1;
             self.end_tunnel(id, now);
             return true;
@@ -311,7 +307,7 @@ impl Attempts {
             let (timers, store, tunnels) = (&mut self.timers, &self.store, &self.tunnels);
             timers.retain(|Reverse((_, timer))| match timer {
                 Timer::Decide(id) | Timer::Answer(id) | Timer::Overdue(id, _) => store.get(*id).is_some(),
-                Timer::Tunnel(id) => tunnels.contains_key(id),
+                Timer::Tunnel(id) => tunnels.ending(*id).is_some(),
                 Timer::Closing(_) => true,
             });
             timers.shrink_to_fit();
@@ -324,4 +320,3 @@ impl Attempts {
 const FEW_TIMERS: usize = 4096;
 /// Bytes that one costs in a table that is half full after it grew.
 const TIMER: usize = 2 * size_of::<(Timestamp, Timer)>();
-const HOP: usize = 2 * size_of::<(HandshakeId, (HandshakeId, usize))>();

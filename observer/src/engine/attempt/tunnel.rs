@@ -11,6 +11,7 @@ use super::{
         tcp::Closed,
         time::Timestamp,
     },
+    packed::Packed,
     store::HandshakeId,
 };
 
@@ -20,8 +21,7 @@ pub(super) const LATEST_END: Duration = Duration::from_secs(2);
 /// A tunnel of a decided attempt.
 #[derive(Debug)]
 pub(super) struct OpenTunnel {
-    pub(super) attempt: Arc<Attempt>,
-    pub(super) opened_at: Timestamp,
+    pub(super) attempt: Packed,
     pub(super) hops: Vec<OpenHop>,
     /// Whether bytes of other connections were missing when it opened: its first client, or its last server, may be a
     /// proxy.
@@ -74,30 +74,26 @@ impl OpenHop {
     /// Whether it was thrown out, or its port used again, before both sides were seen to end it.
     fn is_lost(&self) -> bool {
         let Some(state) = &self.state else { return true };
-        let ended = state.client_ended.is_some() && state.server_ended.is_some();
+        let ended = state.ends().client.is_some() && state.ends().server.is_some();
         !ended && matches!(self.gone, Some(Closed::Evicted | Closed::Replaced))
     }
 }
 
 impl OpenTunnel {
-    /// Bytes it costs from its beginning to its end, by estimate.
+    /// Bytes that it refers to.
     pub(super) fn memory(&self) -> usize {
-        let hop = 2 * size_of::<OpenHop>() + block(size_of::<Hop>());
-        2 * size_of::<Self>() + self.attempt.memory() + self.hops.len() * hop
+        let states: usize = self.states().map(|state| block(size_of_val(state)) + state.memory()).sum();
+        self.attempt.memory() + block(size_of_val(&*self.hops)) + states
     }
 
     /// When its first hop's end was seen.
     pub(super) fn first_end(&self) -> Option<Timestamp> {
-        self.ends().min()
+        ends(&self.hops).min()
     }
 
     /// When its last end so far was seen.
     pub(super) fn last_end(&self) -> Option<Timestamp> {
-        self.ends().max()
-    }
-
-    fn ends(&self) -> impl Iterator<Item = Timestamp> {
-        self.states().flat_map(|hop| [hop.client_ended, hop.server_ended]).flatten()
+        ends(&self.hops).max()
     }
 
     fn states(&self) -> impl Iterator<Item = &Hop> {
@@ -115,36 +111,35 @@ impl OpenTunnel {
     }
 
     /// Whether only the hop between a proxy and the next server was seen, and the proxy ended it first.
-    pub(super) fn client_unseen(&self) -> bool {
-        let lone = self.hops.len() == 1 && matches!(self.attempt.first().role, Role::Upstream | Role::Only);
-        let ended_first =
-            |hop: &Hop| hop.client_ended.is_some_and(|at| hop.server_ended.is_none_or(|server| at <= server));
-        lone && self.states().all(ended_first)
+    pub(super) fn client_unseen(&self, attempt: &Attempt) -> bool {
+        let lone = self.hops.len() == 1 && matches!(attempt.first().role, Role::Upstream | Role::Only);
+        lone && self.states().all(|hop| hop.ends().client_first())
     }
 
     /// What it came to, at `now`.
-    pub(super) fn end(&self, now: Timestamp) -> Ended {
+    pub(super) fn end(&self, attempt: &Arc<Attempt>, now: Timestamp) -> Ended {
+        let opened_at = opened_at(attempt);
         let ended_at = self.first_end();
         let close = self.states().filter_map(Hop::close).min_by_key(|close| close.at);
         let lost = self.hops.iter().any(OpenHop::is_lost);
         let incomplete = lost || self.states().any(|hop| hop.incomplete);
-        let (closed_by, by) = match self.closed_by(close) {
+        let (closed_by, by) = match self.closed_by(attempt, close) {
             (ClosedBy::Client | ClosedBy::Origin, _) if self.is_part => (ClosedBy::Unknown, None),
             _ if ended_at.is_none() => (ClosedBy::Unknown, None),
             known => known,
         };
-        let last_at = self.states().map(|hop| hop.last_at).max().unwrap_or(self.opened_at);
+        let last_at = self.states().map(|hop| hop.last_at).max().unwrap_or(opened_at);
         let end = ended_at.unwrap_or(now);
         let nearest = self.states().next();
         let tunnel = Tunnel {
-            attempt: Arc::clone(&self.attempt),
-            opened_at: self.opened_at,
+            attempt: Arc::clone(attempt),
+            opened_at,
             ended_at: end,
             still_open: ended_at.is_none(),
             bytes: nearest.map_or(Traffic::default(), |hop| hop.bytes),
             frames: nearest.map_or(Traffic::default(), |hop| hop.frames),
-            pings: nearest.map_or(0, |hop| hop.pings),
-            pongs: nearest.map_or(0, |hop| hop.pongs),
+            pings: nearest.map_or(0, |hop| hop.pings.into()),
+            pongs: nearest.map_or(0, |hop| hop.pongs.into()),
             close,
             closed_by,
             idle: end.since(last_at),
@@ -155,7 +150,7 @@ impl OpenTunnel {
 
     /// Who ended it. The proxy did if no peer sent FIN, RST or Close before it; which of the proxy's own two ends came
     /// first means nothing, as they are microseconds apart and may swap between interfaces.
-    fn closed_by(&self, close: Option<Close>) -> (ClosedBy, Option<SocketAddr>) {
+    fn closed_by(&self, attempt: &Attempt, close: Option<Close>) -> (ClosedBy, Option<SocketAddr>) {
         let (Some(first), Some(last)) = (
             self.hops.first().and_then(|hop| hop.state.as_deref()),
             self.hops.last().and_then(|hop| hop.state.as_deref()),
@@ -163,18 +158,17 @@ impl OpenTunnel {
             return (ClosedBy::Unknown, None);
         };
         let only = self.hops.len() == 1;
-        let role = self.attempt.first().role;
+        let role = attempt.first().role;
         // Where another client's hops would fit as well, only the client's own hop tells anything.
-        if self.attempt.join.is_some_and(|join| join.confidence == Confidence::Ambiguous) {
-            let ended_first = first.client_ended.is_some_and(|at| first.server_ended.is_none_or(|server| at <= server));
-            let by_client = close.map_or(ended_first, |close| close.from_client);
+        if attempt.join.is_some_and(|join| join.confidence == Confidence::Ambiguous) {
+            let by_client = close.map_or_else(|| first.ends().client_first(), |close| close.from_client);
             return (if by_client { ClosedBy::Client } else { ClosedBy::Unknown }, None);
         }
         // Where bytes are missing the proxy is not accused.
         let sure = self.states().all(|hop| !hop.incomplete);
         let close_by_proxy = !only && sure && is_made_by_proxy(first, last);
         if close_by_proxy {
-            return (ClosedBy::Proxy, self.proxy_at_fault());
+            return (ClosedBy::Proxy, self.proxy_at_fault(attempt));
         }
         // Where bytes are missing, the Close frame that was seen may be the answer to one that was not.
         if close.is_some() && self.states().any(|hop| hop.incomplete) {
@@ -187,8 +181,9 @@ impl OpenTunnel {
                 (false, false) => (ClosedBy::Origin, None),
             };
         }
-        let client = first.client_ended.filter(|at| first.server_ended.is_none_or(|server| *at <= server));
-        let origin = last.server_ended.filter(|at| last.client_ended.is_none_or(|client| *at <= client));
+        let (first, last) = (first.ends(), last.ends());
+        let client = first.client.filter(|_| first.client_first());
+        let origin = last.server.filter(|_| last.server_first());
         match (client, origin) {
             _ if only => match role {
                 Role::Upstream => (if origin.is_some() { ClosedBy::Origin } else { ClosedBy::Unknown }, None),
@@ -197,24 +192,17 @@ impl OpenTunnel {
             (Some(client), Some(origin)) if origin < client => (ClosedBy::Origin, None),
             (Some(_), _) => (ClosedBy::Client, None),
             (None, Some(_)) => (ClosedBy::Origin, None),
-            (None, None) if first.server_ended.is_none() || last.client_ended.is_none() || !sure => {
-                (ClosedBy::Unknown, None)
-            }
-            (None, None) => (ClosedBy::Proxy, self.proxy_at_fault()),
+            (None, None) if first.server.is_none() || last.client.is_none() || !sure => (ClosedBy::Unknown, None),
+            (None, None) => (ClosedBy::Proxy, self.proxy_at_fault(attempt)),
         }
     }
 
     /// The proxy of the chain that ended both of its hops before the other side did.
-    fn proxy_at_fault(&self) -> Option<SocketAddr> {
-        let path: Vec<_> = self.attempt.path().collect();
-        let ended_first = |one: Option<Timestamp>, other: Option<Timestamp>| match (one, other) {
-            (Some(one), Some(other)) => one <= other,
-            (Some(_), None) => true,
-            _ => false,
-        };
+    fn proxy_at_fault(&self, attempt: &Attempt) -> Option<SocketAddr> {
+        let path: Vec<_> = attempt.path().collect();
         let at = (0..self.hops.len().saturating_sub(1)).find(|&at| {
             let (Some(down), Some(up)) = (&self.hops[at].state, &self.hops[at + 1].state) else { return false };
-            ended_first(down.server_ended, down.client_ended) && ended_first(up.client_ended, up.server_ended)
+            down.ends().server_first() && up.ends().client_first()
         });
         match path.get(at?)?.server {
             Endpoint::Ip(address) => Some(address),
@@ -223,13 +211,24 @@ impl OpenTunnel {
     }
 }
 
+/// When the ends of hops were seen.
+pub(super) fn ends(hops: &[OpenHop]) -> impl Iterator<Item = Timestamp> {
+    let states = hops.iter().filter_map(|hop| hop.state.as_deref());
+    states.flat_map(|state| [state.ends().client, state.ends().server]).flatten()
+}
+
+/// When the 101 nearest to the client was seen.
+pub(super) fn opened_at(attempt: &Attempt) -> Timestamp {
+    attempt.first().response.as_ref().map_or(attempt.decided_at, |response| response.at)
+}
+
 /// Whether the proxy sent the first Close frame by itself: to a peer that had sent none before, and to no peer that had.
 /// Only times of one hop are compared, so that clocks need not agree.
 fn is_made_by_proxy(first: &Hop, last: &Hop) -> bool {
     let at = |close: Option<Close>| close.map(|close| close.at);
     let ends = [
-        (at(first.close_from_server), at(first.close_from_client)),
-        (at(last.close_from_client), at(last.close_from_server)),
+        (at(first.ends().close_from_server), at(first.ends().close_from_client)),
+        (at(last.ends().close_from_client), at(last.ends().close_from_server)),
     ];
     let spoke = ends.iter().any(|(proxy, _)| proxy.is_some());
     spoke && ends.iter().all(|(proxy, peer)| peer.is_none_or(|peer| proxy.is_some_and(|proxy| proxy < peer)))

@@ -247,7 +247,7 @@ impl<L: Listener> Reader for Dialogue<L> {
             + head(&self.client)
             + head(&self.server)
             + outstanding
-            + self.tunnel.as_ref().map_or(0, |tunnel| block(size_of_val(&**tunnel)))
+            + self.tunnel.as_ref().map_or(0, |tunnel| block(size_of_val(&**tunnel)) + tunnel.1.memory())
     }
 
     fn is_precious(&self) -> bool {
@@ -344,7 +344,7 @@ impl<L: Listener> Dialogue<L> {
 
     fn silence_all(&mut self, to: &mut L, silence: Silence, at: Timestamp) {
         for exchange in std::mem::take(&mut self.outstanding) {
-            if let Some(ticket) = exchange.ticket() {
+            if let Some(ticket) = exchange.ticket {
                 to.unanswered(ticket, silence, at);
             }
         }

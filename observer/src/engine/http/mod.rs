@@ -8,12 +8,12 @@ mod preface;
 mod tunnel;
 mod websocket;
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, num::NonZeroU64};
 
 pub use self::{
     dialogue::Dialogue,
     head::{RequestHead, ResponseHead},
-    tunnel::Tunnel,
+    tunnel::{Ends, Tunnel},
 };
 use super::{
     anomaly::AnomalyKind,
@@ -22,9 +22,23 @@ use super::{
     time::Timestamp,
 };
 
-/// What a listener wants to know a request by.
+/// What a listener wants to know a request by: a number below 2^64 - 1. `Option<Ticket>` takes no more room than it.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-pub struct Ticket(pub u64);
+pub struct Ticket(NonZeroU64);
+
+impl Ticket {
+    /// The ticket with a number.
+    #[must_use]
+    pub const fn new(number: u64) -> Self {
+        Self(NonZeroU64::MIN.saturating_add(number))
+    }
+
+    /// Its number.
+    #[must_use]
+    pub const fn number(self) -> u64 {
+        self.0.get() - 1
+    }
+}
 
 /// A TLS connection: all that can be told of it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

@@ -6,10 +6,11 @@ use super::{
 };
 use crate::engine::{
     event::{Close, Traffic},
+    memory::block,
     time::Timestamp,
 };
 
-/// What is known of one hop of a tunnel.
+/// What is known of one hop of a tunnel. 112 bytes: there may be a million of them.
 #[derive(Clone, Debug)]
 pub struct Tunnel {
     /// When the last payload byte in either direction was seen; the 101 itself before that.
@@ -23,20 +24,42 @@ pub struct Tunnel {
     /// WebSocket frames.
     pub frames: Traffic,
     /// Pings in both directions.
-    pub pings: u64,
+    pub pings: u32,
     /// Pongs in both directions.
-    pub pongs: u64,
+    pub pongs: u32,
+    ends: Option<Box<Ends>>,
+    followers: Option<[Follower; 2]>,
+    /// Whether bytes are missing or frames could not be followed: a Close frame may have been missed.
+    pub incomplete: bool,
+}
+
+/// How a hop ends.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Ends {
     /// The first Close frame from the client's side.
     pub close_from_client: Option<Close>,
     /// The first Close frame from the server's side.
     pub close_from_server: Option<Close>,
     /// First FIN or RST of the client's side.
-    pub client_ended: Option<Timestamp>,
+    pub client: Option<Timestamp>,
     /// First FIN or RST of the server's side.
-    pub server_ended: Option<Timestamp>,
-    /// Whether bytes are missing or frames could not be followed: a Close frame may have been missed.
-    pub incomplete: bool,
-    followers: Option<[Follower; 2]>,
+    pub server: Option<Timestamp>,
+}
+
+impl Ends {
+    const NONE: Self = Self { close_from_client: None, close_from_server: None, client: None, server: None };
+
+    /// Whether the client's side ended it, and the server's side did not before.
+    #[must_use]
+    pub fn client_first(&self) -> bool {
+        self.client.is_some_and(|at| self.server.is_none_or(|server| at <= server))
+    }
+
+    /// As [`Self::client_first`].
+    #[must_use]
+    pub fn server_first(&self) -> bool {
+        self.server.is_some_and(|at| self.client.is_none_or(|client| at <= client))
+    }
 }
 
 impl Tunnel {
@@ -50,25 +73,40 @@ impl Tunnel {
             frames: Traffic::default(),
             pings: 0,
             pongs: 0,
-            close_from_client: None,
-            close_from_server: None,
-            client_ended: None,
-            server_ended: None,
-            incomplete: false,
+            ends: None,
             followers: websocket.then(Default::default),
+            incomplete: false,
         }
+    }
+
+    /// Bytes that it refers to.
+    #[must_use]
+    pub(in crate::engine) fn memory(&self) -> usize {
+        let ends = self.ends.as_ref().map_or(0, |_| block(size_of::<Ends>()));
+        ends + self.followers.iter().flatten().map(Follower::memory).sum::<usize>()
+    }
+
+    /// How it ends, as far as it does.
+    #[must_use]
+    pub fn ends(&self) -> &Ends {
+        self.ends.as_deref().unwrap_or(&Ends::NONE)
+    }
+
+    fn ends_mut(&mut self) -> &mut Ends {
+        self.ends.get_or_insert_with(|| Box::new(Ends::NONE))
     }
 
     /// Whether either side has ended it.
     #[must_use]
     pub fn is_ending(&self) -> bool {
-        self.client_ended.is_some() || self.server_ended.is_some()
+        self.ends().client.is_some() || self.ends().server.is_some()
     }
 
     /// The first Close frame in capture time.
     #[must_use]
     pub fn close(&self) -> Option<Close> {
-        [self.close_from_client, self.close_from_server].into_iter().flatten().min_by_key(|close| close.at)
+        let Ends { close_from_client, close_from_server, .. } = *self.ends();
+        [close_from_client, close_from_server].into_iter().flatten().min_by_key(|close| close.at)
     }
 
     /// Takes payload; tells what is wrong with a frame.
@@ -102,11 +140,12 @@ impl Tunnel {
         }
         match opcode {
             Opcode::Data => {}
-            Opcode::Ping => self.pings += 1,
-            Opcode::Pong => self.pongs += 1,
+            Opcode::Ping => self.pings = self.pings.saturating_add(1),
+            Opcode::Pong => self.pongs = self.pongs.saturating_add(1),
             Opcode::Close(code) => {
                 let from_client = way == Direction::ToServer;
-                let first = if from_client { &mut self.close_from_client } else { &mut self.close_from_server };
+                let ends = self.ends_mut();
+                let first = if from_client { &mut ends.close_from_client } else { &mut ends.close_from_server };
                 first.get_or_insert(Close { at, from_client, code });
             }
         }
@@ -155,7 +194,8 @@ impl Tunnel {
 
     /// A side sent FIN or RST.
     pub(super) fn end(&mut self, way: Direction, at: Timestamp) {
-        let ended = if way == Direction::ToServer { &mut self.client_ended } else { &mut self.server_ended };
+        let ends = self.ends_mut();
+        let ended = if way == Direction::ToServer { &mut ends.client } else { &mut ends.server };
         *ended = Some(ended.map_or(at, |before| before.min(at)));
     }
 }

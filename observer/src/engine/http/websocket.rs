@@ -1,7 +1,10 @@
 //! WebSocket frame headers (RFC 6455 5.2) of one direction, followed without keeping payload.
 
-/// Longest frame header: two bytes, eight of length, four of mask.
-const MAX_HEADER: usize = 14;
+use crate::engine::memory::block;
+
+/// Longest beginning of a frame that tells all that is told of it: a header of two bytes, eight of length, four of mask. That of
+/// a Close frame is short, so that its status code has room behind it.
+const MAX_BEGINNING: usize = 14;
 
 /// A control or data frame's kind.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -16,48 +19,69 @@ pub(super) enum Opcode {
     Pong,
 }
 
-/// Where a direction stands in its frames. 32 bytes.
+/// Where a direction stands in its frames. 16 bytes: every hop of a tunnel has two.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Follower {
-    header: [u8; MAX_HEADER],
-    /// Bytes of header that are there, then, for a Close frame, two of its payload as well.
+pub(super) enum Follower {
+    /// Before a frame.
+    #[default]
+    Between,
+    /// Before so many bytes of payload.
+    Payload(u64),
+    /// In a frame's beginning, of which these bytes are there.
+    Begun(Box<Beginning>),
+    /// Frame boundaries are no longer known.
+    Lost,
+}
+
+/// The first bytes of a frame.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Beginning {
+    bytes: [u8; MAX_BEGINNING],
     have: u8,
-    code: [u8; 2],
-    /// Payload bytes still to come.
+}
+
+/// What a frame's beginning tells.
+struct Begun {
+    opcode: Opcode,
+    /// How long it is.
+    length: usize,
+    /// Payload behind it.
     left: u64,
-    in_payload: bool,
-    lost: bool,
 }
 
 impl Follower {
+    /// Bytes that it refers to.
+    pub(super) fn memory(&self) -> usize {
+        if let Self::Begun(_) = self { block(size_of::<Beginning>()) } else { 0 }
+    }
+
     /// Whether frame boundaries are no longer known.
     pub(super) fn is_lost(&self) -> bool {
-        self.lost
+        matches!(self, Self::Lost)
     }
 
     /// Skips bytes that were not captured.
     pub(super) fn skip(&mut self, length: u64) {
-        let in_data = self.in_payload && self.header[0] & 0x0f != 8;
-        if in_data && length > 0 && length <= self.left {
-            self.left -= length;
-            self.in_payload = self.left > 0;
-        } else {
-            self.lost = true;
-        }
+        *self = match self {
+            Self::Payload(left) if length > 0 && length <= *left => Self::before(*left - length),
+            _ => Self::Lost,
+        };
     }
 
-    /// Bytes up to the next header; `None` in the middle of a header or of a Close frame.
+    /// Bytes up to the next header; `None` where that is not known.
     pub(super) fn to_header(&self) -> Option<u64> {
-        let in_close = self.in_payload && self.header[0] & 0x0f == 8;
-        (self.have == 0 && !in_close).then_some(self.left)
+        match self {
+            Self::Between => Some(0),
+            Self::Payload(left) => Some(*left),
+            Self::Begun(_) | Self::Lost => None,
+        }
     }
 
     /// Goes on behind bytes that somebody else followed, with so many to the next header.
     pub(super) fn jump(&mut self, length: u64, to_header: Option<u64>) {
         match to_header {
-            Some(left) => {
-                *self = Self { left, in_payload: left > 0, lost: self.lost, ..Self::default() };
-            }
+            Some(_) if self.is_lost() => {}
+            Some(left) => *self = Self::before(left),
             None if length > 0 => self.skip(length),
             None => {}
         }
@@ -65,88 +89,82 @@ impl Follower {
 
     /// Follows bytes and tells every frame, once its header (for Close, its code) is complete, or what is wrong.
     pub(super) fn follow(&mut self, mut bytes: &[u8], mut tell: impl FnMut(Result<Opcode, &'static str>)) {
-        while !self.lost && !bytes.is_empty() {
-            if self.in_payload {
-                bytes = self.payload(bytes, &mut tell);
-                continue;
-            }
-            self.header[usize::from(self.have)] = bytes[0];
-            self.have += 1;
-            bytes = &bytes[1..];
-            if usize::from(self.have) == self.header_length() {
-                self.have = 0;
-                if let Err(wrong) = self.begin(&mut tell) {
-                    self.lost = true;
-                    tell(Err(wrong));
+        while !bytes.is_empty() {
+            match self {
+                Self::Lost => return,
+                Self::Payload(left) => {
+                    let taken = usize::try_from(*left).unwrap_or(usize::MAX).min(bytes.len());
+                    *self = Self::before(*left - taken as u64);
+                    bytes = &bytes[taken..];
                 }
-            }
-        }
-    }
-
-    fn header_length(&self) -> usize {
-        if self.have < 2 {
-            return MAX_HEADER;
-        }
-        let length = match self.header[1] & 0x7f {
-            126 => 4,
-            127 => 10,
-            _ => 2,
-        };
-        length + if self.header[1] & 0x80 != 0 { 4 } else { 0 }
-    }
-
-    fn begin(&mut self, tell: &mut impl FnMut(Result<Opcode, &'static str>)) -> Result<(), &'static str> {
-        let [first, second, a, b, c, d, e, f, g, h, ..] = self.header;
-        self.left = match second & 0x7f {
-            126 => u64::from(u16::from_be_bytes([a, b])),
-            127 => u64::from_be_bytes([a, b, c, d, e, f, g, h]),
-            short => u64::from(short),
-        };
-        if self.left >> 63 != 0 {
-            return Err("payload length of 2^63 or more");
-        }
-        let opcode = first & 0x0f;
-        if opcode >= 8 && (self.left > 125 || first & 0x80 == 0) {
-            return Err("control frame that is long or fragmented");
-        }
-        self.in_payload = self.left > 0;
-        match opcode {
-            0..=2 => tell(Ok(Opcode::Data)),
-            8 if self.left < 2 => tell(Ok(Opcode::Close(None))),
-            8 => {}
-            9 => tell(Ok(Opcode::Ping)),
-            10 => tell(Ok(Opcode::Pong)),
-            _ => return Err("reserved opcode"),
-        }
-        Ok(())
-    }
-
-    fn payload<'a>(&mut self, bytes: &'a [u8], tell: &mut impl FnMut(Result<Opcode, &'static str>)) -> &'a [u8] {
-        let taken = usize::try_from(self.left).unwrap_or(usize::MAX).min(bytes.len());
-        if self.header[0] & 0x0f == 8 {
-            for &byte in &bytes[..taken] {
-                let at = usize::from(self.have);
-                if at < 2 {
-                    self.code[at] = byte ^ self.mask(at);
-                    self.have += 1;
-                    if at == 1 {
-                        tell(Ok(Opcode::Close(Some(u16::from_be_bytes(self.code)))));
+                Self::Between => match begin(bytes) {
+                    Some(begun) => bytes = &bytes[self.enter(begun, &mut tell)..],
+                    None => *self = Self::Begun(Box::default()),
+                },
+                Self::Begun(beginning) => {
+                    beginning.bytes[usize::from(beginning.have)] = bytes[0];
+                    beginning.have += 1;
+                    bytes = &bytes[1..];
+                    if let Some(begun) = begin(&beginning.bytes[..usize::from(beginning.have)]) {
+                        self.enter(begun, &mut tell);
                     }
                 }
             }
         }
-        self.left -= taken as u64;
-        if self.left == 0 {
-            self.in_payload = false;
-            self.have = 0;
-        }
-        &bytes[taken..]
     }
 
-    /// Byte `at` of the mask of a frame with a short length (RFC 6455 5.3); 0 without a mask.
-    fn mask(&self, at: usize) -> u8 {
-        if self.header[1] & 0x80 != 0 { self.header[2 + at] } else { 0 }
+    fn before(left: u64) -> Self {
+        if left == 0 { Self::Between } else { Self::Payload(left) }
     }
+
+    /// Goes on behind a frame's beginning, and says how long that is.
+    fn enter(
+        &mut self,
+        begun: Result<Begun, &'static str>,
+        tell: &mut impl FnMut(Result<Opcode, &'static str>),
+    ) -> usize {
+        let (next, length) = match &begun {
+            Ok(begun) => (Self::before(begun.left), begun.length),
+            Err(_) => (Self::Lost, 0),
+        };
+        *self = next;
+        tell(begun.map(|begun| begun.opcode));
+        length
+    }
+}
+
+/// Reads the beginning of a frame; `None` while bytes of it are missing.
+fn begin(bytes: &[u8]) -> Option<Result<Begun, &'static str>> {
+    let &[first, second, ..] = bytes else { return None };
+    let mask = if second & 0x80 != 0 { 4 } else { 0 };
+    let (head, left) = match second & 0x7f {
+        126 => (4, u64::from(u16::from_be_bytes(*bytes.get(2..4)?.first_chunk()?))),
+        127 => (10, u64::from_be_bytes(*bytes.get(2..10)?.first_chunk()?)),
+        short => (2, u64::from(short)),
+    };
+    let length = head + mask;
+    let header = bytes.get(..length)?;
+    if left >> 63 != 0 {
+        return Some(Err("payload length of 2^63 or more"));
+    }
+    let code = first & 0x0f;
+    if code >= 8 && (left > 125 || first & 0x80 == 0) {
+        return Some(Err("control frame that is long or fragmented"));
+    }
+    let opcode = match code {
+        0..=2 => Opcode::Data,
+        8 if left < 2 => Opcode::Close(None),
+        8 => {
+            let masked: [u8; 2] = *bytes.get(length..length + 2)?.first_chunk()?;
+            let mask = header.get(2..4).map_or([0; 2], |mask| [mask[0], mask[1]]);
+            let status = u16::from_be_bytes(masked) ^ u16::from_be_bytes(mask);
+            return Some(Ok(Begun { opcode: Opcode::Close(Some(status)), length: length + 2, left: left - 2 }));
+        }
+        9 => Opcode::Ping,
+        10 => Opcode::Pong,
+        _ => return Some(Err("reserved opcode")),
+    };
+    Some(Ok(Begun { opcode, length, left }))
 }
 
 #[cfg(test)]

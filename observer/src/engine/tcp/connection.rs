@@ -15,7 +15,7 @@ use smallvec::SmallVec;
 use super::{
     Closed, ConnectionId, Direction, End, Link, Reader, Stamp,
     flow::{Fin, Flow, Ready},
-    key::Key,
+    key::{Kept, Key},
 };
 use crate::engine::{anomaly::AnomalyKind, demand::Wanted, memory::block, packet::Segment, time::Timestamp};
 
@@ -23,7 +23,7 @@ use crate::engine::{anomaly::AnomalyKind, demand::Wanted, memory::block, packet:
 #[derive(Debug)]
 pub(super) struct Connection<R> {
     id: ConnectionId,
-    key: Key,
+    key: Kept,
     flows: [Flow; 2],
     reader: R,
     /// The side that opened it, once that is known.
@@ -93,7 +93,7 @@ impl<R: Reader> Connection<R> {
     pub(super) fn new(id: ConnectionId, key: Key) -> Self {
         Self {
             id,
-            key,
+            key: key.into(),
             flows: [Flow::default(), Flow::default()],
             reader: R::default(),
             client: None,
@@ -111,7 +111,7 @@ impl<R: Reader> Connection<R> {
     }
 
     pub(super) fn key(&self) -> Key {
-        self.key
+        self.key.key()
     }
 
     pub(super) fn syn_at(&self) -> Timestamp {
@@ -128,11 +128,11 @@ impl<R: Reader> Connection<R> {
 
     pub(super) fn memory(&self) -> usize {
         let unusual = self.unusual.as_ref().map_or(0, |_| block(size_of::<Unusual>()));
-        unusual + self.flows[0].memory() + self.flows[1].memory() + self.reader.memory()
+        unusual + self.key.memory() + self.flows[0].memory() + self.flows[1].memory() + self.reader.memory()
     }
 
     pub(super) fn keys(&self) -> impl Iterator<Item = Key> {
-        std::iter::once(self.key).chain(self.aliases())
+        std::iter::once(self.key()).chain(self.aliases())
     }
 
     /// Its other names.

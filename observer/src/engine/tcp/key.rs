@@ -5,12 +5,56 @@ use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
 };
 
+use crate::engine::memory::block;
+
 /// Both ends of a connection, the lower one first. 36 bytes, made and looked up for every segment: so they are in words.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct Key {
     /// IPv4 in mapped form (RFC 4291 2.5.5.2).
     ips: [[u32; 4]; 2],
     ports: [u16; 2],
+}
+
+/// A key as its connection keeps it. 16 bytes where the ends are IPv4's: there may be a million of them.
+#[derive(Debug)]
+pub(super) enum Kept {
+    V4 { ips: [u32; 2], ports: [u16; 2] },
+    V6(Box<Key>),
+}
+
+impl Kept {
+    #[inline]
+    pub(super) fn key(&self) -> Key {
+        match self {
+            Self::V4 { ips, ports } => Key { ips: ips.map(|ip| [MAPPED[0], MAPPED[1], MAPPED[2], ip]), ports: *ports },
+            Self::V6(key) => **key,
+        }
+    }
+
+    /// The lower end (0), or the higher one (1).
+    #[inline]
+    pub(super) fn end(&self, side: usize) -> SocketAddr {
+        match self {
+            Self::V4 { ips, ports } => SocketAddr::new(Ipv4Addr::from_bits(ips[side]).into(), ports[side]),
+            Self::V6(key) => key.end(side),
+        }
+    }
+
+    /// Bytes that it refers to.
+    pub(super) fn memory(&self) -> usize {
+        if let Self::V6(key) = self { block(size_of_val(&**key)) } else { 0 }
+    }
+}
+
+impl From<Key> for Kept {
+    fn from(key: Key) -> Self {
+        match key.ips {
+            [[a, b, c, low], [d, e, f, high]] if [a, b, c] == MAPPED && [d, e, f] == MAPPED => {
+                Self::V4 { ips: [low, high], ports: key.ports }
+            }
+            _ => Self::V6(Box::new(key)),
+        }
+    }
 }
 
 /// The upper words of an IPv4 address in mapped form.
@@ -33,9 +77,7 @@ impl Key {
         [self.end(0), self.end(1)]
     }
 
-    /// The lower end (0), or the higher one (1).
-    #[inline]
-    pub(super) fn end(&self, side: usize) -> SocketAddr {
+    fn end(&self, side: usize) -> SocketAddr {
         SocketAddr::new(address(self.ips[side]), self.ports[side])
     }
 }
@@ -106,7 +148,9 @@ mod tests {
         for pair in order.windows(2) {
             let ends = [pair[0], pair[1]].map(|end| end.parse().unwrap());
             assert_eq!(Key::new(ends[1], ends[0]), (Key::new(ends[0], ends[1]).0, false));
-            assert_eq!(Key::new(ends[0], ends[1]).0.ends(), ends);
+            let key = Key::new(ends[0], ends[1]).0;
+            let kept = Kept::from(key);
+            assert_eq!(([kept.end(0), kept.end(1)], kept.key()), (ends, key));
         }
     }
 }

@@ -5,8 +5,7 @@ use crate::engine::http::{RequestHead, Ticket, head};
 /// A request that awaits its answer. 16 bytes.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Exchange {
-    /// [`Self::UNNAMED`] where the listener gave none.
-    ticket: u64,
+    pub(super) ticket: Option<Ticket>,
     pub(super) kind: Kind,
     /// Sequence number of its first byte.
     pub(super) sequence: u32,
@@ -24,14 +23,8 @@ pub(super) enum Kind {
 }
 
 impl Exchange {
-    const UNNAMED: u64 = u64::MAX;
-
     pub(super) fn new(ticket: Option<Ticket>, kind: Kind, sequence: u32) -> Self {
-        Self { ticket: ticket.map_or(Self::UNNAMED, |ticket| ticket.0), kind, sequence }
-    }
-
-    pub(super) fn ticket(&self) -> Option<Ticket> {
-        (self.ticket != Self::UNNAMED).then_some(Ticket(self.ticket))
+        Self { ticket, kind, sequence }
     }
 
     /// Whether the server had any of it when it acknowledged so much.

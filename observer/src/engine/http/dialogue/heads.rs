@@ -199,7 +199,7 @@ impl<L: Listener> Dialogue<L> {
             return;
         }
         let exchange = self.answered(head.stamp);
-        let ticket = exchange.and_then(|exchange| exchange.ticket());
+        let ticket = exchange.and_then(|exchange| exchange.ticket);
         if let Some(ticket) = ticket {
             to.response(ticket, head);
         }
@@ -251,7 +251,7 @@ impl<L: Listener> Dialogue<L> {
         self.silence_all(to, Silence::NotCaptured, head.stamp.at);
         self.client = State::Tunnel;
         self.server = State::Tunnel;
-        self.tunnel = Some(Box::new((exchange.and_then(|exchange| exchange.ticket()), tunnel)));
+        self.tunnel = Some(Box::new((exchange.and_then(|exchange| exchange.ticket), tunnel)));
     }
 
     /// Reads what is there of a head whose rest will not come.

@@ -112,7 +112,7 @@ impl<R: Reader> Connection<R> {
     pub(super) fn guess_client(&mut self) {
         let score = |flow: &Flow| flow.peek().map(R::side).find(|side| *side != 0).unwrap_or(0);
         let lean = i32::from(score(&self.flows[0])) - i32::from(score(&self.flows[1]));
-        let ends = self.key.ends();
+        let ends = [self.key.end(0), self.key.end(1)];
         let first = if lean == 0 { ends[0].port() >= ends[1].port() } else { lean > 0 };
         self.client = Some(u8::from(!first));
     }

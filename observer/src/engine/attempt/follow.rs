@@ -1,6 +1,6 @@
 //! Follows the tunnels of decided attempts to their ends.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use hashbrown::HashMap;
 

@@ -32,13 +32,7 @@ mod truth;
 #[path = "sim/tunnel.rs"]
 mod tunnel;
 
-use std::{
-    fs,
-    sync::{
-        Mutex,
-        atomic::{AtomicU64, Ordering},
-    },
-};
+use std::{fs, sync::Mutex};
 
 use self::{
     judge::{Verdict, judge},
@@ -54,6 +48,8 @@ use self::{
 
 /// Seeds that every run of the tests tries.
 const USUAL: u64 = 3000;
+/// Others that failed once, in lines of any number: every run tries them, too.
+const FAILED: &str = include_str!("sim/failed.txt");
 /// Failures that are shown in full.
 const SHOWN: usize = 2000;
 
@@ -102,16 +98,15 @@ fn var(name: &str) -> Option<u64> {
 fn every_alert_that_is_due_is_told_and_no_other() {
     let from = var("SIM_FROM").unwrap_or(0);
     let to = from + var("SIM_SEEDS").unwrap_or(USUAL);
-    let (next, tally, failures) = (AtomicU64::new(from), Mutex::new(Tally::default()), Mutex::new(Vec::new()));
+    let failed = if var("SIM_SEEDS").is_some() { "" } else { FAILED };
+    let seeds = (from..to).chain(failed.split_whitespace().map(|seed| seed.parse().unwrap()));
+    let (seeds, tally, failures) = (Mutex::new(seeds), Mutex::new(Tally::default()), Mutex::new(Vec::new()));
     std::thread::scope(|scope| {
         for _ in 0..std::thread::available_parallelism().unwrap().get() {
             scope.spawn(|| {
                 let mut own = Tally::default();
                 loop {
-                    let seed = next.fetch_add(1, Ordering::Relaxed);
-                    if seed >= to {
-                        break;
-                    }
+                    let Some(seed) = seeds.lock().unwrap().next() else { break };
                     let run = Run::new(seed);
                     own.count("complete", &run.complete.2);
                     own.count(run.kind, &run.damaged.2);
@@ -145,6 +140,7 @@ fn replay() {
     for (name, (capture, seen, verdict)) in [("complete", &run.complete), (run.kind, &run.damaged)] {
         println!("== {name} {:?}, {} frames", capture.ways, capture.frames.len());
         println!("{} gaps, {} connections", seen.stats.gaps, seen.stats.connections);
+        seen.attempts.iter().for_each(|attempt| println!("{:?}{}", attempt.outcome, judge::hops(attempt)));
         seen.alerts.iter().for_each(|alert| println!("{}", judge::line(alert)));
         verdict.failures.iter().for_each(|failure| println!("!! {failure}"));
     }

@@ -192,7 +192,8 @@ impl Judge<'_> {
     /// The story that a hop has a part in: of several on one connection, that of about its time.
     fn story_of(&self, hop: &Hop) -> Option<usize> {
         let id = *self.by_ends.get(&(self.truly(&hop.client)?, self.truly(&hop.server)?))?;
-        let at = hop.request.as_ref().map_or(0, |request| time(request.at));
+        let clock = self.capture.clocks[self.play.net.connections[id].level];
+        let at = hop.request.as_ref().map_or(0, |request| time(request.at) - clock);
         let stories = self.play.truth.stories.iter().enumerate();
         let parts = stories.flat_map(|(story, told)| told.hops.iter().map(move |(own, at)| (story, *own, *at)));
         let own = parts.filter(|(_, own, _)| *own == id);
@@ -246,11 +247,17 @@ pub fn line(alert: &Alert) -> String {
     if let Details::Missing101 { cause, .. } = &alert.details {
         let _ = write!(line, " {cause:?}");
     }
-    let _ = write!(line, " \"{}\"", alert.message);
-    for hop in &alert.attempt.hops {
+    let _ = write!(line, " \"{}\"{}", alert.message, hops(&alert.attempt));
+    line
+}
+
+/// The hops of an attempt as one line.
+pub fn hops(attempt: &Attempt) -> String {
+    let mut line = String::new();
+    for hop in &attempt.hops {
         let status = hop.response.as_ref().map(|response| response.status);
         let _ = write!(line, " [{:?} {} > {} {status:?} {:?}]", hop.role, hop.client, hop.server, hop.silence);
     }
-    let _ = write!(line, " {:?}", alert.attempt.join);
+    let _ = write!(line, " {:?}", attempt.join);
     line
 }

@@ -84,6 +84,13 @@ impl Request {
         self.fields.get("Upgrade").is_some() && self.fields.get("Connection").is_some_and(asks)
     }
 
+    /// Whether it is a handshake that a server may accept, where it asks for WebSocket (RFC 6455 4.2.1).
+    pub fn is_proper(&self) -> bool {
+        let has = |name: &str| self.fields.get(name).is_some();
+        let key = self.key().is_some_and(|key| key.len() == 24 && key.ends_with("=="));
+        self.fields.get("Upgrade") != Some("websocket") || key && has("Sec-WebSocket-Version") && has("Host")
+    }
+
     pub fn bytes(&self) -> Vec<u8> {
         let mut text = format!("{} {} HTTP/1.{}\r\n", self.method, self.target, u8::from(!self.old));
         self.fields.write(&mut text);

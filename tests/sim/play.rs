@@ -11,7 +11,7 @@ use observer::engine::{
 use super::{
     message::{Framing, Request, Response, accept},
     net::{Client, Id, MICRO, Net, Server, Time},
-    plan::{Attempt, ClientManner, OriginManner, ProxyManner, World},
+    plan::{Attempt, OriginManner, ProxyManner, World},
     truth::{Due, Truth},
 };
 use crate::traffic::random::Random;
@@ -278,7 +278,8 @@ impl Play {
             told.blame(&[Cause::Http10], by);
             return (no(pick(&[400, 426, 505], random)), at);
         }
-        if !matches!(plan.client, ClientManner::Good | ClientManner::GivesUp(_)) {
+        // A proxy may have mended what its client did wrong.
+        if !request.is_proper() {
             return (no(pick(&[400, 426], random)), at);
         }
         let mut accepted = Response::switching(plan.token, request.key());

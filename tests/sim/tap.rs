@@ -27,6 +27,8 @@ pub struct Capture {
     pub ways: Vec<&'static str>,
     /// The addresses that NAT made, and the true ones.
     pub aliases: HashMap<SocketAddr, SocketAddr>,
+    /// How far the clock of the tap at each level is ahead.
+    pub clocks: [Time; 4],
 }
 
 /// The virtual time of a timestamp.
@@ -106,11 +108,11 @@ pub fn damaged(play: &Play, random: &mut Random) -> (Capture, &'static str) {
 
 /// Frames of all that `holds`, each stamped by the clock of its tap, in order of the stamps.
 fn taps(play: &Play, random: &mut Random, whole: bool, holds: impl Fn(&Sent) -> bool) -> Capture {
-    let mut capture = Capture { frames: Vec::new(), ways: Vec::new(), aliases: HashMap::new() };
     // Two clocks do not tell which of several hops with one key came first.
     let skewed = !play.world.is_one_host() && !play.truth.has_equal_keys && random.chance(30);
     let mut clock = || Time::try_from(random.below(400)).expect("short") * MILLI - 200 * MILLI;
     let clocks = if skewed { [0, clock(), clock(), clock()] } else { [0; 4] };
+    let mut capture = Capture { frames: Vec::new(), ways: Vec::new(), aliases: HashMap::new(), clocks };
     if skewed {
         capture.ways.push("skew");
     }

@@ -253,9 +253,17 @@ impl Truth {
                 for due in self.due.iter_mut().filter(|due| due.stories.iter().any(|story| both.contains(story))) {
                     due.must &= !matches!(due.rule, RuleId::IdleClose | RuleId::AbruptClose | RuleId::MassClose);
                 }
-                let by = Some(proxies[one.proxy]);
-                self.due.push(Due { stories: both.to_vec(), must: false, ..Due::new(RuleId::MassClose, 0, by) });
             }
+        }
+        for (proxy, by) in proxies.iter().enumerate() {
+            let mut ends: Vec<_> = self.ends.iter().filter(|end| end.proxy == proxy).collect();
+            ends.sort_by_key(|end| end.at);
+            let moments = ends.chunk_by(|one, other| other.at - one.at <= 600 * MILLI).filter(|ends| ends.len() > 1);
+            let dues = moments.map(|ends| {
+                let stories = ends.iter().map(|end| end.story).collect();
+                Due { stories, must: false, ..Due::new(RuleId::MassClose, 0, Some(*by)) }
+            });
+            self.due.extend(dues.collect::<Vec<_>>());
         }
     }
 }

@@ -119,17 +119,19 @@ impl Play {
                 let first = if self.random.chance(50) { Client } else { Server };
                 self.farewell(path, first, at, false);
             }
-            Ending::Clean(by_client) => self.farewell(path, if by_client { Client } else { Server }, at, false),
+            Ending::Clean(by_client) => {
+                self.farewell(path, if by_client { Client } else { Server }, at, false);
+                if by_client {
+                    self.looks_idle(story);
+                }
+            }
             Ending::ByPeer(by_client, reset) => {
                 let (from, who) = if by_client { (Client, ClosedBy::Client) } else { (Server, ClosedBy::Origin) };
                 self.farewell(path, from, at, reset);
                 if websocket && plan.silence < IDLE_MIN {
                     self.truth.due.push(abrupt(who));
                 } else if by_client {
-                    // Seen from behind, it is the proxy's timer.
-                    let listeners = self.world.proxies.iter().map(|proxy| proxy.listen);
-                    let due = Due::new(RuleId::IdleClose, story, listeners);
-                    self.truth.due.push(Due { must: false, of_part: true, ..due });
+                    self.looks_idle(story);
                 }
             }
             Ending::ByProxy(proxy, reset) => {
@@ -157,6 +159,13 @@ impl Play {
                 self.truth.ends.push(ProxyEnd { proxy, at, story, together });
             }
         }
+    }
+
+    /// Seen from behind, a client that ends a silent tunnel is the proxy's timer.
+    fn looks_idle(&mut self, story: usize) {
+        let listeners = self.world.proxies.iter().map(|proxy| proxy.listen);
+        let due = Due::new(RuleId::IdleClose, story, listeners);
+        self.truth.due.push(Due { must: false, of_part: true, ..due });
     }
 
     /// A proxy ends both of its connections; those beyond follow.

@@ -1,22 +1,53 @@
 //! Mutations that take something away: verdicts may get lost, but nobody may be accused for it.
 
-use std::collections::HashSet;
+use std::{collections::HashMap, time::Duration};
+
+use observer::engine::time::Timestamp;
 
 use super::{
     random::Random,
-    wire::{Owned, Segment},
+    wire::{Owned, SYN, Segment},
 };
 
-/// Whether damage took away every trace of a connection: all that is left of it are acknowledgments and ends, which any
-/// connection from before the capture leaves. What nobody can know is not asked.
+/// Whether damage took away every trace of a connection, or of a request or answer on one: all that is left of the one are
+/// acknowledgments and ends, as of any connection from before the capture; of the other, nothing comes after it, or not
+/// before everything had settled that it was for. What nobody can know then is not asked.
 pub fn is_traceless(whole: &[Owned], damaged: &[Owned]) -> bool {
-    let traced = |frames: &[Owned]| -> HashSet<_> {
-        let segments = frames.iter().filter_map(Segment::read);
-        segments.filter(|segment| segment.wire_payload > 0).map(|segment| segment.connection()).collect()
+    let of = |frames: &[Owned]| -> HashMap<_, Vec<(Segment, Timestamp)>> {
+        let mut segments: HashMap<_, Vec<_>> = HashMap::new();
+        for (segment, at) in frames.iter().filter_map(|frame| Some((Segment::read(frame)?, frame.at))) {
+            segments.entry(segment.connection()).or_default().push((segment, at));
+        }
+        segments
     };
-    let left = traced(damaged);
-    traced(whole).iter().any(|connection| !left.contains(connection))
+    let left = of(damaged);
+    of(whole).into_iter().any(|(connection, whole)| {
+        let Some(left) = left.get(&connection) else { return true };
+        let of = |segment: &Segment| (segment.flow(), segment.sequence, segment.flags, segment.wire_payload);
+        let is_left = |(one, _): &(Segment, _)| left.iter().any(|(other, _)| of(one) == of(other));
+        let speaks = |(segment, _): &(Segment, _)| segment.wire_payload > 0;
+        let spoke = whole.iter().any(speaks) && !left.iter().any(speaks);
+        // A connection that was opened, and no more, tells that something was to come.
+        let (mut lost, mut is_opened) = (None, false);
+        for one in &whole {
+            if !is_left(one) {
+                let begins = BEGINNINGS.iter().any(|begin| one.0.payload.starts_with(begin));
+                lost = if begins { Some(one.1) } else { lost };
+                continue;
+            }
+            if lost.take().is_some_and(|lost| !is_opened && one.1.since(lost) > SETTLED) {
+                return true;
+            }
+            is_opened = !speaks(one) && (is_opened || one.0.has(SYN));
+        }
+        spoke || lost.is_some()
+    })
 }
+
+/// After what time nothing is waited for any more: no less than that of the captures' reader.
+const SETTLED: Duration = Duration::from_secs(1);
+/// How requests and answers begin here.
+const BEGINNINGS: [&[u8]; 4] = [b"GET ", b"POST ", b"HEAD ", b"HTTP/1."];
 
 /// A kind of damage, by name, and how often it is tried.
 pub type Kind = (&'static str, u64, fn(&[Owned], &mut Random) -> Vec<Owned>);

@@ -2,27 +2,21 @@
 
 use observer::engine::frame::LinkType;
 
-use super::wire::Owned;
+use super::wire::{Owned, Segment};
 
-/// A pcap file with nanoseconds, in little-endian order. All frames have the link type of the first.
+/// A pcap file of raw IP packets with nanoseconds, in little-endian order: it has one link type, and captures have several.
 pub fn file(frames: &[Owned]) -> Vec<u8> {
-    let link = match frames.first().map(|frame| frame.link) {
-        Some(LinkType::Ethernet) => 1u32,
-        Some(LinkType::LinuxSll) => 113,
-        Some(LinkType::LinuxSll2) => 276,
-        Some(LinkType::Null) => 0,
-        Some(LinkType::Loop) => 108,
-        _ => 101,
-    };
-    let mut file = vec![0x4d, 0x3c, 0xb2, 0xa1, 2, 0, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 4, 0];
-    file.extend(link.to_le_bytes());
+    let mut file = vec![0x4d, 0x3c, 0xb2, 0xa1, 2, 0, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 4, 0, 101, 0, 0, 0];
     for frame in frames {
-        let nanos = frame.at.as_nanos();
-        let length = i64::try_from(frame.bytes.len()).expect("a frame's length");
-        for word in [nanos / 1_000_000_000, nanos % 1_000_000_000, length, i64::from(frame.wire)] {
+        let Some(mut segment) = Segment::read(frame) else { continue };
+        segment.relink(LinkType::Raw, false);
+        let raw = segment.write(frame);
+        let nanos = raw.at.as_nanos();
+        let length = i64::try_from(raw.bytes.len()).expect("a frame's length");
+        for word in [nanos / 1_000_000_000, nanos % 1_000_000_000, length, i64::from(raw.wire)] {
             file.extend(u32::try_from(word).expect("times are after 1970").to_le_bytes());
         }
-        file.extend(&frame.bytes);
+        file.extend(&raw.bytes);
     }
     file
 }

@@ -24,9 +24,8 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args) -> Result<()> {
-    let mut test =
-        cargo(&["test", "--release", "--package", "observer", "--no-default-features", "--test", "sim", "--"]);
-    test.arg("--nocapture");
+    let mut test = cargo(&["test", "--release", "--package", "observer", "--no-default-features", "--features", "app"]);
+    test.args(["--test", "sim", "--", "--nocapture"]);
     match args.seed {
         Some(seed) => test.args(["--ignored", "replay"]).env("SIM_SEED", seed.to_string()),
         None => test.env("SIM_FROM", args.from.to_string()).env("SIM_SEEDS", args.seeds.to_string()),

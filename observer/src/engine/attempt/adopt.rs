@@ -1,6 +1,8 @@
 //! Ordinary requests that belong to an attempt all the same: what a proxy made of an upgrade when it took away every
 //! field that names it, and the ordinary request that a proxy turned into an upgrade.
 
+use std::cmp::Reverse;
+
 use super::{
     super::{
         event::{Confidence, Fields, Join, JoinMethod, Request},
@@ -53,7 +55,8 @@ impl Attempts {
             // Two taps have two clocks.
             .filter(|entry| entry.stamp.interface != up.interface || entry.stamp.at <= up.request.at)
             .filter_map(|entry| self.ordinary(entry))
-            .filter(|down| self.may_come_from(down, up) && is_alike(&down.request, &up.request));
+            .filter(|down| self.may_come_from(down, up) && is_alike(&down.request, &up.request))
+            .filter(|down| down.status().zip(up.status()).is_none_or(|(one, other)| one == other));
         let down = fitting.next()?;
         // What a proxy before that one got is no rival.
         let before = |other: &Handshake| self.may_come_from(other, &down) && is_alike(&other.request, &down.request);
@@ -77,6 +80,8 @@ impl Attempts {
             .filter(|up| is_answered_as(down, up))
             .filter(|up| join::was_asked_during(down, up))
             .collect();
+        // The one that was asked first: the others may be what the next proxy made of that.
+        fitting.sort_by_key(|up| Reverse(up.request.at));
         let up = fitting.pop()?;
         // What the next proxy made of that one is no rival.
         let beyond = |other: &Handshake| self.may_come_from(&up, other) && is_alike(&up.request, &other.request);

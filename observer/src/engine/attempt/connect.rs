@@ -18,6 +18,8 @@ use super::super::{
 
 /// Half-open connections, and refusals, remembered.
 const MAX_KEPT: usize = 4096;
+/// Newest refusals among which a copy of another is looked for.
+const LATELY: usize = 64;
 /// A SYN is sent again after a second (RFC 6298 2.1).
 const REPEATED_AFTER: Duration = Duration::from_millis(900);
 
@@ -30,13 +32,14 @@ pub(super) struct Connects {
     refused: VecDeque<(Link, Timestamp, InterfaceId)>,
 }
 
-/// A SYN without an answer.
+/// A SYN without an answer, or a connection without the head that its client began.
 #[derive(Clone, Copy, Debug)]
 struct HalfOpen {
     link: Link,
     at: Timestamp,
     interface: InterfaceId,
     repeated: bool,
+    accepted: bool,
 }
 
 /// A connection that came to nothing.
@@ -52,32 +55,64 @@ impl Connects {
     pub(super) fn opened(&mut self, link: &Link, opening: Opening, stamp: Stamp) {
         match opening {
             Opening::Syn => self.syn(link, stamp),
-            Opening::Accepted | Opening::Middle => {
-                self.half_open.remove(&link.id);
-            }
+            Opening::Accepted => self.wait(link, stamp, true),
+            Opening::Middle => self.asked(link),
             Opening::Refused => {
-                self.half_open.remove(&link.id);
+                let interface = self.half_open.remove(&link.id).map_or(stamp.interface, |half| half.interface);
+                if self.was_refused(link, stamp.at) {
+                    return;
+                }
                 if self.refused.len() == MAX_KEPT {
                     self.refused.pop_front();
                 }
-                self.refused.push_back((*link, stamp.at, stamp.interface));
+                self.refused.push_back((*link, stamp.at, interface));
             }
         }
     }
 
     fn syn(&mut self, link: &Link, stamp: Stamp) {
-        let Stamp { at, interface, .. } = stamp;
+        let at = stamp.at;
         if let Some(known) = self.half_open.get_mut(&link.id) {
             known.repeated |= known.at.distance(at) >= REPEATED_AFTER;
             known.at = known.at.min(at);
             return;
         }
-        while self.order.len() >= MAX_KEPT {
+        if !self.was_refused(link, at) {
+            self.wait(link, stamp, false);
+        }
+    }
+
+    /// Whether a connection between the same ends was refused at about that time: this is a copy of that.
+    fn was_refused(&self, link: &Link, at: Timestamp) -> bool {
+        let ends = (link.client, link.server);
+        let mut lately = self.refused.iter().rev().take(LATELY);
+        lately.any(|(known, when, _)| (known.client, known.server) == ends && when.distance(at) < REPEATED_AFTER)
+    }
+
+    /// A connection was accepted, or its client began a head: what it asks for is not known yet.
+    pub(super) fn wait(&mut self, link: &Link, stamp: Stamp, accepted: bool) {
+        let Stamp { at, interface, .. } = stamp;
+        if self.half_open.insert(link.id, HalfOpen { link: *link, at, interface, repeated: false, accepted }).is_some()
+        {
+            return;
+        }
+        if self.order.len() >= MAX_KEPT {
             let oldest = self.order.pop_front();
             oldest.and_then(|oldest| self.half_open.remove(&oldest));
         }
         self.order.push_back(link.id);
-        self.half_open.insert(link.id, HalfOpen { link: *link, at, interface, repeated: false });
+    }
+
+    /// A request was read.
+    pub(super) fn asked(&mut self, link: &Link) {
+        self.half_open.remove(&link.id);
+    }
+
+    /// A connection ended: if it was accepted, it was opened for nothing.
+    pub(super) fn ended(&mut self, link: &Link) {
+        if self.half_open.get(&link.id).is_some_and(|half| half.accepted) {
+            self.half_open.remove(&link.id);
+        }
     }
 
     /// Bytes held, by estimate.
@@ -86,36 +121,56 @@ impl Connects {
             + self.refused.len() * 2 * size_of::<(Link, Timestamp, InterfaceId)>()
     }
 
-    /// Connections from a proxy's `hosts` to another endpoint that failed between two points in time, the likeliest last.
-    /// One SYN without an answer yet proves nothing. The clock of another tap than `own` may be apart by `skew`: what
-    /// failed only by that comes before all others.
-    pub(super) fn failed(
-        &self,
-        proxy: SocketAddr,
-        hosts: &[IpAddr],
-        (from, to): (Timestamp, Timestamp),
-        (own, skew): (InterfaceId, Duration),
-    ) -> Vec<Failed> {
-        let fits = |failed: &Failed| {
-            let skew = if failed.interface == own { Duration::ZERO } else { skew };
-            let during = from.before(skew) <= failed.at && failed.at <= to + skew;
-            during && hosts.contains(&failed.link.client.ip()) && failed.link.server != proxy
-        };
-        let hung = |half: &&HalfOpen| half.repeated || to.since(half.at) >= REPEATED_AFTER;
-        let hanging = self.half_open.values().filter(hung).map(|half| {
-            let HalfOpen { link, at, interface, repeated } = *half;
+    /// Whether a connection was opened for something that was not seen: a SYN that was not waited for though its answer was
+    /// not seen, or a connection without a request.
+    pub(super) fn is_pending(&self, of: &Search<'_>) -> bool {
+        self.half_open.values().any(|half| !half.has_hung(of.to) && of.fits(&half.link, half.at, half.interface))
+    }
+
+    /// Connections that failed, the likeliest last. One SYN without an answer yet proves nothing. What fits only by the
+    /// clock of another tap comes before all others.
+    pub(super) fn failed(&self, of: &Search<'_>) -> Vec<Failed> {
+        let hanging = self.half_open.values().filter(|half| half.has_hung(of.to)).map(|half| {
+            let HalfOpen { link, at, interface, repeated, .. } = *half;
             (if repeated { 2 } else { 0 }, Failed { link, at, silence: Silence::Unreachable, interface })
         });
         // A refusal is answered at once: one long before the end may be another's.
         let refused = self.refused.iter().map(|&(link, at, interface)| {
-            let rank = if to.since(at) < REPEATED_AFTER { 3 } else { 1 };
+            let rank = if of.to.since(at) < REPEATED_AFTER { 3 } else { 1 };
             (rank, Failed { link, at, silence: Silence::Refused, interface })
         });
+        let fits = |failed: &Failed| of.fits(&failed.link, failed.at, failed.interface);
         let mut all: Vec<_> = hanging.chain(refused).filter(|(_, failed)| fits(failed)).collect();
         all.sort_by_key(|(rank, failed)| {
-            let during = from <= failed.at && failed.at <= to;
+            let during = of.from <= failed.at && failed.at <= of.to;
             (during, *rank, failed.at, failed.link.client, failed.link.server)
         });
         all.into_iter().map(|(_, failed)| failed).collect()
+    }
+}
+
+impl HalfOpen {
+    /// Whether it was waited for, until `end`, for as long as a network that drops SYNs needs to show.
+    fn has_hung(&self, end: Timestamp) -> bool {
+        !self.accepted && (self.repeated || end.since(self.at) >= REPEATED_AFTER)
+    }
+}
+
+/// Which connections matter: those from a proxy's `hosts` to another endpoint between two points in time.
+#[derive(Debug)]
+pub(super) struct Search<'a> {
+    pub(super) proxy: SocketAddr,
+    pub(super) hosts: &'a [IpAddr],
+    pub(super) from: Timestamp,
+    pub(super) to: Timestamp,
+    /// The tap whose clock that is, and how far another's may be apart.
+    pub(super) clock: (InterfaceId, Duration),
+}
+
+impl Search<'_> {
+    fn fits(&self, link: &Link, at: Timestamp, interface: InterfaceId) -> bool {
+        let skew = if interface == self.clock.0 { Duration::ZERO } else { self.clock.1 };
+        let during = self.from.before(skew) <= at && at <= self.to + skew;
+        during && self.hosts.contains(&link.client.ip()) && link.server != self.proxy
     }
 }

@@ -1,24 +1,23 @@
 //! Decides an attempt once its client has its answer: joins its hops, places them, and gathers what the rules need to know.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use super::{
     super::{
-        event::{Confidence, Outcome, Role, Silence},
+        event::{Confidence, Join, JoinMethod, Outcome, Role, Silence},
         handshake::{Handshake, field::UpgradeRequest, product},
         tcp::Link,
         time::Timestamp,
     },
     Attempts, Case, Decided, Timer,
     connect::Failed,
+    doubt::is_open_to_doubt,
     join::{self, Tree},
     loss, report,
     report::Placed,
     store::{self, HandshakeId},
 };
 
-/// How far apart the requests are that a proxy sends for one attempt: side requests, and tries with several origins.
-const SIBLINGS: Duration = Duration::from_secs(1);
 /// Hops remembered by their keys.
 const MAX_LATELY: usize = 256;
 
@@ -30,8 +29,21 @@ impl Attempts {
         if handshake.ended_at.is_some_and(|ended| ended > due) && handshake.silence != Some(Silence::NotCaptured) {
             self.overdue(id, due);
         } else if !join::has_parent(&self.store, id, self.settle) {
+            let latest = handshake.ended_at.map_or(at, |ended| ended + self.settle * 2);
+            if at < latest && self.is_behind(id) {
+                return self.at(latest, Timer::Decide(id));
+            }
             self.decide(id, at, false);
         }
+    }
+
+    /// Whether the end of a hop behind one that failed may only not have been seen yet: by the clock of another tap, or
+    /// because an RST waits for what came before it.
+    fn is_behind(&self, id: HandshakeId) -> bool {
+        let failed = |client: &Handshake| client.status().is_none_or(|status| status >= 500);
+        let hops = || join::tree(&self.store, id, self.settle).nodes.into_iter().skip(1);
+        let is_open = |id| self.store.get(id).is_some_and(|hop| hop.ended_at.is_none());
+        self.store.get(id).is_some_and(failed) && hops().any(|node| is_open(node.id))
     }
 
     /// A client has waited for an answer until `at`. Where nothing was captured for long after that, frames to come first
@@ -78,7 +90,12 @@ impl Attempts {
         }
         loss::doubt_contradicted(&mut handshakes, self.settle, now);
         let (placed, denied) = report::place(handshakes);
-        self.learn(&placed);
+        if let Some(join) = tree.join.as_mut().filter(|_| report::asks_twice(&placed)) {
+            (join.confidence, tree.uniform) = (Confidence::Ambiguous, false);
+        }
+        // Behind a hop that was not read, another address is another host.
+        let is_whole = !self.is_unread(&placed, (window.0.before(self.settle), window.1 + self.settle)).1;
+        self.learn(&placed, tree.join, is_whole);
         let decided = self.judge_ready(&placed, &tree, denied, window, (now, timed_out));
         if decided.by_client {
             self.count(decided.attempt.outcome);
@@ -107,45 +124,42 @@ impl Attempts {
         (now, timed_out): (Timestamp, bool),
     ) -> Decided {
         let client = &placed[0].handshake;
-        let (from, to) = (window.0.before(self.settle), window.1 + self.settle);
-        let lost = self.losses.touch(from, to);
-        let hop_unread = self.is_unread(placed, (from, to));
-        let unread = lost || hop_unread;
+        let span = (window.0.before(self.settle), window.1 + self.settle);
+        let lost = self.losses.touch(span.0, span.1);
+        let mut sight = self.sight(placed, span, lost);
         // The answer may be among what was not captured.
         let timed_out =
-            timed_out && !unread && placed.iter().all(|hop| hop.handshake.silence != Some(Silence::NotCaptured));
+            timed_out && !sight.unread && placed.iter().all(|hop| hop.handshake.silence != Some(Silence::NotCaptured));
+        let alone = placed.len() == 1;
+        sight.hop_unread |= report::has_unread_side(placed) || alone && self.is_elsewhere(client);
         // The last server that was seen to get it: another proxy, if it forwarded requests before.
         let last = placed.iter().rfind(|placed| placed.role == Role::Upstream).map_or(client, |last| &last.handshake);
         let answered = last.link != client.link && last.response.is_some();
-        let forwards = self.proxies.get(last.link.server).is_some_and(|proxy| proxy.upstream_seen);
-        let stopped = answered && !unread && forwards;
+        let forwards = self.forwards(&last.link);
+        // What it made of an ordinary request is not looked for.
+        let asked = last.request.is_upgrade() || last.request.key().is_some();
+        let stopped = answered && asked && !sight.unread && forwards;
         let failed = if answered && !stopped || client.is_upgraded() {
             Vec::new()
         } else {
-            let by = if stopped { last } else { client };
-            let until = if stopped { last.ended_at.unwrap_or(window.1) } else { window.1 };
-            let (hosts, clock) = (self.proxies.hosts(&by.link), (by.interface, self.settle));
-            let mut failed = self.connects.failed(by.link.server, &hosts, (by.request.at, until), clock);
-            failed.retain(|failed| !placed.iter().any(|placed| placed.handshake.link.id == failed.link.id));
-            failed.retain(|failed| failed.silence == Silence::Refused || !unread);
-            failed.truncate(8);
-            failed
+            let (by, end) = if stopped { (last, last.ended_at.unwrap_or(window.1)) } else { (client, window.1) };
+            self.failed(placed, by, end, &mut sight, stopped)
         };
         let unreachable = failed.last().map(|failed: &Failed| (failed.silence, failed.link.server));
-        let seen = unreachable.is_some() || (!unread && self.is_upstream_seen(&client.link));
+        let seen = unreachable.is_some() || (!sight.unread && self.is_upstream_seen(&client.link));
         let upstream_seen = placed.len() > 1 || seen;
         let decided_at = client.ended_at.unwrap_or(now);
         let attempt = report::attempt(placed, &failed, tree.join, decided_at, timed_out, (&self.proxies, &self.owners));
-        let alone = placed.len() == 1;
         let siblings = alone && self.has_sibling(client);
         let maybe_side = alone && (siblings || report::names_original(client) || matches!(client.status(), Some(401 | 403 | 204)))
             // An allowed one, where the request that it was made for was not read.
-            || alone && unread && client.status().is_none_or(|status| status < 400);
-        // Two requests of one proxy look like before and after where what it got was not read, or no answer came yet.
+            || alone && sight.unread && client.status().is_none_or(|status| status < 400);
+        // Two requests of one proxy look like before and after where no answer came yet.
         let open = client.ended_at.is_none() && !timed_out && !alone;
-        let taken = (placed[0].role == Role::Only || stopped) && self.may_be_taken(last, placed, (from, to));
-        let doubtful =
-            open || taken || unread && !report::is_relayed(placed) || hop_unread && !report::is_next_to_next(placed);
+        let taken = (placed[0].role == Role::Only || stopped) && self.may_be_taken(last, placed, span);
+        // A known proxy that hung up may have got its answer.
+        let hidden = forwards && sight.unread && last.link != client.link && last.response.is_none();
+        let doubtful = open || taken || hidden || is_open_to_doubt(placed, tree.join, &failed, sight);
         Decided {
             attempt: Arc::new(attempt),
             by_client: client.request.has_upgrade() || client.request.key().is_some(),
@@ -156,32 +170,12 @@ impl Attempts {
             maybe_side,
             superseded: siblings,
             uniform: tree.uniform && !doubtful,
-            unread: unread || report::has_unread_side(placed),
-            hop_unread,
+            unread: sight.unread || sight.hop_unread,
+            hop_unread: sight.hop_unread,
+            before_unread: sight.before_unread,
             waited: window.1.since(window.0),
             unreachable,
         }
-    }
-
-    /// Whether bytes of a connection are missing that may be a hop of an attempt: before its first or behind another.
-    pub(super) fn is_unread(&self, placed: &[Placed], (from, to): (Timestamp, Timestamp)) -> bool {
-        let client = &placed[0].handshake.link;
-        self.unread.is_missing(from, to, |link| {
-            let own = placed.iter().any(|placed| placed.handshake.link.id == link.id);
-            let behind = |placed: &Placed| self.proxies.hosts(&placed.handshake.link).contains(&link.client.ip());
-            !own && (link.server.ip() == client.client.ip() || placed.iter().any(behind))
-        })
-    }
-
-    /// Whether what a proxy made of a request may have been taken for another's with the same key.
-    fn may_be_taken(&self, down: &Handshake, own: &[Placed], (from, to): (Timestamp, Timestamp)) -> bool {
-        let Some(name) = store::key_name(down) else { return false };
-        let hosts = self.proxies.hosts(&down.link);
-        self.lately.iter().any(|(key, at, link)| {
-            let by_proxy = hosts.contains(&link.client.ip()) && link.server != down.link.server;
-            let other = *key == name && own.iter().all(|own| own.handshake.link.id != link.id);
-            other && by_proxy && (from..=to).contains(at)
-        })
     }
 
     /// Marks what an attempt may have had in place of its own, and what would then tell otherwise of its proxy.
@@ -195,19 +189,11 @@ impl Attempts {
         }
     }
 
-    /// Whether the host that sent a lone request sent another one with its key to another server.
-    pub(super) fn has_sibling(&self, lone: &Handshake) -> bool {
-        let Some(name) = store::key_name(lone) else { return false };
-        let (from, to) = (lone.request.at.before(SIBLINGS), lone.ended_at.unwrap_or(lone.request.at) + SIBLINGS);
-        let waiting = self.store.named(name, from, to, 16).map(|(_, other)| &other.link);
-        let decided =
-            self.lately.iter().filter(|(key, at, _)| *key == name && (from..=to).contains(at)).map(|(.., link)| link);
-        let mut others = waiting.chain(decided);
-        others.any(|other| other.client.ip() == lone.link.client.ip() && other.server != lone.link.server)
-    }
-
-    /// Remembers what the hops tell of their proxies.
-    pub(super) fn learn(&mut self, placed: &[Placed]) {
+    /// Remembers what the hops tell of their proxies. Of a guess, only that the first one's host sent something is known;
+    /// on one host, only a key tells who sent what.
+    pub(super) fn learn(&mut self, placed: &[Placed], join: Option<Join>, is_whole: bool) {
+        let is_sure = join.is_none_or(|join| join.confidence != Confidence::Ambiguous);
+        let is_keyed = join.is_some_and(|join| join.method != JoinMethod::Fingerprint);
         for hop in placed {
             if let Some(name) = store::key_name(&hop.handshake) {
                 if self.lately.len() == MAX_LATELY {
@@ -219,8 +205,14 @@ impl Attempts {
         for (at, hop) in placed.iter().enumerate() {
             let on_path = |child: &&Placed| child.parent == Some(at) && !matches!(child.role, Role::Side | Role::Retry);
             let up = placed.iter().find(on_path).or_else(|| placed.iter().find(|child| child.parent == Some(at)));
+            let link = &hop.handshake.link;
+            let is_told = |up: &Placed| {
+                let apart = link.client.ip() != link.server.ip() || is_keyed && report::is_on_path(up.role);
+                apart && (is_sure || at == 0 && link.leads_to(&up.handshake.link))
+            };
+            let told = up.is_some_and(is_told);
             if up.is_some() || hop.role == Role::Only {
-                self.proxies.learn(&hop.handshake, up.map(|up| &up.handshake));
+                self.proxies.learn(&hop.handshake, up.map(|up| &up.handshake), (told, is_whole));
             }
         }
     }
@@ -247,6 +239,13 @@ impl Attempts {
         for id in waiting {
             self.at(now, Timer::Decide(id));
         }
+    }
+
+    /// Whether the server of a hop was seen to forward requests.
+    fn forwards(&mut self, link: &Link) -> bool {
+        // On one host, what its client sends besides may look like that.
+        let told = link.server.ip() != link.client.ip() && self.is_upstream_seen(link);
+        told || self.proxies.get(link.server).is_some_and(|proxy| proxy.upstream_seen)
     }
 
     /// Whether the capture shows what a proxy sends upstream: seen before, or found now among ordinary requests.

@@ -1,6 +1,6 @@
 //! Follows the tunnels of decided attempts to their ends.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use hashbrown::HashMap;
 
@@ -8,9 +8,11 @@ use super::{
     super::{
         event::{self, Attempt, ClosedBy, Outcome, Role},
         http::{self, Ticket},
+        tcp::Link,
         time::Timestamp,
     },
     Attempts, Case, Timer, adopt,
+    connect::Search,
     report::Placed,
     store::HandshakeId,
     tunnel::{LATEST_END, OpenHop, OpenTunnel, ends, opened_at},
@@ -78,6 +80,12 @@ impl Attempts {
         let Some((tunnel, attempt)) = self.tunnels.remove(key) else { return };
         let attempt = Arc::new(attempt);
         let mut ended = tunnel.end(&attempt, now);
+        if ended.by.is_some_and(|by| self.is_step_unread(&attempt, by)) {
+            (ended.tunnel.closed_by, ended.by) = (ClosedBy::Unknown, None);
+        }
+        if matches!(ended.tunnel.closed_by, ClosedBy::Client | ClosedBy::Origin) && self.is_end_unread(&attempt) {
+            ended.tunnel.closed_by = ClosedBy::Unknown;
+        }
         let silent_since = ended.tunnel.ended_at.before(ended.tunnel.idle);
         if self.lossy(silent_since, ended.tunnel.ended_at) {
             ended.doubt();
@@ -94,6 +102,42 @@ impl Attempts {
             Some(by) if ended.tunnel.closed_by == ClosedBy::Proxy => self.join_closing(by, ended, now),
             _ => self.cases.push_back(Case::Ended(Box::new(ended))),
         }
+    }
+
+    /// Whether a hop may be missing behind the proxy that listens at `by`: the next one came from another address, and of what
+    /// the proxy sent when the tunnel opened bytes are missing, or all.
+    fn is_step_unread(&self, attempt: &Attempt, by: SocketAddr) -> bool {
+        let path: Vec<_> = attempt.path().collect();
+        let step = path.windows(2).find(|step| step[0].server.address() == Some(by));
+        let next = step.and_then(|step| step[1].client.address());
+        if next.is_none_or(|next| next.ip() == by.ip()) {
+            return false;
+        }
+        self.is_opening_unread(attempt, by, |link| link.client.ip() == by.ip())
+    }
+
+    /// Whether a hop may be missing before the first of a tunnel, or behind its last.
+    fn is_end_unread(&self, attempt: &Attempt) -> bool {
+        let client = attempt.first().client.address();
+        let Some(server) = attempt.path().last().and_then(|last| last.server.address()) else { return false };
+        self.is_opening_unread(attempt, server, |link| {
+            link.client.ip() == server.ip() || client.is_some_and(|client| link.server.ip() == client.ip())
+        })
+    }
+
+    /// Whether bytes are missing, or all, of a connection that `matters`, or that the host at `by` opened, when a tunnel
+    /// opened.
+    fn is_opening_unread(&self, attempt: &Attempt, by: SocketAddr, matters: impl Fn(&Link) -> bool) -> bool {
+        let first = attempt.first();
+        let opened_at = opened_at(attempt);
+        let asked = first.request.as_ref().map_or(opened_at, |request| request.at);
+        let (from, to) = (asked.before(self.settle), opened_at + self.settle);
+        let own = |link: &Link| attempt.hops.iter().any(|hop| hop.client.address() == Some(link.client));
+        let search = Search { proxy: by, hosts: &[by.ip()], from, to, clock: (first.interface, Duration::ZERO) };
+        // On one host, a client may have opened it.
+        let alone = first.client.address().is_some_and(|client| client.ip() != by.ip());
+        alone && self.connects.is_pending(&search)
+            || self.unread.is_missing(from, to, |link| matters(link) && !own(link))
     }
 
     /// Where the proxy listens that ended a tunnel by itself, though its client's side is TLS.

@@ -3,18 +3,24 @@
 //! Keys repeat (load tools, copied `curl` lines), so a shared name alone ties nothing when several clients use it at one
 //! moment: then the hop whose request, status and forwarded-for fit best is taken, and the join says that it is not sure.
 
+mod fit;
 mod process;
 
 use std::{cmp::Reverse, time::Duration};
 
-use self::process::{Side, by_process};
+pub(super) use self::fit::{may_be_next, was_asked_during};
+use self::{
+    fit::{
+        affinity, differ, is_during, is_rival, is_sibling, made, may_be_aside, may_have_passed_on, said, shows_relay,
+    },
+    process::{Side, by_process},
+};
 use super::{
     super::{
-        event::{Confidence, HttpVersion, Join, JoinMethod},
-        handshake::{Handshake, field::UpgradeRequest},
+        event::{Confidence, Join, JoinMethod},
+        handshake::Handshake,
         time::Timestamp,
     },
-    report,
     store::{HandshakeId, Name, Store, key_name, may_follow, names},
 };
 
@@ -74,26 +80,6 @@ fn leads_to(all: &[(HandshakeId, &Handshake)], one: &Handshake, other: &Handshak
     next.any(|up| up.link.id == other.link.id || leads_to(all, up, other, steps - 1))
 }
 
-/// Whether `up` may be the next hop after `down`, with which it shares a name.
-pub(super) fn may_be_next(method: JoinMethod, down: &Handshake, up: &Handshake, skew: Duration) -> bool {
-    may_follow(down, up, skew)
-        && agree(method, down, up)
-        && (!is_hairpin(down, up) || is_passed_on(down, up))
-        && (down.traits.upgrade || !up.traits.upgrade || !report::names_original(down))
-}
-
-/// Whether one host sent both, and `up` not from the address that got `down`: a client beside a proxy that listens on
-/// another address, or a proxy that asked two servers.
-fn is_hairpin(down: &Handshake, up: &Handshake) -> bool {
-    down.link.client.ip() == up.link.client.ip() && !down.link.leads_to(&up.link)
-}
-
-/// Whether the answers, as far as they are known, are one, and nothing was added to the request.
-fn is_passed_on(down: &Handshake, up: &Handshake) -> bool {
-    let other = down.status().zip(up.status()).is_some_and(|(one, two)| one != two);
-    !other && (down.traits.upgrade || !up.traits.upgrade)
-}
-
 /// Whether `up` may be what was made of `root`, with which it shares the key, and says otherwise than what is taken for it.
 pub(super) fn might_be_next(root: &Handshake, up: &Handshake, own: Option<&Handshake>, skew: Duration) -> bool {
     may_be_next(JoinMethod::WebSocketKey, root, up, skew)
@@ -119,10 +105,9 @@ pub(super) fn tree(store: &Store, root: HandshakeId, skew: Duration) -> Tree {
         tree.nodes.push(Node { id: up, parent: Some(0) });
         tree.join = Some(Join { method: JoinMethod::Process, confidence: Confidence::Probable });
     }
-    // What another attempt may have had proves nothing, unless its answer was passed on.
     let contested = tree.nodes.iter().any(|node| {
         let step = node.parent.and_then(|at| store.get(tree.nodes[at].id)).zip(store.get(node.id));
-        step.is_some_and(|(down, up)| up.contested && down.status() != up.status())
+        step.is_some_and(|(down, up)| up.contested && !shows_relay(down, up))
     });
     if let Some(join) = tree.join.as_mut().filter(|_| contested) {
         (join.confidence, tree.uniform) = (Confidence::Ambiguous, false);
@@ -162,7 +147,7 @@ fn under(store: &Store, root: HandshakeId, taken: &[Node], method: JoinMethod, n
         let onward = taken.len() == 1 || !passed.contains(&up.link.server) && !has_key_parent(store, up, taken, skew);
         id != root && onward && taken.iter().all(|node| node.id != id)
     };
-    let all: Vec<_> = store.named(name, before, to, 2 * SEARCHED).filter(|(id, up)| is_free(*id, up)).collect();
+    let all: Vec<_> = store.named(name, before, to + skew, 2 * SEARCHED).filter(|(id, up)| is_free(*id, up)).collect();
     if !all.iter().any(|(_, up)| may_be_next(method, client, up, skew)) {
         return tree;
     }
@@ -239,9 +224,22 @@ fn descend(
             .map(|(id, up)| (*id, *up, affinity(down, up), best(up).unwrap_or(i32::MIN)))
             .filter(|(_, _, own, best)| own >= best)
             .collect();
+        // Where addresses do not tell the order of a chain, what was asked and answered within another is behind that.
+        let is_behind = |up: &Handshake| {
+            fitting.iter().any(|(_, before, ..)| {
+                may_be_next(method, before, up, skew)
+                    && may_have_passed_on(before, up)
+                    && is_during(before, up) == Some(true)
+            })
+        };
         // The earliest of those alike: a later one may be the only one left for a client that came later.
-        let chosen = fitting.iter().max_by_key(|(id, up, own, _)| (*own, Reverse(up.request.at), Reverse(*id)));
+        let chosen = fitting.iter().filter(|(_, up, ..)| !is_behind(up));
+        let chosen = chosen.max_by_key(|(id, up, own, _)| (*own, Reverse(up.request.at), Reverse(*id)));
         let Some(&(id, up, own, rival)) = chosen else { break };
+        // That its answer is another than a rival's tells nothing of what may be that one's try, or made on the side.
+        if rivals.iter().any(|rival| may_be_aside(rival, up, all, method, skew)) {
+            (confidence, tree.uniform) = (Confidence::Ambiguous, false);
+        }
         if own == rival {
             confidence = Confidence::Ambiguous;
             let alike: Vec<_> = fitting.iter().filter(|(_, _, other, _)| *other == own).collect();
@@ -269,45 +267,6 @@ fn descend(
     confidence
 }
 
-/// Whether `down` may have been answered with the answer of `up`, and `up` be what was made of it.
-fn may_have_passed_on(down: &Handshake, up: &Handshake) -> bool {
-    let late = is_during(down, up) == Some(false) && down.status().is_some() && up.status().is_some();
-    !late && was_asked_during(down, up) && (down.traits.upgrade || !up.traits.upgrade)
-}
-
-/// Whether `up` was asked and answered while `down` waited; `None` where that is not known: two taps have two clocks.
-fn is_during(down: &Handshake, up: &Handshake) -> Option<bool> {
-    if down.interface != up.interface {
-        return None;
-    }
-    let ends = down.ended_at.zip(up.ended_at);
-    if up.request.at < down.request.at { Some(false) } else { ends.map(|(down, up)| up <= down) }
-}
-
-/// Whether `up` was asked while `down` waited, as far as one clock tells.
-pub(super) fn was_asked_during(down: &Handshake, up: &Handshake) -> bool {
-    let asked = up.request.at;
-    down.interface != up.interface || down.request.at <= asked && down.ended_at.is_none_or(|end| asked <= end)
-}
-
-/// What the proxy that sent a hop made of the request.
-fn made(handshake: &Handshake) -> (bool, bool, HttpVersion, bool) {
-    let request = &handshake.request;
-    (request.has_upgrade(), request.has_connection_upgrade(), request.version, request.complete)
-}
-
-/// What a hop says of the proxy that sent it.
-fn said(handshake: &Handshake) -> (impl PartialEq, Option<u16>) {
-    (made(handshake), handshake.status())
-}
-
-/// Whether another handshake is a different client's, at the same place and about the same time.
-fn is_rival(client: &Handshake, rival: &Handshake, skew: Duration) -> bool {
-    let overlaps = client.ended_at.is_none_or(|end| rival.request.at <= end + skew)
-        && rival.ended_at.is_none_or(|end| client.request.at <= end + skew);
-    rival.link.server == client.link.server && overlaps
-}
-
 /// The node whose proxy most likely sent `up`: on the host it came from, answered alike and later, and the chosen.
 fn parent_among(store: &Store, nodes: &[Node], up: &Handshake, method: JoinMethod, skew: Duration) -> Option<usize> {
     let nodes = nodes.iter().enumerate().filter_map(|(at, node)| Some((at, store.get(node.id)?)));
@@ -329,61 +288,4 @@ fn parent_among(store: &Store, nodes: &[Node], up: &Handshake, method: JoinMetho
             (host, relayed, plausible, near.unwrap_or(0))
         })
         .map(|(at, _)| at)
-}
-
-/// Whether two handshakes that share a name do not contradict each other.
-fn agree(method: JoinMethod, down: &Handshake, up: &Handshake) -> bool {
-    if method != JoinMethod::Fingerprint {
-        return true;
-    }
-    let (one, two) = (&down.traits, &up.traits);
-    // Two requests with different keys are two attempts unless a proxy speaks for itself, which it shows.
-    let keys = one.key == two.key || two.forwarded || !up.request.complete;
-    down.link.leads_to(&up.link)
-        && was_asked_during(down, up)
-        && one.websocket == two.websocket
-        && keys
-        && !differ(one.agent, two.agent)
-        && !differ(one.origin, two.origin)
-        && forwarded_for(down, up) != Some(false)
-        && down.shares_process(up) != Some(false)
-}
-
-/// Whether one host sent both, to two servers: a proxy's tries, and what it asks on the side.
-fn is_sibling(one: &Handshake, other: &Handshake) -> bool {
-    one.link.client.ip() == other.link.client.ip() && one.link.server != other.link.server
-}
-
-/// Whether two values are there and not the same.
-fn differ(one: Option<u64>, two: Option<u64>) -> bool {
-    one.zip(two).is_some_and(|(one, two)| one != two)
-}
-
-/// Whether the forwarded-for of `up` names the client of `down`; `None` where it names nobody, or was only passed on.
-fn forwarded_for(down: &Handshake, up: &Handshake) -> Option<bool> {
-    if down.traits.forwarded_for == up.traits.forwarded_for {
-        return None;
-    }
-    up.traits.names_client(down.forwarded_for.unwrap_or(down.link.client).ip())
-}
-
-/// How well `up` fits as what a proxy made of `down`.
-fn affinity(down: &Handshake, up: &Handshake) -> i32 {
-    let (one, two) = (&down.traits, &up.traits);
-    let same = |one: Option<u64>, two: Option<u64>| one.zip(two).map(|(one, two)| one == two);
-    let weigh = |fits: Option<bool>, yes: i32, no: i32| match fits {
-        Some(true) => yes,
-        Some(false) => -no,
-        None => 0,
-    };
-    weigh(Some(down.link.leads_to(&up.link)), 8, 8)
-        + weigh(Some(one.tail == two.tail), 4, 4)
-        + weigh(Some(one.target == two.target), 2, 0)
-        + weigh(down.status().zip(up.status()).map(|(one, two)| one == two), 6, 6)
-        + weigh(is_during(down, up), 4, 4)
-        + weigh(same(one.agent, two.agent), 2, 6)
-        + weigh(same(one.origin, two.origin), 2, 6)
-        + weigh(same(one.host, two.host), 1, 0)
-        + weigh(forwarded_for(down, up), 2, 8)
-        + weigh(down.shares_process(up), 2, 16)
 }

@@ -19,6 +19,7 @@ use super::{
 impl Listener for Attempts {
     fn request(&mut self, link: &Link, head: &RequestHead<'_>, forwarded_for: Option<SocketAddr>) -> Option<Ticket> {
         self.counts.requests += 1;
+        self.connects.asked(link);
         if !head.is_upgrade_like() {
             if let Some(fallback) = self.polling.request(link, head) {
                 self.cases.push_back(Case::Fallback(Box::new(fallback)));
@@ -107,10 +108,18 @@ impl Listener for Attempts {
 
     fn disowned(&mut self, link: &Link) {
         self.store.remove_of(link);
+        self.connects.asked(link);
     }
 
-    fn closed(&mut self, link: &Link) {
+    fn closed(&mut self, link: &Link, why: Closed) {
         self.owners.forget(link);
+        if why == Closed::Ended {
+            self.connects.ended(link);
+        }
+    }
+
+    fn asks(&mut self, link: &Link, stamp: Stamp) {
+        self.connects.wait(link, stamp, true);
     }
 
     fn opened(&mut self, link: &Link, opening: Opening, stamp: Stamp) {

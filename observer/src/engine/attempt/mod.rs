@@ -4,6 +4,7 @@
 mod adopt;
 mod connect;
 mod decide;
+mod doubt;
 mod finish;
 mod follow;
 mod join;
@@ -104,6 +105,8 @@ pub struct Decided {
     pub unread: bool,
     /// Whether bytes are missing of a connection that was seen and may be another hop of it.
     pub hop_unread: bool,
+    /// Whether that may be a hop before its first.
+    pub before_unread: bool,
     /// How long the client waited.
     pub waited: Duration,
     /// Connections of the proxy that failed meanwhile.

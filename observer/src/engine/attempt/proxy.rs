@@ -95,12 +95,15 @@ impl Proxies {
         self.order.len() * 192
     }
 
-    /// Learns what product answers at the server's end of `hop`, from its answer and from what it sent upstream.
-    pub(super) fn learn(&mut self, hop: &Handshake, upstream: Option<&Handshake>) {
+    /// Learns what product answers at the server's end of `hop`, from its answer and from what it sent upstream; that it
+    /// forwards, if that was `told`; and from where, if nothing between the two is missing.
+    pub(super) fn learn(&mut self, hop: &Handshake, upstream: Option<&Handshake>, (told, is_whole): (bool, bool)) {
         let found = identify(hop, upstream);
         let proxy = self.entry(hop.link.server);
-        proxy.upstream_seen |= upstream.is_some();
+        proxy.upstream_seen |= told;
         if let Some(upstream) = upstream.map(|upstream| upstream.link)
+            && told
+            && is_whole
             && let host = upstream.client.ip()
             && !hop.link.leads_to(&upstream)
             && !proxy.hosts.contains(&host)

@@ -145,12 +145,15 @@ impl Recent {
     }
 
     /// Whether any recent request is what the proxy that listens at `proxy` made of another: the same tail, sent by one of
-    /// its `hosts` while the other was open.
+    /// its `hosts` while the other was open; on one host, answered then, too.
     pub(super) fn shows_upstream_of(&self, proxy: SocketAddr, hosts: &[IpAddr]) -> bool {
         let sent = self.entries.iter().rev().take(LOOKED_AT).filter(|up| hosts.contains(&up.link.client.ip()));
         sent.filter(|up| up.link.server != proxy).any(|up| {
             self.chain(up.before).any(|down| {
+                let apart = down.link.client.ip() != up.link.client.ip();
+                let answered = up.ended_at.is_some() && down.ended_at >= up.ended_at;
                 let open = down.stamp.at <= up.stamp.at && down.ended_at.is_none_or(|end| end >= up.stamp.at);
+                let open = open && (apart || answered);
                 down.link.server == proxy && open
             })
         })

@@ -98,9 +98,25 @@ pub(super) fn is_side_request(down: &Handshake, up: &Handshake) -> bool {
     names_original(up) || denies || allows || up.status().is_none()
 }
 
-/// Whether the answer to a request on the side is missing: it may be the next hop of another one.
+/// Whether the same upgrade was asked for beside the path, of a server on it: no proxy does that, so that one of the two is
+/// another client's.
+pub(super) fn asks_twice(placed: &[Placed]) -> bool {
+    let asks = |hop: &&Placed| hop.role == Role::Side && hop.handshake.request.is_upgrade();
+    placed.iter().filter(asks).any(|side| {
+        let same = |hop: &Placed| is_on_path(hop.role) && hop.handshake.link.server == side.handshake.link.server;
+        placed.iter().any(same)
+    })
+}
+
+/// Whether the answer to a request beside the path is missing: it may be the next hop of another one.
 pub(super) fn has_unread_side(placed: &[Placed]) -> bool {
-    placed.iter().any(|placed| placed.role == Role::Side && placed.handshake.silence == Some(Silence::NotCaptured))
+    let upgraded = placed[0].handshake.is_upgraded();
+    placed.iter().filter(|placed| !is_on_path(placed.role)).any(|side| match side.handshake.silence {
+        Some(Silence::NotCaptured) => true,
+        Some(Silence::Waiting) | None if upgraded && !side.handshake.request.is_upgrade() => false,
+        Some(Silence::Waiting) | None => side.handshake.response.is_none(),
+        Some(_) => false,
+    })
 }
 
 /// Whether every answer on the path is that of the hop behind it.
@@ -157,7 +173,7 @@ pub(super) fn attempt(
     }
 }
 
-fn is_on_path(role: Role) -> bool {
+pub(super) fn is_on_path(role: Role) -> bool {
     !matches!(role, Role::Side | Role::Retry)
 }
 

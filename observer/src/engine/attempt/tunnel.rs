@@ -1,5 +1,4 @@
-//! Open tunnels of decided attempts: their hops' ends are put together to say who ended them, and ends that a proxy
-//! made at one moment are told as one group.
+//! Tunnels of decided attempts: their hops' ends are put together to say who ended them.
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
@@ -47,8 +46,8 @@ pub struct Ended {
     pub had_close: bool,
     /// Whether this proxy closed a tunnel at the same idle time before.
     pub repeated: bool,
-    /// Whether only one hop was seen, so that the proxy may have passed on what it was told.
-    pub one_sided: bool,
+    /// Whether only the hop behind a proxy was seen, and the proxy ended it: it may have passed on what it was told.
+    pub client_unseen: bool,
 }
 
 impl Ended {
@@ -145,7 +144,7 @@ impl OpenTunnel {
             idle: end.since(last_at),
             incomplete,
         };
-        Ended { tunnel, by, had_close: close.is_some(), repeated: false, one_sided: self.hops.len() < 2 }
+        Ended { tunnel, by, had_close: close.is_some(), repeated: false, client_unseen: self.client_unseen(attempt) }
     }
 
     /// Who ended it. The proxy did if no peer sent FIN, RST or Close before it; which of the proxy's own two ends came

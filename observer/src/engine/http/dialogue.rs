@@ -45,6 +45,8 @@ struct Unusual {
     missed: bool,
     /// When the client closed its half.
     client_ended: Option<Timestamp>,
+    /// What the server had of the client's bytes when it went on after some of its own that are missing.
+    resumed: Option<u32>,
 }
 
 /// Where one direction stands.
@@ -186,7 +188,7 @@ impl<L: Listener> Reader for Dialogue<L> {
             Closed::Evicted | Closed::Replaced => Silence::NotCaptured,
         };
         self.silence_all(to, silence, at);
-        to.closed(link);
+        to.closed(link, why);
     }
 
     fn disowned(&mut self, to: &mut L, link: &Link) {
@@ -323,6 +325,7 @@ impl<L: Listener> Dialogue<L> {
                 self.server = State::Lost;
                 self.show_no_more();
                 self.silence_answered(to, stamp);
+                self.unusual().resumed = stamp.acknowledgment;
             }
         }
     }

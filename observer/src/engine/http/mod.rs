@@ -73,6 +73,8 @@ impl TlsConnection {
 
 /// What hears of heads, answers and tunnels. Calls about one exchange carry the ticket that its request was given.
 pub trait Listener {
+    /// A request head has begun whose end has not come.
+    fn asks(&mut self, link: &Link, stamp: Stamp);
     /// A request head; `None` when nothing more about it is wanted. `forwarded_for` is the client that a PROXY protocol
     /// header named.
     fn request(&mut self, link: &Link, head: &RequestHead<'_>, forwarded_for: Option<SocketAddr>) -> Option<Ticket>;
@@ -93,7 +95,7 @@ pub trait Listener {
     /// What was told of a connection is told of another one as well: it is the same, before or after NAT.
     fn disowned(&mut self, link: &Link);
     /// A connection left the table.
-    fn closed(&mut self, link: &Link);
+    fn closed(&mut self, link: &Link, why: Closed);
     /// A connection was opened.
     fn opened(&mut self, link: &Link, opening: Opening, stamp: Stamp);
     /// Something odd.

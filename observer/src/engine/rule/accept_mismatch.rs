@@ -5,7 +5,7 @@ use super::{
     super::{
         alert::{Alert, Details, Level, RuleId},
         attempt::Decided,
-        event::{Fields, Hop},
+        event::{Confidence, Fields, Hop},
         handshake::field::{self, UpgradeRequest},
     },
     alert,
@@ -13,8 +13,13 @@ use super::{
 
 pub(super) fn check(decided: &Decided) -> Option<Alert> {
     let attempt = &decided.attempt;
-    // The hop nearest to the origin that is wrong is where it began.
-    let (hop, expected, received) = attempt.path().filter_map(mismatch).last()?;
+    // The hop nearest to the origin that is wrong is where it began. Where the hops may be another's, all are to be.
+    let wrong: Vec<_> = attempt.path().filter_map(mismatch).collect();
+    let is_guessed = attempt.join.is_some_and(|join| join.confidence == Confidence::Ambiguous);
+    if is_guessed && wrong.len() < attempt.path().count() {
+        return None;
+    }
+    let (hop, expected, received) = wrong.into_iter().next_back()?;
     let at = hop.response.as_ref()?.at;
     let message = format!(
         "{} answered the key of {} with {}; clients refuse such a 101.",

@@ -81,7 +81,7 @@ pub(super) fn check_one_sided(ended: &Ended, config: &Config) -> Option<Alert> {
     let hop = tunnel.attempt.first();
     let candidates = candidates(tunnel.idle);
     let silent = tunnel.closed_by == ClosedBy::Unknown && !tunnel.still_open && ended.is_silent(config.idle_min);
-    if !silent || !ended.one_sided || hop.role != Role::Upstream || candidates.is_empty() {
+    if !silent || !ended.client_unseen || hop.role != Role::Upstream || candidates.is_empty() {
         return None;
     }
     let by = hop.client.clone();

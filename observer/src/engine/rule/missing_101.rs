@@ -22,7 +22,7 @@ pub(super) fn check(decided: &Decided, config: &Config) -> Option<Alert> {
     let attempt = &decided.attempt;
     let client = attempt.first();
     let request = client.request.as_ref()?;
-    let asked = request.is_upgrade() || (request.key().is_some() && !decided.maybe_side);
+    let asked = request.is_upgrade() || request.complete && request.key().is_some() && !decided.maybe_side;
     let broken = matches!(attempt.outcome, Outcome::Refused | Outcome::Failed);
     if !asked || request.is_offer() || !broken || decided.superseded {
         return None;
@@ -32,6 +32,11 @@ pub(super) fn check(decided: &Decided, config: &Config) -> Option<Alert> {
     }
     // A proxy with hard-coded fields sends such requests too.
     if decided.unread && request.is_websocket() && (request.key().is_none() || field::defect(request).is_some()) {
+        return None;
+    }
+    // A proxy whose request failed may have tried another server then.
+    let failed = status(client).is_none_or(|status| status >= 500);
+    if decided.before_unread && failed && attempt.hops.len() == 1 {
         return None;
     }
     let Finding { cause, answered_by, by } = find(decided, request);
@@ -51,13 +56,19 @@ fn find(decided: &Decided, request: &Request) -> Finding {
         return Finding { cause: Cause::Unknown, answered_by: AnsweredBy::Unknown, by: None };
     }
     if let Some(lost) = path.iter().skip(1).position(|hop| status(hop) == Some(101)) {
+        // Where the answer before it was not captured, it may have been lost before that.
+        if lost > 0 && path[lost].silence == Some(Silence::NotCaptured) {
+            return Finding { cause: Cause::Unknown, answered_by: AnsweredBy::Unknown, by: None };
+        }
         let answered_by = if answered.is_some() { AnsweredBy::Proxy } else { AnsweredBy::Nobody };
         return Finding { cause: Cause::RelayLost, answered_by, by: Some(path[lost].server.clone()) };
     }
     if let Some(drop) = upgrade_headers_dropped::find(decided) {
         return Finding { cause: Cause::HeadersDropped, answered_by: relayed(client, last), by: Some(drop.by) };
     }
-    if field::defect(request).is_some() {
+    // A proxy may have mended the client's request: then that is not why the origin declined it.
+    let is_mended = last.request.as_ref().is_some_and(|last| last.complete && field::defect(last).is_none());
+    if field::defect(request).is_some() && !is_mended {
         return Finding {
             cause: Cause::ClientMalformed,
             answered_by: relayed(client, last),
@@ -69,6 +80,11 @@ fn find(decided: &Decided, request: &Request) -> Finding {
     } else {
         alone(decided, last)
     }
+}
+
+/// Whether nobody but the client has ended a hop without an answer.
+fn is_waiting(hop: &Hop) -> bool {
+    matches!(hop.silence, Some(Silence::Waiting | Silence::ClosedByClient))
 }
 
 fn status(hop: &Hop) -> Option<u16> {
@@ -95,10 +111,8 @@ fn forwarded(decided: &Decided, client: &Hop, last: &Hop) -> Finding {
             Some(Silence::Unreachable) => at_origin(Cause::UpstreamUnreachable),
             Some(Silence::ClosedByServer) => at_origin(Cause::UpstreamClosed),
             Some(Silence::NotCaptured) | None => Finding { cause: Cause::Unknown, answered_by, by: None },
-            // A proxy that had waited too long says so, or closes: otherwise the end was not captured.
-            Some(Silence::Waiting) if !matches!(status(client), None | Some(504)) => {
-                Finding { cause: Cause::Unknown, answered_by, by: None }
-            }
+            // A proxy that had waited too long gives that connection up: otherwise the end was not captured.
+            Some(Silence::Waiting) if !is_waiting(client) => Finding { cause: Cause::Unknown, answered_by, by: None },
             Some(Silence::Waiting | Silence::ClosedByClient) => at_origin(Cause::UpstreamSilent),
         };
     };
@@ -108,8 +122,10 @@ fn forwarded(decided: &Decided, client: &Hop, last: &Hop) -> Finding {
     if let Some((_, by, _)) = http10_upstream::find(decided) {
         return Finding { cause: Cause::Http10, answered_by, by: Some(by) };
     }
-    let is_proper =
-        |request: &Request| request.complete && request.is_upgrade() && request.version == HttpVersion::Http11;
+    let is_proper = |request: &Request| {
+        let whole = request.complete && request.is_upgrade() && request.version == HttpVersion::Http11;
+        whole && field::defect(request).is_none()
+    };
     let whole = response.complete && last.request.as_ref().is_some_and(is_proper);
     at_origin(if whole && !decided.unread { Cause::OriginRejected } else { Cause::Unknown })
 }
@@ -132,7 +148,9 @@ fn alone(decided: &Decided, last: &Hop) -> Finding {
     }
     match by_status(last.request.as_ref(), response) {
         // A redirect of the proxy's own is no route to the origin.
-        Some(Cause::Redirected) if own => return Finding { cause: Cause::NotForwarded, answered_by, by: proxy },
+        Some(Cause::Redirected) if own && !decided.unread => {
+            return Finding { cause: Cause::NotForwarded, answered_by, by: proxy };
+        }
         Some(cause) => return Finding { cause, answered_by, by: proxy },
         None => {}
     }

@@ -235,8 +235,8 @@ impl<R: Reader> Connection<R> {
         let first = segment.sequence.wrapping_add(u32::from(segment.flags.syn()));
         if segment.wire_payload > 0 {
             self.payload(side, first, segment, stamp, to);
-        } else if !self.flows[side].started {
-            self.flows[side].anchor(first);
+        } else {
+            self.flows[side].stands(first);
         }
         if segment.flags.fin() {
             let flow = &mut self.flows[side];
@@ -352,6 +352,8 @@ impl<R: Reader> Connection<R> {
                         flow.keep(flow.next, &piece.bytes[taken..], (piece.bytes.len() - taken) as u64, rest);
                     }
                     self.note_read(side);
+                    // What the other direction's reader waited for may be this: what comes next here may answer that.
+                    self.flows[1 - side].stalled &= taken == 0;
                     moved |= taken > 0;
                 }
                 Some(Ready::Cut(length)) => {

@@ -164,6 +164,15 @@ impl Flow {
         }
     }
 
+    /// Notes where its sender stands: what comes before was sent, whether it was seen or not.
+    pub(super) fn stands(&mut self, sequence: u32) {
+        if !self.started {
+            self.anchor(sequence);
+        } else if self.position(sequence) > self.next {
+            self.acknowledge(sequence);
+        }
+    }
+
     /// The position up to which the peer acknowledged.
     pub(super) fn acked(&self) -> u64 {
         self.position(self.acked)

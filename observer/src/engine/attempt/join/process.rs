@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use super::{
     super::store::{HandshakeId, Store, may_follow},
-    SEARCHED, differ, forwarded_for, may_have_passed_on,
+    SEARCHED,
+    fit::{differ, forwarded_for, may_have_passed_on},
 };
 use crate::engine::handshake::Handshake;
 

@@ -23,6 +23,9 @@ impl<L: Listener> Dialogue<L> {
     pub(super) fn head(&mut self, to: &mut L, link: &Link, way: Direction, bytes: &[u8], stamp: Stamp) -> usize {
         let State::Head(mut partial) = std::mem::take(self.state(way)) else {
             return self.read_head(to, link, way, bytes, 0, stamp).unwrap_or_else(|| {
+                if way == Direction::ToServer {
+                    to.asks(link, stamp);
+                }
                 *self.state(way) = State::Head(Box::new(PartialHead { bytes: bytes.to_vec(), stamp }));
                 bytes.len()
             });
@@ -164,7 +167,14 @@ impl<L: Listener> Dialogue<L> {
             self.opaque();
             return;
         }
+        // One that was read only now may have its answer among what is missing.
+        let resumed = self.unusual.as_ref().and_then(|unusual| unusual.resumed);
+        let late = resumed.is_some_and(|had| self.outstanding.last().is_some_and(|last| last.was_had_by(had)));
+        if late {
+            self.silence_all(to, Silence::NotCaptured, head.stamp.at);
+        }
         match head.framing() {
+            _ if late && kind.waits() => self.client = State::Lost,
             _ if !head.complete => self.client = if kind.waits() { State::Waiting } else { State::Lost },
             Framing::Length(0) => self.body_done(Direction::ToServer),
             Framing::Length(length) => self.client = State::Body(length),
@@ -199,6 +209,11 @@ impl<L: Listener> Dialogue<L> {
             return;
         }
         let exchange = self.answered(head.stamp);
+        if exchange.is_some()
+            && let Some(unusual) = &mut self.unusual
+        {
+            unusual.resumed = None;
+        }
         let ticket = exchange.and_then(|exchange| exchange.ticket);
         if let Some(ticket) = ticket {
             to.response(ticket, head);

@@ -56,6 +56,10 @@ impl<R: Reader> Connection<R> {
             }
             let reset = u8::try_from(side).ok().map(|side| (side, stamp.at));
             self.unusual.get_or_insert_default().reset = reset;
+            if self.is_refusal() {
+                self.client = u8::try_from(1 - side).ok();
+                self.announce(stamp, to);
+            }
         }
     }
 
@@ -65,6 +69,18 @@ impl<R: Reader> Connection<R> {
         let by_other = self.reset().is_some_and(|(by, _)| usize::from(by) != side);
         let unopened = segment.acknowledgment.is_none() && !other.started && !other.heard && flow.is_clear();
         by_other && unopened && flow.heard && flow.acked() == flow.next
+    }
+
+    /// Whether all that was seen of it is an RST that answers a SYN: no other begins a connection in the table.
+    pub(super) fn is_refusal(&self) -> bool {
+        self.reset().is_some() && self.flows.iter().all(|flow| flow.is_clear() && !flow.started)
+    }
+
+    /// Tells of a SYN that was not seen by the RST that answered it.
+    pub(super) fn refuse_unseen(&mut self, to: &mut R::Listener, news: &mut News) {
+        if let Some((_, at)) = self.reset() {
+            self.refuse(Stamp { at, ..Stamp::default() }, to, news);
+        }
     }
 
     pub(super) fn refuse(&mut self, stamp: Stamp, to: &mut R::Listener, news: &mut News) {

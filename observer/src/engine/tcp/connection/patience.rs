@@ -66,8 +66,7 @@ impl<R: Reader> Connection<R> {
     /// Skips what is missing before the next bytes that are there.
     /// A FIN that is the last to come tells of missing bytes before it, too.
     pub(super) fn give_up(&mut self, side: usize, last: bool, at: Timestamp, to: &mut R::Listener, news: &mut News) {
-        // A copy of the RST that refused a connection tells nothing new.
-        if self.client.is_none() && self.reset().is_some() && self.flows.iter().all(Flow::is_clear) {
+        if self.is_refusal() {
             return;
         }
         if self.client.is_none() {
@@ -120,6 +119,10 @@ impl<R: Reader> Connection<R> {
     /// Gives up every wait: what is there is read, what is not is a gap.
     pub(in crate::engine::tcp) fn flush(&mut self, at: Timestamp, to: &mut R::Listener) -> News {
         let mut news = News::default();
+        if self.is_refusal() {
+            self.refuse_unseen(to, &mut news);
+            return news;
+        }
         self.pump(to, &mut news);
         // Each round skips one hole; the number of pieces bounds the number of holes.
         for _ in 0..8192 {

@@ -60,8 +60,11 @@ impl<R: Reader> Connection<R> {
             return false;
         };
         let (own, other) = (&self.flows[side], &self.flows[1 - side]);
-        let next = segment.wire_payload == 0
-            || own.position(segment.sequence) == own.next && self.may_read(side, Some(acknowledgment));
+        let position = own.position(segment.sequence);
+        let next = match segment.wire_payload {
+            0 => position <= own.next,
+            _ => position == own.next && self.may_read(side, Some(acknowledgment)),
+        };
         next && other.position(acknowledgment) <= other.next
     }
 

@@ -1,0 +1,140 @@
+//! What the capture leaves open about an attempt: hops that were not read, and hops that may be another's. Where there is
+//! such a doubt, nobody is accused.
+
+use std::time::Duration;
+
+use super::{
+    super::{
+        event::{Confidence, Join, JoinMethod, Role, Silence},
+        handshake::{Handshake, field::UpgradeRequest},
+        tcp::Link,
+        time::Timestamp,
+    },
+    Attempts,
+    connect::{Failed, Search},
+    join,
+    report::{self, Placed},
+    store,
+};
+
+/// How far apart the requests are that a proxy sends for one attempt: side requests, and tries with several origins.
+const SIBLINGS: Duration = Duration::from_secs(1);
+
+/// What is missing that may matter to an attempt.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Sight {
+    /// Anything.
+    pub(super) unread: bool,
+    /// A hop of which something was seen.
+    pub(super) hop_unread: bool,
+    /// Such a hop before the first.
+    pub(super) before_unread: bool,
+}
+
+impl Attempts {
+    /// What is missing from `span.0` to `span.1`, when frames may have been `lost`.
+    pub(super) fn sight(&self, placed: &[Placed], span: (Timestamp, Timestamp), lost: bool) -> Sight {
+        let (before_unread, behind_unread) = self.is_unread(placed, span);
+        let hop_unread = before_unread || behind_unread;
+        Sight { unread: lost || hop_unread, hop_unread, before_unread }
+    }
+
+    /// Connections that failed while `by` waited for its answer until `end`, as far as they tell why; and whether others
+    /// tell that what was made of it was not read.
+    pub(super) fn failed(
+        &self,
+        placed: &[Placed],
+        by: &Handshake,
+        end: Timestamp,
+        sight: &mut Sight,
+        stopped: bool,
+    ) -> Vec<Failed> {
+        let search = Search {
+            proxy: by.link.server,
+            hosts: &self.proxies.hosts(&by.link),
+            from: by.request.at,
+            to: end,
+            clock: (by.interface, self.settle),
+        };
+        let alone = placed.len() == 1;
+        sight.unread |= (stopped || alone) && self.connects.is_pending(&search);
+        // What a proxy makes of a request is not found where its key was not read.
+        sight.unread |= alone && !by.request.complete && by.request.key().is_none();
+        let mut failed = self.connects.failed(&search);
+        failed.retain(|failed| !placed.iter().any(|placed| placed.handshake.link.id == failed.link.id));
+        // Where bytes are missing, what fits only by another clock may be another's.
+        let fits = |failed: &Failed| failed.silence == Silence::Refused && failed.interface == by.interface;
+        failed.retain(|failed| !sight.unread || fits(failed));
+        // Who waits on was not refused.
+        failed.retain(|failed| failed.silence != Silence::Refused || by.ended_at.is_some());
+        failed.truncate(8);
+        failed
+    }
+
+    /// Whether bytes of a connection are missing that may be a hop of an attempt: before its first, or behind another.
+    pub(super) fn is_unread(&self, placed: &[Placed], (from, to): (Timestamp, Timestamp)) -> (bool, bool) {
+        let client = &placed[0].handshake.link;
+        let is_missing = |matters: &dyn Fn(&Link) -> bool| {
+            self.unread.is_missing(from, to, |link| {
+                matters(link) && !placed.iter().any(|placed| placed.handshake.link.id == link.id)
+            })
+        };
+        let behind =
+            |placed: &Placed, link: &Link| self.proxies.hosts(&placed.handshake.link).contains(&link.client.ip());
+        // Beside what a proxy sent there may be another try.
+        let by_proxy = placed[0].role == Role::Upstream;
+        let before =
+            |link: &Link| link.server.ip() == client.client.ip() || by_proxy && link.client.ip() == client.client.ip();
+        (is_missing(&before), is_missing(&|link| placed.iter().any(|placed| behind(placed, link))))
+    }
+
+    /// Whether what a proxy made of a request may have been taken, or be left, for another's with the same key.
+    pub(super) fn may_be_taken(&self, down: &Handshake, own: &[Placed], (from, to): (Timestamp, Timestamp)) -> bool {
+        let Some(name) = store::key_name(down) else { return false };
+        let hosts = self.proxies.hosts(&down.link);
+        let lately = self.lately.iter().filter(|(key, ..)| *key == name).map(|(_, at, link)| (*at, link));
+        let open = self.store.named(name, from, to, join::SEARCHED).map(|(_, other)| (other.request.at, &other.link));
+        lately.chain(open).any(|(at, link)| {
+            let by_proxy = hosts.contains(&link.client.ip()) && link.server != down.link.server;
+            let other = own.iter().all(|own| own.handshake.link.id != link.id);
+            other && by_proxy && (from..=to).contains(&at)
+        })
+    }
+
+    /// Whether the host that sent a lone request sent another one with its key to another server.
+    pub(super) fn has_sibling(&self, lone: &Handshake) -> bool {
+        self.others_of_key(lone, SIBLINGS, |other| {
+            other.client.ip() == lone.link.client.ip() && other.server != lone.link.server
+        })
+    }
+
+    /// Whether a lone request's key was seen between other hosts: the hops between it and that are missing.
+    pub(super) fn is_elsewhere(&self, lone: &Handshake) -> bool {
+        let ends = |link: &Link| [link.client.ip(), link.server.ip()];
+        self.others_of_key(lone, self.settle, |other| !ends(other).iter().any(|end| ends(&lone.link).contains(end)))
+    }
+
+    /// Whether another hop with the key of a lone request, asked within `skew` of its time, is one that `fits`.
+    fn others_of_key(&self, lone: &Handshake, skew: Duration, fits: impl Fn(&Link) -> bool) -> bool {
+        let Some(name) = store::key_name(lone) else { return false };
+        let (from, to) = (lone.request.at.before(skew), lone.ended_at.unwrap_or(lone.request.at) + skew);
+        let mut waiting = self.store.named(name, from, to, 16).map(|(_, other)| &other.link);
+        let mut decided =
+            self.lately.iter().filter(|(key, at, _)| *key == name && (from..=to).contains(at)).map(|(.., link)| link);
+        waiting.any(&fits) || decided.any(&fits)
+    }
+}
+
+/// Whether an attempt's hops may be told in another way.
+pub(super) fn is_open_to_doubt(placed: &[Placed], join: Option<Join>, failed: &[Failed], sight: Sight) -> bool {
+    let (client, last) = (&placed[0].handshake, placed.iter().rfind(|placed| placed.role == Role::Upstream));
+    // Nobody says that nothing answered when something did.
+    let answered = last.is_some_and(|last| matches!(last.handshake.status(), Some(200..=499)));
+    let contradicted = answered && matches!(client.status(), Some(502 | 504));
+    // A connection that failed for one of several clients may have been for this one.
+    let either = join.is_some_and(|join| join.confidence == Confidence::Ambiguous) && !failed.is_empty();
+    // Where a hop was not read, another may only look like it.
+    let alike = sight.hop_unread && join.is_some_and(|join| join.method == JoinMethod::Fingerprint);
+    let unread = sight.unread && !report::is_relayed(placed) || sight.hop_unread && !report::is_next_to_next(placed);
+    contradicted || either || alike || unread
+}

@@ -6,7 +6,7 @@ use std::{borrow::Cow, fmt::Write as _};
 /// The text with every acting or invisible character written out, as `\x1b` or `\u{202e}`.
 #[must_use]
 pub fn escape(text: &str) -> Cow<'_, str> {
-    if !text.chars().any(acts) {
+    if is_printable(text) || !text.chars().any(acts) {
         return Cow::Borrowed(text);
     }
     let mut out = String::with_capacity(text.len() + 16);
@@ -14,6 +14,11 @@ pub fn escape(text: &str) -> Cow<'_, str> {
         if acts(character) { write_out(character, &mut out) } else { out.push(character) }
     }
     Cow::Owned(out)
+}
+
+/// Whether it is all printable ASCII, as nearly everything is.
+fn is_printable(text: &str) -> bool {
+    text.bytes().all(|byte| matches!(byte, b' '..=b'~'))
 }
 
 fn write_out(character: char, out: &mut String) {

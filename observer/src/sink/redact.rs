@@ -75,8 +75,15 @@ fn holds_secret(name: &str) -> bool {
         "token",
         "xsrf",
     ];
-    let name = name.to_ascii_lowercase();
-    PARTS.iter().any(|part| name.contains(part))
+    let name = name.as_bytes();
+    (0..name.len()).any(|at| {
+        let rest = &name[at..];
+        let begins = |part: &&str| {
+            let part = part.as_bytes();
+            rest[0] | 0x20 == part[0] && rest.get(..part.len()).is_some_and(|word| word.eq_ignore_ascii_case(part))
+        };
+        PARTS.iter().any(begins)
+    })
 }
 
 /// Whether a field asks for a credential: it holds none (RFC 9110 11.6.1).
@@ -93,6 +100,9 @@ fn holds_target(name: &str) -> bool {
 
 /// Applies `hide` to each word. Quotes, angle brackets and white space part words, as in `Link` and `Refresh`.
 fn words(value: &str, hide: fn(&str) -> String) -> String {
+    if is_harmless(value) {
+        return value.to_owned();
+    }
     let parts = |c: char| c.is_whitespace() || matches!(c, '"' | '<' | '>' | '\'' | '(' | ')');
     let mut out = String::with_capacity(value.len());
     let mut previous = "";
@@ -107,6 +117,13 @@ fn words(value: &str, hide: fn(&str) -> String) -> String {
         previous = word;
     }
     out
+}
+
+/// Whether a value is one word in which nothing can be hidden: no part of a URL's marks, nor a token.
+fn is_harmless(value: &str) -> bool {
+    let is_plain =
+        |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b',' | b'=' | b'+' | b'*');
+    value.bytes().all(is_plain) && memchr::memmem::find(value.as_bytes(), JWT.as_bytes()).is_none()
 }
 
 /// Whether the word after this one is a credential (RFC 9110 11.4).
@@ -183,9 +200,12 @@ fn is_known_parameter(name: &str) -> bool {
         || name.to_ascii_lowercase().contains("window_bits")
 }
 
-/// A JSON Web Token, wherever it stands: a header that begins with `{"` in base64url.
+/// How a JSON Web Token begins: `{"` in base64url.
+const JWT: &str = "eyJ";
+
+/// A JSON Web Token, wherever it stands.
 fn token(word: &str) -> String {
-    match word.find("eyJ") {
+    match memchr::memmem::find(word.as_bytes(), JWT.as_bytes()) {
         Some(at) if word.len() - at >= 16 => format!("{}{REDACTED}", &word[..at]),
         _ => word.to_owned(),
     }
@@ -218,7 +238,7 @@ fn is_token(member: &str) -> bool {
     if is_credential_word(member) {
         return false;
     }
-    member.len() > 32 || member.contains("eyJ") || MARKS.iter().any(|mark| lower.contains(mark)) || is_random(member)
+    member.len() > 32 || member.contains(JWT) || MARKS.iter().any(|mark| lower.contains(mark)) || is_random(member)
 }
 
 /// Whether no person would have made up this name: long runs with digits in them, or many changes between lower case,

@@ -3,12 +3,16 @@
 #![allow(clippy::unwrap_used, reason = "a test ends where something unexpected happens")]
 #![allow(missing_docs, unreachable_pub, reason = "nobody else uses a test")]
 
+#[path = "properties/behind.rs"]
+mod behind;
 #[path = "properties/capture.rs"]
 mod capture;
 #[path = "properties/kernel.rs"]
 mod kernel;
 #[path = "properties/observe.rs"]
 mod observe;
+#[path = "properties/ordinary.rs"]
+mod ordinary;
 #[path = "properties/scenario.rs"]
 mod scenario;
 #[path = "properties/talk.rs"]
@@ -132,29 +136,6 @@ fn wrapping_sequence_numbers_say_the_same() {
 #[test]
 fn other_link_layers_say_the_same() {
     check_same("relink", 3, Detail::Exact, mutate::relink);
-}
-
-#[test]
-fn payload_left_out_on_demand_says_the_same() {
-    on_all(|capture| {
-        let frames = capture.frames();
-        // Behind NAT, what is left out is told by one of two names, microseconds apart.
-        let detail = if capture.name.starts_with("docker-nat") { Detail::Facts } else { Detail::Exact };
-        let lines = |seen: Seen| match detail {
-            Detail::Exact => [seen.lines(detail), seen.tunnels].concat(),
-            _ => seen.lines(detail),
-        };
-        let before = lines(observe(&frames));
-        let run = |seed| {
-            let (seen, spared) = kernel::observe(&frames, &mut Random::new(&format!("kernel {}", capture.name), seed));
-            let after = lines(seen);
-            if capture.name == "big-messages" && spared < 20_000 {
-                return Some(format!("big-messages kernel seed {seed}: spared {spared} bytes only"));
-            }
-            (before != after).then(|| format!("{} kernel seed {seed}\n{}", capture.name, difference(&before, &after)))
-        };
-        (0..4).filter_map(run).collect()
-    });
 }
 
 #[test]

@@ -27,6 +27,8 @@ static FRESH: PerCpuArray<Flows> = PerCpuArray::with_max_entries(1, 0);
 
 /// How far into a response its end is looked for.
 const HEAD: u32 = 4096;
+/// After so many bytes it is told what was left out.
+const FAR: u64 = 1 << 29;
 /// Add, do not replace.
 const NEW: u64 = 1;
 
@@ -59,8 +61,8 @@ pub(crate) fn forget(connection: &Connection) {
 pub(crate) fn tell(connection: &Connection, flows: &mut Flows) {
     if (flows.flows[0].flags | flows.flows[1].flags) & flag::UNTOLD != 0 {
         ship::activity(connection, flows);
-        flows.flows[0].flags &= !flag::UNTOLD;
-        flows.flows[1].flags &= !flag::UNTOLD;
+        flows.flows[0].flags &= !(flag::UNTOLD | flag::FAR);
+        flows.flows[1].flags &= !(flag::UNTOLD | flag::FAR);
     }
 }
 
@@ -114,7 +116,11 @@ pub(crate) fn ships(context: &TcContext, segment: &Segment, wanted: &Wanted, flo
 #[inline(always)]
 fn leave(flow: &mut Flow, end: u32, length: u32) {
     flow.at = ship::now();
+    let before = flow.bytes;
     flow.bytes += u64::from(length);
+    if before / FAR != flow.bytes / FAR {
+        flow.flags |= flag::FAR;
+    }
     flow.left = end;
     flow.flags |= flag::LEFT | flag::UNTOLD;
     flow.header_then = flow.header;

@@ -214,6 +214,8 @@ pub mod flag {
     pub const TRUSTED: u32 = 16;
     /// Something was left out that was not told with a frame.
     pub const UNTOLD: u32 = 32;
+    /// So much of it that it has to be told: sequence numbers come round.
+    pub const FAR: u32 = 64;
 }
 
 /// Both flows of a connection.

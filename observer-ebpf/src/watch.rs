@@ -1,7 +1,7 @@
 //! The classifiers, and which packets they ship.
 
 use aya_ebpf::{bindings::TC_ACT_UNSPEC, macros::classifier, programs::TcContext};
-use observer_ebpf::count;
+use observer_ebpf::{count, flag};
 
 use crate::{
     keep,
@@ -64,10 +64,14 @@ fn flow(context: &TcContext, segment: &Segment) {
     }
     let flow = &mut flows.flows[segment.flow & 1];
     let ships = segment.length > 0 && keep::ships(context, segment, &demand.flows[segment.flow & 1], flow);
-    if !ships && !segment.begins_or_ends() {
+    let is_left_out = !ships && !segment.begins_or_ends();
+    if is_left_out && flow.flags & flag::FAR == 0 {
         return;
     }
     keep::tell(&segment.connection, flows);
+    if is_left_out {
+        return;
+    }
     let flow = Some(&flows.flows[segment.flow & 1]);
     if ships { ship::whole(context, segment, flow) } else { ship::headers(context, segment, flow) }
 }

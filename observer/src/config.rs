@@ -24,6 +24,10 @@ use crate::{
 /// How long files are given to bring late frames: captures of two hosts are rarely in step.
 const SETTLE: Duration = Duration::from_secs(1);
 
+/// What part of the memory limit is for the connections of which the kernel leaves payload out, beside it.
+#[cfg(feature = "pcap")]
+const KEPT_PART: usize = 6;
+
 /// One run.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -244,7 +248,8 @@ impl TryFrom<cli::Live> for Live {
             return Err(ConfigError::AggregateText);
         }
         let fence = fence.into();
-        let tap = live::Options { interfaces, filter, buffer, ordinary, hook };
+        let memory = engine.memory_limit / KEPT_PART;
+        let tap = live::Options { interfaces, filter, buffer, ordinary, hook, memory };
         Ok(Self { choice, tap, fence, aggregate, metrics, report, engine })
     }
 }

@@ -1,6 +1,6 @@
 //! A tap that leaves payload out on demand, as the kernel program does: the specification of what it tells instead.
 
-use std::{collections::HashMap, net::SocketAddr};
+use std::{collections::BTreeMap, net::SocketAddr};
 
 use observer::engine::{
     Config, Engine,
@@ -9,11 +9,40 @@ use observer::engine::{
     time::Timestamp,
 };
 
-use crate::traffic::{
-    observe::{Seen, config},
-    random::Random,
-    wire::{ACK, FIN, Owned, RST, SYN, Segment},
+use crate::{
+    ordinary::{Before, Fate, Talks},
+    traffic::{
+        observe::{Seen, config},
+        random::Random,
+        wire::{ACK, FIN, Owned, RST, SYN, Segment},
+    },
 };
+
+/// What befalls such a tap.
+#[derive(Clone, Copy, Default)]
+pub struct Luck {
+    /// Demands arrive before so many more frames.
+    pub late: usize,
+    /// Demands for which there is no room, in percent.
+    pub refused: usize,
+    /// Connections of ordinary requests for which there is room.
+    pub talks: usize,
+    /// Frames at which the ring fills up, in percent.
+    pub full: usize,
+}
+
+/// What it came to.
+#[derive(Default)]
+pub struct Saved {
+    /// Bytes of payload that were left out on demand.
+    pub bytes: usize,
+    /// Requests that were left out as ordinary, and more of them that are not counted, as others stand before them in
+    /// their segments.
+    pub requests: u64,
+    pub pipelined: u64,
+    /// Records that were lost.
+    pub lost: u64,
+}
 
 /// What the tap keeps of one direction with a demand.
 #[derive(Clone, Copy, Default)]
@@ -28,7 +57,10 @@ struct Flow {
     header_then: Option<u32>,
     at: Timestamp,
     frames: u64,
-    told: bool,
+    /// How often something was left out, and as of which time that is not to be told with the next frame, or was told.
+    count: u64,
+    shipped: u64,
+    told: (u64, u64),
 }
 
 /// A control frame that was found.
@@ -69,7 +101,8 @@ impl Flow {
         if ships {
             self.header = None;
         } else {
-            (self.left_out, self.header_then, self.at, self.told) = (Some(end), self.header, at, false);
+            (self.left_out, self.header_then, self.at) = (Some(end), self.header, at);
+            self.count += 1;
         }
         ships
     }
@@ -106,81 +139,125 @@ impl Flow {
     }
 }
 
+/// Where records go: it has no room for some, and says how many these were before the next.
+struct Ring<'a> {
+    engine: &'a mut Engine,
+    at: Timestamp,
+    /// Records that are lost from now on.
+    losing: usize,
+    lost: u64,
+}
+
+impl Ring<'_> {
+    fn put(&mut self, record: impl FnOnce(&mut Engine)) {
+        if self.losing == 0 {
+            return record(self.engine);
+        }
+        self.losing -= 1;
+        self.lost += 1;
+        self.engine.handle_loss(1, self.at, self.at);
+    }
+
+    fn frame(&mut self, frame: &Owned) {
+        self.put(|engine| engine.handle_frame(&frame.frame()));
+    }
+}
+
 /// The tap: marks by connection, client first.
-#[derive(Default)]
 struct Tap {
-    flows: HashMap<(SocketAddr, SocketAddr), [Flow; 2]>,
+    luck: Luck,
+    random: Random,
+    flows: BTreeMap<(SocketAddr, SocketAddr), [Flow; 2]>,
+    talks: Talks,
     /// Demands that have not arrived yet, and after how many frames they do.
     on_the_way: Vec<(usize, Demand)>,
-    left_out: usize,
+    losing: usize,
+    counted: u64,
+    saved: Saved,
 }
 
 impl Tap {
     fn frame(&mut self, engine: &mut Engine, frame: &Owned) {
-        let Some(segment) = Segment::read(frame) else { return engine.handle_frame(&frame.frame()) };
+        if self.random.chance(self.luck.full) {
+            self.losing = self.random.between(1, 12);
+        }
+        let mut ring = Ring { engine, at: frame.at, losing: self.losing, lost: 0 };
+        self.ship(&mut ring, frame);
+        self.losing = ring.losing;
+        self.saved.lost += ring.lost;
+    }
+
+    fn ship(&mut self, ring: &mut Ring<'_>, frame: &Owned) {
+        let Some(segment) = Segment::read(frame) else { return ring.frame(frame) };
         let ends = segment.flow();
         let (link, way) = if self.flows.contains_key(&ends) {
             (ends, Direction::ToServer)
         } else {
             ((ends.1, ends.0), Direction::ToClient)
         };
-        let bare = !segment.has(SYN | FIN | RST) && segment.wire_payload == 0;
-        if bare {
+        let is_event = segment.has(SYN | FIN | RST);
+        if !is_event && segment.wire_payload == 0 {
             return;
         }
-        let Some(flows) = self.flows.get_mut(&link) else {
-            return engine.handle_frame(&frame.frame());
-        };
         if segment.has(SYN) && !segment.has(ACK) {
             self.flows.remove(&link);
-            return engine.handle_frame(&frame.frame());
         }
+        let is_wanted = self.flows.contains_key(&link);
+        let fate = self.talks.fate(&segment, frame, is_wanted);
+        for before in self.talks.before.drain(..) {
+            match before {
+                Before::Skipped(skipped) => ring.put(|engine| engine.handle_skipped(&skipped)),
+                Before::Frame(frame) => ring.frame(&frame),
+            }
+        }
+        let headers = || Segment { payload: Vec::new(), ..segment.clone() }.write(frame);
+        match fate {
+            Fate::LeaveOut => return,
+            Fate::ShipHeaders => return ring.frame(&headers()),
+            Fate::Ship => {}
+        }
+        let Some(flows) = self.flows.get_mut(&link) else {
+            if segment.payload.starts_with(b"HTTP/1.1 101") {
+                self.talks.forget(&segment);
+            }
+            return ring.frame(frame);
+        };
+        self.talks.forget(&segment);
         let mut found = Vec::new();
         let flow = &mut flows[usize::from(way == Direction::ToClient)];
         let ships = segment.wire_payload > 0 && flow.ships(&segment, frame.at, &mut found);
         for (next, bytes) in found {
             let (client, server) = link;
-            engine.handle_control(&Control { client, server, way, at: frame.at, next, bytes: &bytes });
+            let control = Control { client, server, way, at: frame.at, next, bytes: &bytes };
+            ring.put(|engine| engine.handle_control(&control));
         }
-        self.left_out += if ships { 0 } else { segment.payload.len() };
-        if ships {
-            self.tell(engine, link);
-            engine.handle_frame(&frame.frame());
-        } else if segment.has(FIN | RST) {
-            self.tell(engine, link);
-            engine.handle_frame(&Segment { payload: Vec::new(), ..segment }.write(frame).frame());
+        self.saved.bytes += if ships { 0 } else { segment.payload.len() };
+        if !ships && !is_event {
+            return;
         }
+        if flows.iter().any(|flow| flow.shipped < flow.count) {
+            flows.iter_mut().for_each(|flow| flow.shipped = flow.count);
+            ring.put(|engine| tell(link, flows, engine));
+        }
+        ring.frame(&if ships { frame.clone() } else { headers() });
     }
 
-    /// Tells what was left out of a connection since the last time.
-    fn tell(&mut self, engine: &mut Engine, link: (SocketAddr, SocketAddr)) {
-        let Some(flows) = self.flows.get_mut(&link) else { return };
-        for (flow, way) in flows.iter_mut().zip([Direction::ToServer, Direction::ToClient]) {
-            if let Some(next) = flow.left_out.filter(|_| !std::mem::replace(&mut flow.told, true)) {
-                let frames = std::mem::take(&mut flow.frames);
-                let (client, server) = link;
-                engine.handle_activity(&Activity {
-                    client,
-                    server,
-                    way,
-                    at: flow.at,
-                    next,
-                    frames,
-                    next_header: flow.header_then,
-                });
-            }
+    /// Looks at all that was left out.
+    fn look(&mut self, engine: &mut Engine) {
+        for (link, flows) in &mut self.flows {
+            tell(*link, flows, engine);
         }
+        // Fewer where one was handed on after all.
+        let more = self.talks.left_out.cast_signed() - self.counted.cast_signed();
+        self.counted = self.talks.left_out;
+        engine.handle_left_out(more);
     }
 
-    fn tell_all(&mut self, engine: &mut Engine) {
-        for link in self.flows.keys().copied().collect::<Vec<_>>() {
-            self.tell(engine, link);
-        }
-    }
-
-    fn demands(&mut self, engine: &mut Engine, random: &mut Random) {
+    fn demands(&mut self, engine: &mut Engine) {
         while let Some(demand) = engine.poll_demand() {
-            self.on_the_way.push((random.below(4), demand));
+            if !self.random.chance(self.luck.refused) {
+                self.on_the_way.push((self.random.below(self.luck.late), demand));
+            }
         }
         for (frames, demand) in std::mem::take(&mut self.on_the_way) {
             if frames > 0 {
@@ -194,20 +271,42 @@ impl Tap {
     }
 }
 
-/// Runs the engine behind such a tap; also says how many bytes it was spared.
-pub fn observe(frames: &[Owned], random: &mut Random) -> (Seen, usize) {
+/// Tells what was left out of a connection since that was told last.
+fn tell(link: (SocketAddr, SocketAddr), flows: &mut [Flow; 2], engine: &mut Engine) {
+    for (flow, way) in flows.iter_mut().zip([Direction::ToServer, Direction::ToClient]) {
+        let Some(next) = flow.left_out.filter(|_| flow.told.0 < flow.count) else { continue };
+        let ((client, server), frames) = (link, flow.frames - flow.told.1);
+        flow.told = (flow.count, flow.frames);
+        let (at, next_header) = (flow.at, flow.header_then);
+        engine.handle_activity(&Activity { client, server, way, at, next, frames, next_header });
+    }
+}
+
+/// Runs the engine behind such a tap; also says what it was spared.
+pub fn observe(frames: &[Owned], luck: Luck, mut random: Random) -> (Seen, Saved) {
     let mut engine = Engine::new(Config { demanding: true, ..config() });
-    let (mut tap, mut seen) = (Tap::default(), Seen::default());
+    let mut seen = Seen::default();
+    let mut tap = Tap {
+        luck,
+        random: random.clone(),
+        flows: BTreeMap::new(),
+        talks: Talks::new(luck.talks),
+        on_the_way: Vec::new(),
+        losing: 0,
+        counted: 0,
+        saved: Saved::default(),
+    };
     for frame in frames {
         tap.frame(&mut engine, frame);
-        tap.demands(&mut engine, random);
+        tap.demands(&mut engine);
         if random.chance(10) {
-            tap.tell_all(&mut engine);
+            tap.look(&mut engine);
         }
         seen.take(&mut engine);
     }
-    tap.tell_all(&mut engine);
+    tap.look(&mut engine);
     engine.finish();
     seen.take(&mut engine);
-    (seen, tap.left_out)
+    (tap.saved.requests, tap.saved.pipelined) = (tap.talks.left_out, tap.talks.pipelined);
+    (seen, tap.saved)
 }

@@ -14,7 +14,7 @@ use anyhow::{Context, Result, bail};
 use jiff::Timestamp;
 use serde_json::Value;
 
-use crate::lab::process::{Process, wait_for};
+use crate::lab::process::{PATIENCE, Process, wait_for};
 
 /// How the observer captures.
 #[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -76,7 +76,7 @@ impl Watch {
         command.args(["live", "--format", "json", "--tap", tap.name()]).args(more);
         let (mut process, stdout) = Process::piped(&mut command, &complaints)?;
         let pid = process.id();
-        if !wait_for(200, || Ok(process.has_ended()? || watches(pid)))? || process.has_ended()? {
+        if !wait_for(PATIENCE, || Ok(process.has_ended()? || watches(pid)))? || process.has_ended()? {
             bail!("the observer does not start: {}", fs::read_to_string(&complaints)?);
         }
         let told = Arc::default();

@@ -69,8 +69,14 @@ fn interface(out: &mut dyn Write, device: &Device) -> io::Result<()> {
 }
 
 fn try_open(name: &str) -> Result<(), TapError> {
-    let options =
-        Options { interfaces: vec![name.to_owned()], filter: None, buffer: BUFFER, ordinary: 0, hook: Hook::Auto };
+    let options = Options {
+        interfaces: vec![name.to_owned()],
+        filter: None,
+        buffer: BUFFER,
+        ordinary: 0,
+        hook: Hook::Auto,
+        memory: 0,
+    };
     LiveTap::open(&options, &SharedInterfaces::default()).map(drop)
 }
 
@@ -107,7 +113,8 @@ fn may_capture() -> bool {
 /// Whether the program in the kernel can be had: loads it, attaches it and lets it go.
 #[cfg(feature = "ebpf")]
 fn ebpf(out: &mut dyn Write) -> io::Result<bool> {
-    let options = Options { interfaces: Vec::new(), filter: None, buffer: BUFFER, ordinary: 0, hook: Hook::Auto };
+    let options =
+        Options { interfaces: Vec::new(), filter: None, buffer: BUFFER, ordinary: 0, hook: Hook::Auto, memory: 0 };
     let opened = crate::tap::ebpf::EbpfTap::open(&options, &SharedInterfaces::default());
     match &opened {
         Ok(tap) => writeln!(out, "eBPF        loads and attaches to {} interfaces by tcx", tap.watched())?,

@@ -159,7 +159,7 @@ impl Loop {
         std::thread::sleep(LAG);
         let end = instant() + Duration::from_millis(200);
         while !self.turn()? && instant() < end {}
-        self.tap.look(&mut self.session);
+        self.tap.look(true, &mut self.session);
         Ok(())
     }
 
@@ -209,7 +209,7 @@ impl Loop {
         }
         if now >= self.clocks.retry {
             self.clocks.retry = now + RETRY;
-            self.tap.look(&mut self.session);
+            self.tap.look(self.session.is_watched(), &mut self.session);
             self.tap.reopen().into_iter().for_each(|change| self.tell(change));
         }
         if now >= self.clocks.stats {

@@ -33,6 +33,11 @@ pub(super) trait Outlet {
     /// A chance to look at what is not told by events, such as open tunnels: live, about four times a second.
     fn look(&mut self, _engine: &Engine) {}
 
+    /// Whether it shows how much has come through open tunnels, each second.
+    fn is_watched(&self) -> bool {
+        false
+    }
+
     /// A line for the user that is no event. False where it is to go to standard error.
     fn notice(&mut self, _line: &str) -> bool {
         false

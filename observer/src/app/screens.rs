@@ -215,6 +215,10 @@ impl Outlet for Screens {
         true
     }
 
+    fn is_watched(&self) -> bool {
+        true
+    }
+
     fn look(&mut self, engine: &Engine) {
         self.feed.refresh(engine, &self.interfaces.borrow(), None);
         if self.feed.is_closed() {

@@ -91,6 +91,12 @@ impl Session {
         bar.aside(|| outlet.event(event))
     }
 
+    /// Whether somebody watches what is open.
+    #[cfg(feature = "pcap")]
+    pub(super) fn is_watched(&self) -> bool {
+        self.outlet.is_watched()
+    }
+
     #[cfg(feature = "pcap")]
     /// A chance for the outlet to look at the engine.
     pub(super) fn look(&mut self) {

@@ -188,8 +188,8 @@ impl Engine {
         self.judge();
     }
 
-    /// So many requests were left out by the tap itself since the last call.
-    pub fn handle_left_out(&mut self, requests: u64) {
+    /// So many more requests were left out by the tap itself since the last call; fewer where one was shown after all.
+    pub fn handle_left_out(&mut self, requests: i64) {
         self.attempts.count_requests(requests);
     }
 

@@ -124,12 +124,12 @@ impl HostTap {
         }
     }
 
-    /// Hands out what the kernel has left out since the last time.
+    /// Hands out what the kernel has left out since the last time, if somebody waits for it. To be called each second.
     #[cfg_attr(not(feature = "ebpf"), expect(unused_variables, reason = "libpcap leaves nothing out"))]
-    pub fn look(&mut self, to: &mut impl Watcher) {
+    pub fn look(&mut self, is_awaited: bool, to: &mut impl Watcher) {
         #[cfg(feature = "ebpf")]
         if let Self::Ebpf(tap) = self {
-            tap.look(to);
+            tap.look(is_awaited, to);
         }
     }
 

@@ -36,8 +36,8 @@ pub enum Seen<'a> {
     Activity(&'a Activity),
     /// Ordinary requests were left out.
     Skipped(&'a Skipped),
-    /// So many of them in all, since the last time.
-    LeftOut(u64),
+    /// So many more of them in all since the last time; fewer where one was shown after all.
+    LeftOut(i64),
     /// A control frame in what was left out.
     Control(&'a Control<'a>),
     /// A process holds an end of a connection.

@@ -6,6 +6,7 @@
 mod floods;
 mod heads;
 mod lies;
+mod live;
 mod packets;
 mod run;
 mod shown;
@@ -93,15 +94,22 @@ pub(crate) struct Args {
     /// Play all of it, and see how work grows: this takes a quarter of an hour.
     #[arg(long)]
     full: bool,
+    /// Play it on a wire, before a real proxy that is watched live by each tap (root).
+    #[arg(long)]
+    live: bool,
 }
 
 /// What CI plays.
 pub(crate) fn check() -> Result<()> {
-    run(&Args { filter: None, full: false })
+    run(&Args { filter: None, full: false, live: false })?;
+    live::check()
 }
 
 /// Plays it.
 pub(crate) fn run(args: &Args) -> Result<()> {
+    if args.live {
+        return live::run(args.filter.as_deref(), args.full);
+    }
     let program = workspace::observer()?;
     let part = if args.full { 1 } else { CI_PART };
     let nothing = run::run(observer(&program, LIMIT, "json"), |_, _| Ok(()), 0)?.resident;

@@ -9,7 +9,7 @@ use anyhow::{Context, Result, bail};
 
 use super::case::Capture;
 use super::net::Hosts;
-use super::process::{Process, wait_for};
+use super::process::{PATIENCE, Process, wait_for};
 
 /// The kernel hands over a part-filled block of its ring after a second; anything shorter loses the last frames.
 const LAST_BLOCK: Duration = Duration::from_millis(1500);
@@ -29,7 +29,7 @@ impl Recording {
         command.arg(folder.join(&capture.file)).args(&capture.options).args(capture.filter.split_whitespace());
         let process = Process::start(&mut command, &log)?;
         let listens = || Ok(fs::read_to_string(&log)?.contains("listening on"));
-        if !wait_for(100, listens)? {
+        if !wait_for(PATIENCE, listens)? {
             bail!("tcpdump: {}", fs::read_to_string(&log)?.trim());
         }
         Ok(Self { process, log })
@@ -38,12 +38,23 @@ impl Recording {
     /// Waits for the last frames, ends tcpdump, and returns how many frames it wrote.
     pub(crate) fn stop(mut self) -> Result<u32> {
         thread::sleep(LAST_BLOCK);
+        wait_for(PATIENCE, || Ok(self.process.has_ended()? || self.has_read_all()?))?;
         self.process.stop();
         let said = fs::read_to_string(&self.log)?;
         if count(&said, "dropped by kernel")? != 0 {
             bail!("tcpdump lost frames: {}", said.trim());
         }
         count(&said, "captured")
+    }
+
+    /// Whether it has come to read all that the kernel has for it: on loopback, every frame is there twice.
+    fn has_read_all(&self) -> Result<bool> {
+        self.process.signal("-USR1");
+        let said = fs::read_to_string(&self.log)?;
+        let Some(counts) = said.lines().rev().find(|line| line.contains("captured, ")) else { return Ok(false) };
+        let mut counts = counts.split(' ').filter_map(|word| word.parse::<u32>().ok());
+        let (captured, received) = (counts.next().unwrap_or_default(), counts.next().unwrap_or_default());
+        Ok(received == captured || received == 2 * captured)
     }
 }
 

@@ -143,6 +143,11 @@ impl Lab {
             .env("PYTHONDONTWRITEBYTECODE", "1")
     }
 
+    /// A script by its name.
+    pub(crate) fn script(&self, name: &str) -> PathBuf {
+        self.scripts.join(name)
+    }
+
     /// The Python that has `websockets`.
     pub(crate) fn python(&self) -> PathBuf {
         self.cache.join("venv/bin/python")

@@ -13,6 +13,9 @@ use crate::command::{check, describe};
 /// How often a state is looked at while waiting for it.
 const TICK: Duration = Duration::from_millis(50);
 
+/// How long a program may take to start, or to do what is known to come, in ticks: the machine may be busy.
+pub(crate) const PATIENCE: u32 = 600;
+
 /// A process that is asked to end, then made to end, when this value is dropped.
 pub(crate) struct Process {
     child: Child,
@@ -46,12 +49,17 @@ impl Process {
         check(status, "a process of the case failed").map(|()| true)
     }
 
+    /// Sends it a signal, if it still runs.
+    pub(crate) fn signal(&self, name: &str) {
+        let _ = Command::new("kill").args([name, &self.id().to_string()]).status();
+    }
+
     /// SIGTERM, and three seconds to obey.
     pub(crate) fn stop(&mut self) {
         if matches!(self.child.try_wait(), Ok(Some(_))) {
             return;
         }
-        let _ = Command::new("kill").args(["-TERM", &self.id().to_string()]).status();
+        self.signal("-TERM");
         if !wait_for(60, || Ok(matches!(self.child.try_wait(), Ok(Some(_))))).unwrap_or(false) {
             let _ = self.child.kill();
             let _ = self.child.wait();

@@ -10,7 +10,7 @@ use super::{
     capture::Recording,
     case::{Case, Network, Origin, Proxy},
     net::Hosts,
-    process::{Process, wait_for},
+    process::{PATIENCE, Process, wait_for},
     proxy::{self, Running},
     write,
 };
@@ -132,7 +132,7 @@ impl Stage {
         let origins = case.origin.iter().map(|origin| ("origin", origin.port));
         let proxies = case.proxy.iter().flat_map(|proxy| proxy.ports.iter().map(|port| ("proxy", *port)));
         for (role, port) in origins.chain(proxies) {
-            if !wait_for(300, || self.hosts.listens(role, port))? {
+            if !wait_for(PATIENCE, || self.hosts.listens(role, port))? {
                 bail!("nothing listens on port {port} of the {role}\n{}", self.all_logs());
             }
         }

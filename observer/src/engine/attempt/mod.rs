@@ -222,8 +222,8 @@ impl Attempts {
     }
 
     /// Counts requests that a tap left out.
-    pub fn count_requests(&mut self, more: u64) {
-        self.counts.requests += more;
+    pub fn count_requests(&mut self, more: i64) {
+        self.counts.requests = self.counts.requests.saturating_add_signed(more);
     }
 
     /// Tunnels open now.

@@ -41,8 +41,10 @@ struct Unusual {
     showing: Option<(Ticket, u16)>,
     tls: Option<TlsConnection>,
     forwarded_for: Option<SocketAddr>,
-    /// Whether client bytes are missing while it waits for the answer to an upgrade.
+    /// Whether client bytes are missing while it waits for the answer to an upgrade, or that answer may have been left out.
     missed: bool,
+    /// The end of what a tap left out of what the server sent, where answers may be among it.
+    skipped: Option<u32>,
     /// When the client closed its half.
     client_ended: Option<Timestamp>,
     /// What the server had of the client's bytes when it went on after some of its own that are missing.

@@ -86,7 +86,7 @@ impl EbpfTap {
             names: Names::new(interfaces).map_err(broken)?,
             clock: Clock::start(),
             parts: Parts::default(),
-            table: Table::new(loaded.demands, loaded.flows, loaded.talks),
+            table: Table::new(loaded.demands, loaded.flows, loaded.talks, options.memory),
             epoch: loaded.epoch,
             full: 0,
             left: loaded.left,
@@ -208,16 +208,17 @@ impl EbpfTap {
         (false, Vec::new())
     }
 
-    /// Hands out what the kernel has left out since the last time.
-    pub fn look(&mut self, to: &mut impl Watcher) {
-        self.table.look(&self.clock, to);
+    /// Hands out what the kernel has left out since the last time, if somebody waits for it. To be called each second.
+    pub fn look(&mut self, is_awaited: bool, to: &mut impl Watcher) {
+        self.table.look(is_awaited, &self.clock, to);
         let full = self.epoch.get(&0, 0).map_or(self.full, |epoch| epoch.full);
         if std::mem::replace(&mut self.full, full) != full {
             self.table.sweep(&self.clock, to);
         }
         let Ok(left) = self.left.get(&0, 0) else { return };
         let left = left.iter().fold(0, |sum: u64, [left, ..]| sum.wrapping_add(*left));
-        to.seen(Seen::LeftOut(left.wrapping_sub(std::mem::replace(&mut self.left_before, left))));
+        let more = left.wrapping_sub(std::mem::replace(&mut self.left_before, left));
+        to.seen(Seen::LeftOut(more.cast_signed()));
     }
 
     /// Frames that were not shipped, or not whole, since the last call.

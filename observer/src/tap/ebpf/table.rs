@@ -29,6 +29,9 @@ const NEW: u64 = 1;
 const FULL: usize = observer_ebpf::CONNECTIONS as usize / 4 * 3;
 const OLD: Duration = Duration::from_secs(3600);
 
+/// Every so many looks all connections are looked at, though nobody waits for it.
+const SELDOM: u32 = 10;
+
 /// FIN, SYN and RST in TCP's flags.
 const FIN: u8 = 1;
 const SYN: u8 = 2;
@@ -40,11 +43,18 @@ pub(super) struct Table {
     flows: Map<MapData, Connection, Flows>,
     talks: Map<MapData, Connection, Talk>,
     kept: HashMap<Connection, Kept>,
+    /// How many are kept at most: of the others all is shipped.
+    most: usize,
     /// Those of which demands are not written yet.
     dirty: Vec<Connection>,
     /// Why the kernel does not take a demand, and whether that was told.
     trouble: Option<String>,
     is_told: bool,
+    /// Whether some are not kept, of which the ends are not known here.
+    is_partial: bool,
+    /// Whether a connection ended since the last look: what is judged then rests on others too, that are still open.
+    has_ended: bool,
+    looks: u32,
 }
 
 /// A connection of which payload may be left out.
@@ -77,8 +87,22 @@ impl Table {
         demands: Map<MapData, Connection, observer_ebpf::Demand>,
         flows: Map<MapData, Connection, Flows>,
         talks: Map<MapData, Connection, Talk>,
+        memory: usize,
     ) -> Self {
-        Self { demands, flows, talks, kept: HashMap::new(), dirty: Vec::new(), trouble: None, is_told: false }
+        Self {
+            // A table that grows is there twice, and the new one is half empty.
+            most: memory / (3 * size_of::<(Connection, Kept)>()),
+            demands,
+            flows,
+            talks,
+            kept: HashMap::new(),
+            dirty: Vec::new(),
+            trouble: None,
+            is_told: false,
+            is_partial: false,
+            has_ended: false,
+            looks: 0,
+        }
     }
 
     /// Why the kernel leaves nothing out, said once.
@@ -90,7 +114,7 @@ impl Table {
     /// What the engine wants of a connection from now on.
     pub(super) fn demand(&mut self, demand: &Demand) {
         let (connection, client) = Connection::between(endpoint(demand.client), endpoint(demand.server));
-        let kept = self.kept.entry(connection).or_default();
+        let Some(kept) = self.keep(connection) else { return };
         (kept.ends, kept.client) = (Some((demand.client, demand.server)), client);
         kept.flows[client].wanted = wanted(demand.to_server);
         kept.flows[1 - client].wanted = wanted(demand.to_client);
@@ -112,6 +136,7 @@ impl Table {
                         if error.io_error.kind() == std::io::ErrorKind::AlreadyExists => {}
                     Err(error) => {
                         self.trouble = Some(error.to_string());
+                        self.is_partial = true;
                         self.kept.remove(&connection);
                         continue;
                     }
@@ -133,7 +158,7 @@ impl Table {
         if record.is_kept == 0 {
             return;
         }
-        let kept = self.kept.entry(record.connection).or_default();
+        let Some(kept) = self.keep(record.connection) else { return };
         kept.is_there = true;
         let flow = &mut kept.flows[record.flow as usize & 1];
         let guess = (record.is_guess != 0).then_some(record.base);
@@ -152,7 +177,13 @@ impl Table {
         if flags & (FIN | SYN | RST) == 0 {
             return;
         }
-        let Some(kept) = self.kept.get_mut(&record.connection) else { return };
+        let Some(kept) = self.kept.get_mut(&record.connection) else {
+            if record.is_kept != 0 {
+                self.forget(&record.connection);
+            }
+            return;
+        };
+        self.has_ended = true;
         if flags & FIN != 0 {
             kept.ended |= 1 << (record.flow & 1);
         }
@@ -163,9 +194,23 @@ impl Table {
 
     fn drop(&mut self, connection: &Connection) {
         if self.kept.remove(connection).is_some() {
-            let _ = self.demands.remove(connection);
-            let _ = self.flows.remove(connection);
+            self.forget(connection);
         }
+    }
+
+    /// Has the kernel forget a connection.
+    fn forget(&mut self, connection: &Connection) {
+        let _ = self.demands.remove(connection);
+        let _ = self.flows.remove(connection);
+    }
+
+    /// What is known of a connection, if it is or there is room.
+    fn keep(&mut self, connection: Connection) -> Option<&mut Kept> {
+        if self.kept.len() >= self.most && !self.kept.contains_key(&connection) {
+            self.is_partial = true;
+            return None;
+        }
+        Some(self.kept.entry(connection).or_default())
     }
 
     /// Hands out what was left out of a connection, as the kernel told it.
@@ -192,8 +237,15 @@ impl Table {
         }));
     }
 
-    /// Looks at all connections and hands out what was left out since the last time.
-    pub(super) fn look(&mut self, clock: &Clock, to: &mut impl Watcher) {
+    /// Looks at all connections and hands out what was left out since the last time. As the kernel tells what it left out
+    /// of a connection before its end, nobody waits for that as long as none ends; but who watches them, and where not
+    /// each of them is known here.
+    pub(super) fn look(&mut self, is_awaited: bool, clock: &Clock, to: &mut impl Watcher) {
+        self.looks = self.looks.wrapping_add(1);
+        let has_ended = std::mem::take(&mut self.has_ended);
+        if !(is_awaited || has_ended || self.is_partial || self.looks.is_multiple_of(SELDOM)) {
+            return;
+        }
         for (connection, kept) in &mut self.kept {
             if kept.ends.is_some()
                 && let Ok(flows) = self.flows.get(connection, 0)
@@ -201,7 +253,7 @@ impl Table {
                 kept.tell(&flows, clock, to);
             }
         }
-        if self.kept.len() > FULL {
+        if self.kept.len() > FULL.min(self.most / 4 * 3) {
             let old = clock.now().before(OLD);
             let is_old = |kept: &Kept| kept.flows.iter().all(|flow| clock.of_uptime(flow.at) < old);
             let old: Vec<_> = self.kept.iter().filter(|(_, kept)| is_old(kept)).map(|(key, _)| *key).collect();

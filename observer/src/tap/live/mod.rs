@@ -37,6 +37,8 @@ pub struct Options {
     pub ordinary: u32,
     /// How the program in the kernel is attached.
     pub hook: Hook,
+    /// Bytes for what is known of connections of which payload is left out.
+    pub memory: usize,
 }
 
 /// How a program in the kernel is attached to an interface.

@@ -130,6 +130,7 @@ impl<L: Listener> Dialogue<L> {
             self.show_no_more();
         } else {
             ways.into_iter().for_each(|way| self.lose(to, link, way, Stamp { at: skipped.at, ..Stamp::default() }));
+            self.unusual().skipped = Some(skipped.to_client);
         }
     }
 

@@ -161,6 +161,13 @@ impl<L: Listener> Dialogue<L> {
         let ticket = to.request(link, head, forwarded_for);
         let kind = Kind::of(head);
         self.outstanding.push(Exchange::new(ticket, kind, head.stamp.sequence));
+        // The answer may be among what a tap left out before.
+        let of_skipped = self.unusual.as_mut().and_then(|unusual| unusual.skipped.take());
+        if let (Some(end), Some(acknowledged)) = (of_skipped, head.stamp.acknowledgment)
+            && acknowledged.wrapping_sub(end).cast_signed() < 0
+        {
+            self.unusual().missed = true;
+        }
         if self.outstanding.len() > MAX_OUTSTANDING {
             to.anomaly(link, AnomalyKind::NotHttp("pipeline without answers"), head.stamp);
             self.silence_all(to, Silence::NotCaptured, head.stamp.at);

@@ -60,7 +60,7 @@ impl Recording {
 
 /// The number at the start of the line of tcpdump's farewell that ends in `what`.
 fn count(said: &str, what: &str) -> Result<u32> {
-    let line = said.lines().find(|line| line.ends_with(what));
+    let line = said.lines().rev().find(|line| line.ends_with(what));
     let number = line.and_then(|line| line.split_whitespace().next()).and_then(|word| word.parse().ok());
     number.with_context(|| format!("tcpdump did not say how many were {what}: {said}"))
 }

@@ -174,8 +174,8 @@ pub(crate) fn summary(facts: &Facts) -> Vec<String> {
 pub(crate) fn between(mut proved: Proved, told: &Facts) -> Vec<String> {
     let count = |facts: &Facts, fact: &str| facts.get(fact).copied().unwrap_or_default();
     for fact in proved.in_reload {
-        if count(told, &fact) == 0 && count(told, CUT) > count(&proved.facts, CUT) {
-            proved.facts.remove(&fact);
+        if count(told, &fact) < count(&proved.facts, &fact) && count(told, CUT) > count(&proved.facts, CUT) {
+            *proved.facts.entry(fact).or_default() -= 1;
             *proved.facts.entry(CUT.to_owned()).or_default() += 1;
         }
     }

@@ -31,7 +31,7 @@ impl Play {
         }
         let end = self.net.sent.iter().map(|sent| sent.at).max().unwrap_or(0);
         let listens = self.listens();
-        self.truth.settle(&listens, end);
+        self.truth.settle(&listens, self.world.is_one_host(), end);
     }
 
     pub fn some_client(&mut self) -> SocketAddr {

@@ -137,16 +137,16 @@ const ABOUT: Time = 3 * SECOND;
 
 impl Truth {
     /// Closes the account: `end` is when the last frame was sent.
-    pub fn settle(&mut self, proxies: &[SocketAddr], end: Time) {
+    pub fn settle(&mut self, proxies: &[SocketAddr], is_one_host: bool, end: Time) {
         for at in 0..self.stories.len() {
-            self.missing_101(at, proxies, end);
+            self.missing_101(at, proxies, is_one_host, end);
         }
         self.unclear();
         self.ends_at_one_moment(proxies);
         self.left_alone();
     }
 
-    fn missing_101(&mut self, at: usize, proxies: &[SocketAddr], end: Time) {
+    fn missing_101(&mut self, at: usize, proxies: &[SocketAddr], is_one_host: bool, end: Time) {
         let story = &self.stories[at];
         let waits = end - story.asked_at;
         let waiting = story.ended_at.is_none();
@@ -167,16 +167,18 @@ impl Truth {
             due.blur = self.blur(at);
         }
         if let Some(proxy) = root.alone {
-            self.alone(at, proxy, proxies, &mut due);
+            self.alone(at, (proxy, proxies), is_one_host, &mut due);
         }
         self.due.push(due);
     }
 
-    /// That a proxy forwarded nothing can be known where it was seen to forward before.
-    fn alone(&self, at: usize, proxy: usize, proxies: &[SocketAddr], due: &mut Due) {
+    /// That a proxy forwarded nothing can be known where it was seen to forward before: on one host, a likeness does not show
+    /// that.
+    fn alone(&self, at: usize, (proxy, proxies): (usize, &[SocketAddr]), is_one_host: bool, due: &mut Due) {
         let story = &self.stories[at];
         let shown = self.stories.iter().any(|other| {
             other.asks
+                && !(other.alike && is_one_host)
                 && other.got.is_some()
                 && other.path.len() > proxy + 1
                 && other.ended_at.is_some_and(|end| end + ABOUT < story.asked_at)

@@ -123,8 +123,9 @@ impl Connects {
 
     /// Whether a connection was opened for something that was not seen: a SYN that was not waited for though its answer was
     /// not seen, or a connection without a request.
-    pub(super) fn is_pending(&self, of: &Search<'_>) -> bool {
-        self.half_open.values().any(|half| !half.has_hung(of.to) && of.fits(&half.link, half.at, half.interface))
+    pub(super) fn is_pending(&self, of: &Search<'_>, matters: impl Fn(&Link) -> bool) -> bool {
+        let pending = self.half_open.values().filter(|half| !half.has_hung(of.to) && matters(&half.link));
+        pending.into_iter().any(|half| of.fits(&half.link, half.at, half.interface))
     }
 
     /// Connections that failed, the likeliest last. One SYN without an answer yet proves nothing. What fits only by the

@@ -195,11 +195,13 @@ impl Attempts {
         let is_sure = join.is_none_or(|join| join.confidence != Confidence::Ambiguous);
         let is_keyed = join.is_some_and(|join| join.method != JoinMethod::Fingerprint);
         for hop in placed {
-            if let Some(name) = store::key_name(&hop.handshake) {
-                if self.lately.len() == MAX_LATELY {
-                    self.lately.pop_front();
+            for (method, name) in store::names(&hop.handshake) {
+                if method == JoinMethod::WebSocketKey || placed.len() == 1 {
+                    if self.lately.len() == MAX_LATELY {
+                        self.lately.pop_front();
+                    }
+                    self.lately.push_back((name, hop.handshake.request.at, hop.handshake.link));
                 }
-                self.lately.push_back((name, hop.handshake.request.at, hop.handshake.link));
             }
         }
         for (at, hop) in placed.iter().enumerate() {

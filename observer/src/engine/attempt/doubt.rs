@@ -57,7 +57,9 @@ impl Attempts {
             clock: (by.interface, self.settle),
         };
         let alone = placed.len() == 1;
-        sight.unread |= (stopped || alone) && self.connects.is_pending(&search);
+        // On one host, clients open connections to those that were asked, too.
+        let onward = |link: &Link| placed.iter().all(|placed| placed.handshake.link.server != link.server);
+        sight.unread |= (stopped || alone) && self.connects.is_pending(&search, onward);
         // What a proxy makes of a request is not found where its key was not read.
         sight.unread |= alone && !by.request.complete && by.request.key().is_none();
         let mut failed = self.connects.failed(&search);
@@ -88,13 +90,14 @@ impl Attempts {
         (is_missing(&before), is_missing(&|link| placed.iter().any(|placed| behind(placed, link))))
     }
 
-    /// Whether what a proxy made of a request may have been taken, or be left, for another's with the same key.
+    /// Whether what a proxy made of a request may have been taken, or be left, for another's with the same key; or have been
+    /// decided alone.
     pub(super) fn may_be_taken(&self, down: &Handshake, own: &[Placed], (from, to): (Timestamp, Timestamp)) -> bool {
-        let Some(name) = store::key_name(down) else { return false };
-        let hosts = self.proxies.hosts(&down.link);
-        let lately = self.lately.iter().filter(|(key, ..)| *key == name).map(|(_, at, link)| (*at, link));
-        let open = self.store.named(name, from, to, join::SEARCHED).map(|(_, other)| (other.request.at, &other.link));
-        lately.chain(open).any(|(at, link)| {
+        let (names, hosts) = (store::names(down), self.proxies.hosts(&down.link));
+        let lately = self.lately.iter().filter(|(name, ..)| names.iter().any(|(_, own)| own == name));
+        let open = store::key_name(down).into_iter().flat_map(|key| self.store.named(key, from, to, join::SEARCHED));
+        let open = open.map(|(_, other)| (other.request.at, &other.link));
+        lately.map(|(_, at, link)| (*at, link)).chain(open).any(|(at, link)| {
             let by_proxy = hosts.contains(&link.client.ip()) && link.server != down.link.server;
             let other = own.iter().all(|own| own.handshake.link.id != link.id);
             other && by_proxy && (from..=to).contains(&at)
@@ -133,8 +136,9 @@ pub(super) fn is_open_to_doubt(placed: &[Placed], join: Option<Join>, failed: &[
     let contradicted = answered && matches!(client.status(), Some(502 | 504));
     // A connection that failed for one of several clients may have been for this one.
     let either = join.is_some_and(|join| join.confidence == Confidence::Ambiguous) && !failed.is_empty();
-    // Where a hop was not read, another may only look like it.
-    let alike = sight.hop_unread && join.is_some_and(|join| join.method == JoinMethod::Fingerprint);
+    // Where a hop was not read, another may only look like it; no answer tells otherwise that is not there.
+    let likeness = join.is_some_and(|join| join.method == JoinMethod::Fingerprint);
+    let alike = sight.hop_unread && (likeness || client.response.is_none());
     let unread = sight.unread && !report::is_relayed(placed) || sight.hop_unread && !report::is_next_to_next(placed);
     contradicted || either || alike || unread
 }

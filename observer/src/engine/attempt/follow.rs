@@ -136,7 +136,7 @@ impl Attempts {
         let search = Search { proxy: by, hosts: &[by.ip()], from, to, clock: (first.interface, Duration::ZERO) };
         // On one host, a client may have opened it.
         let alone = first.client.address().is_some_and(|client| client.ip() != by.ip());
-        alone && self.connects.is_pending(&search)
+        alone && self.connects.is_pending(&search, |_| true)
             || self.unread.is_missing(from, to, |link| matters(link) && !own(link))
     }
 

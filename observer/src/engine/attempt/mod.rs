@@ -166,7 +166,7 @@ pub struct Attempts {
     losses: Losses,
     unread: Unread,
     owners: Owners,
-    /// Keys of hops decided lately.
+    /// Keys of hops decided lately; of those decided alone, all names.
     lately: VecDeque<(Name, Timestamp, Link)>,
     timers: BinaryHeap<Reverse<(Timestamp, Timer)>>,
     /// How many timers there must be to look for those of what is gone.

@@ -207,7 +207,9 @@ impl<L: Listener> Reader for Dialogue<L> {
             self.server = State::Lost;
             self.begun = true;
         }
-        to.opened(link, opening, stamp);
+        // What opened it may come after its first request.
+        let is_late = self.begun && opening == Opening::Accepted;
+        to.opened(link, if is_late { Opening::Middle } else { opening }, stamp);
     }
 
     fn needs_order(&self) -> bool {

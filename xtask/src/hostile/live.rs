@@ -21,7 +21,7 @@ use crate::{
 };
 
 /// What CI plays: a flood of each kind.
-const CHOICE: [&str; 12] = [
+const CHOICE: [&str; 11] = [
     "syn-flood",
     "half-open-upgrades",
     "open-tunnels",
@@ -30,7 +30,6 @@ const CHOICE: [&str; 12] = [
     "backwards",
     "endless-heads",
     "large-heads",
-    "connection-lines",
     "equal-keys-at-once",
     "huge-frames",
     "fragments",

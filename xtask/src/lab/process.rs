@@ -54,13 +54,13 @@ impl Process {
         let _ = Command::new("kill").args([name, &self.id().to_string()]).status();
     }
 
-    /// SIGTERM, and three seconds to obey.
+    /// SIGTERM, and some time to obey.
     pub(crate) fn stop(&mut self) {
         if matches!(self.child.try_wait(), Ok(Some(_))) {
             return;
         }
         self.signal("-TERM");
-        if !wait_for(60, || Ok(matches!(self.child.try_wait(), Ok(Some(_))))).unwrap_or(false) {
+        if !wait_for(PATIENCE, || Ok(matches!(self.child.try_wait(), Ok(Some(_))))).unwrap_or(false) {
             let _ = self.child.kill();
             let _ = self.child.wait();
         }

@@ -263,8 +263,12 @@ impl Table {
 
     /// Lets go of all talks, where there was no room for more: some may never end. Those that go on are seen anew.
     pub(super) fn sweep(&mut self, clock: &Clock, to: &mut impl Watcher) {
-        let talks: Vec<_> = self.talks.iter().filter_map(Result::ok).collect();
-        for (connection, talk) in talks.iter().filter(|(_, talk)| talk.flags & talk::UPGRADING == 0) {
+        // One at a time: with what they hold, all of them are large.
+        let connections: Vec<_> = self.talks.keys().filter_map(Result::ok).collect();
+        for connection in &connections {
+            let Some(talk) = self.talks.get(connection, 0).ok().filter(|talk| talk.flags & talk::UPGRADING == 0) else {
+                continue;
+            };
             if talk.flags & talk::QUIET != 0 {
                 let ends = (connection, talk.client, talk.ends);
                 to.seen(Seen::Skipped(&skipped(ends, false, clock.now())));

@@ -137,7 +137,8 @@ pub(super) fn is_open_to_doubt(placed: &[Placed], join: Option<Join>, failed: &[
     // A connection that failed for one of several clients may have been for this one.
     let either = join.is_some_and(|join| join.confidence == Confidence::Ambiguous) && !failed.is_empty();
     // Where a hop was not read, another may only look like it; no answer tells otherwise that is not there.
-    let likeness = join.is_some_and(|join| join.method == JoinMethod::Fingerprint);
+    let is_keyed = placed.iter().any(|hop| hop.handshake.request.key().is_some());
+    let likeness = is_keyed && join.is_some_and(|join| join.method == JoinMethod::Fingerprint);
     let alike = sight.hop_unread && (likeness || client.response.is_none());
     let unread = sight.unread && !report::is_relayed(placed) || sight.hop_unread && !report::is_next_to_next(placed);
     contradicted || either || alike || unread

@@ -3,12 +3,10 @@
 use std::sync::Arc;
 
 use super::{explain, fix, name, reference};
-use crate::{
-    engine::{
-        alert::{Alert, AnsweredBy, Cause, Details, IdleTimer, Level, RuleId},
-        event::{Attempt, ClosedBy, Product, ProductName},
-    },
-    sink::sample,
+use crate::engine::{
+    alert::{Alert, AnsweredBy, Cause, Details, IdleTimer, Level, RuleId},
+    event::{Attempt, ClosedBy, Product, ProductName},
+    sample,
 };
 
 fn attempt() -> Attempt {

@@ -13,6 +13,9 @@ pub mod http;
 mod memory;
 pub mod packet;
 pub mod rule;
+#[cfg(test)]
+#[cfg_attr(not(feature = "app"), expect(dead_code, reason = "tests of the sinks and the screens use the rest"))]
+pub(crate) mod sample;
 pub mod tcp;
 pub mod time;
 

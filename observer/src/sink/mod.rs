@@ -10,8 +10,6 @@ pub(crate) mod wall;
 
 #[cfg(test)]
 mod outputs;
-#[cfg(test)]
-pub(crate) mod sample;
 
 use std::io::{self, Write};
 

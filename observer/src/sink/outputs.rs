@@ -2,11 +2,12 @@
 
 use std::{cell::RefCell, io, rc::Rc, sync::Arc};
 
-use super::{Emit, Ending, Options, json, sample, schema, text_at};
+use super::{Emit, Ending, Options, json, schema, text_at};
 use crate::{
     engine::{
         alert::Details,
         event::{Event, Field, Outcome},
+        sample,
     },
     tap::InterfaceInfo,
 };

@@ -123,7 +123,7 @@ impl Page<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sink::sample;
+    use crate::engine::sample;
 
     #[test]
     fn counters_are_named_as_they_are_sampled() {

@@ -108,7 +108,7 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::sink::sample;
+    use crate::engine::sample;
 
     fn stats() -> Item {
         Item::Event(Event::Stats(Box::default()))

@@ -92,7 +92,7 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::{engine::event::Event, sink::sample};
+    use crate::engine::{event::Event, sample};
 
     /// A headers-dropped alert at a time.
     fn alert(ms: f64, target: &str) -> Box<Alert> {

@@ -3,11 +3,13 @@
 use std::sync::Arc;
 
 use crate::{
-    engine::event::{Event, Stats},
+    engine::{
+        event::{Event, Stats},
+        sample,
+    },
     sink::{
         Emit, Options,
         outputs::{as_text, options},
-        sample,
     },
 };
 

@@ -180,7 +180,7 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::{engine::event::Event, sink::sample};
+    use crate::engine::{event::Event, sample};
 
     #[test]
     fn one_cause_is_one_group() {

@@ -252,7 +252,7 @@ fn weight(attempt: &Attempt) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sink::sample;
+    use crate::engine::sample;
 
     fn filled(number: u64) -> Attempts {
         let mut attempts = Attempts::new(Redactor::new(false));

@@ -126,7 +126,7 @@ impl Term {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sink::sample;
+    use crate::engine::sample;
 
     fn check(filter: &str, expected: bool) {
         let attempt = std::sync::Arc::new(sample::bare(1, 4, "/app/WS?token=s3cr3t", "10.0.0.7:53012"));

@@ -6,8 +6,10 @@ use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 
 use super::*;
 use crate::{
-    engine::event::{OpenTunnel, Traffic},
-    sink::sample,
+    engine::{
+        event::{OpenTunnel, Traffic},
+        sample,
+    },
     tui::keys::action,
 };
 

@@ -97,7 +97,7 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::{engine::event::Traffic, sink::sample};
+    use crate::engine::{event::Traffic, sample};
 
     fn open(id: u64, silent: u64, timer: Option<u64>) -> OpenTunnel {
         let now = sample::at(100_000.0);

@@ -7,8 +7,10 @@ use ratatui::{Terminal, backend::TestBackend};
 
 use super::draw;
 use crate::{
-    engine::event::{Event, OpenTunnel, Traffic},
-    sink::sample,
+    engine::{
+        event::{Event, OpenTunnel, Traffic},
+        sample,
+    },
     tui::{
         feed::Snapshot,
         keys::{Action, Pane},

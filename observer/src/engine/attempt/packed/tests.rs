@@ -1,12 +1,10 @@
 use std::sync::Arc;
 
 use super::*;
-use crate::{
-    engine::{
-        event::{Endpoint, Event, Field, Process, Request},
-        time::Timestamp,
-    },
-    sink::sample,
+use crate::engine::{
+    event::{Endpoint, Event, Field, Process, Request},
+    sample,
+    time::Timestamp,
 };
 
 /// All attempts that the sinks are tried with.

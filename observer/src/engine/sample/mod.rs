@@ -1,4 +1,4 @@
-//! Events made by hand, for the tests of all sinks: what the engine would say of the captures named here.
+//! Events made by hand, for the tests of what takes events in: what the engine would say of the captures named here.
 
 mod more;
 

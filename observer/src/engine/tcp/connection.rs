@@ -87,6 +87,8 @@ pub(super) struct News {
     pub(super) initials: Option<(u32, u32)>,
     /// Nothing more is expected of it.
     pub(super) over: bool,
+    /// A flow went on since its wait began: there may be others to wait for.
+    pub(super) moved: bool,
 }
 
 impl<R: Reader> Connection<R> {

@@ -323,7 +323,7 @@ impl<R: Reader> Table<R> {
         self.counts.gap_bytes += news.gap_bytes;
         if news.over {
             self.remove(id.slot, Closed::Ended, at, to);
-        } else {
+        } else if news.moved {
             self.watch(id.slot, self.latest);
         }
         true

@@ -53,6 +53,7 @@ impl<R: Reader> Connection<R> {
                     self.give_up(side, false, at, to, &mut news);
                     self.pump(to, &mut news);
                 }
+                news.moved = self.flows[side].place() != position;
             }
             Watch::Reset => {
                 news = self.flush(at, to);

@@ -29,7 +29,28 @@ pub(super) struct Connects {
     half_open: HashMap<ConnectionId, HalfOpen, FixedState>,
     /// Those in the table, oldest first; some have been accepted since.
     order: VecDeque<ConnectionId>,
-    refused: VecDeque<(Link, Timestamp, InterfaceId)>,
+    refused: VecDeque<Refusal>,
+}
+
+/// A SYN that was answered with RST.
+#[derive(Clone, Copy, Debug)]
+struct Refusal {
+    link: Link,
+    at: Timestamp,
+    interface: InterfaceId,
+    /// How well it fits the answer that it was told to explain.
+    told: Option<Fit>,
+}
+
+/// How well the time of a refusal fits an answer, worst first.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub(super) enum Fit {
+    /// The answer came much later.
+    Early,
+    /// The answer came at once, but only by the clock of another tap.
+    Skewed,
+    /// The answer followed at once.
+    Answered,
 }
 
 /// A SYN without an answer, or a connection without the head that its client began.
@@ -49,6 +70,8 @@ pub(super) struct Failed {
     pub(super) at: Timestamp,
     pub(super) silence: Silence,
     pub(super) interface: InterfaceId,
+    /// How well it fits another answer, which it was told to explain.
+    pub(super) told: Option<Fit>,
 }
 
 impl Connects {
@@ -65,7 +88,7 @@ impl Connects {
                 if self.refused.len() == MAX_KEPT {
                     self.refused.pop_front();
                 }
-                self.refused.push_back((*link, stamp.at, interface));
+                self.refused.push_back(Refusal { link: *link, at: stamp.at, interface, told: None });
             }
         }
     }
@@ -86,7 +109,7 @@ impl Connects {
     fn was_refused(&self, link: &Link, at: Timestamp) -> bool {
         let ends = (link.client, link.server);
         let mut lately = self.refused.iter().rev().take(LATELY);
-        lately.any(|(known, when, _)| (known.client, known.server) == ends && when.distance(at) < REPEATED_AFTER)
+        lately.any(|of| (of.link.client, of.link.server) == ends && of.at.distance(at) < REPEATED_AFTER)
     }
 
     /// A connection was accepted, or its client began a head: what it asks for is not known yet.
@@ -117,8 +140,7 @@ impl Connects {
 
     /// Bytes held, by estimate.
     pub(super) fn memory(&self) -> usize {
-        self.order.len() * 2 * (size_of::<HalfOpen>() + 32)
-            + self.refused.len() * 2 * size_of::<(Link, Timestamp, InterfaceId)>()
+        self.order.len() * 2 * (size_of::<HalfOpen>() + 32) + self.refused.len() * 2 * size_of::<Refusal>()
     }
 
     /// Whether a connection was opened for something that was not seen: a SYN that was not waited for though its answer was
@@ -133,12 +155,12 @@ impl Connects {
     pub(super) fn failed(&self, of: &Search<'_>) -> Vec<Failed> {
         let hanging = self.half_open.values().filter(|half| half.has_hung(of.to)).map(|half| {
             let HalfOpen { link, at, interface, repeated, .. } = *half;
-            (if repeated { 2 } else { 0 }, Failed { link, at, silence: Silence::Unreachable, interface })
+            (if repeated { 2 } else { 0 }, Failed { link, at, silence: Silence::Unreachable, interface, told: None })
         });
         // A refusal is answered at once: one long before the end may be another's.
-        let refused = self.refused.iter().map(|&(link, at, interface)| {
+        let refused = self.refused.iter().map(|&Refusal { link, at, interface, told }| {
             let rank = if of.to.since(at) < REPEATED_AFTER { 3 } else { 1 };
-            (rank, Failed { link, at, silence: Silence::Refused, interface })
+            (rank, Failed { link, at, silence: Silence::Refused, interface, told })
         });
         let fits = |failed: &Failed| of.fits(&failed.link, failed.at, failed.interface);
         let mut all: Vec<_> = hanging.chain(refused).filter(|(_, failed)| fits(failed)).collect();
@@ -147,6 +169,24 @@ impl Connects {
             (during, *rank, failed.at, failed.link.client, failed.link.server)
         });
         all.into_iter().map(|(_, failed)| failed).collect()
+    }
+
+    /// Notes that a connection's refusal was told to explain an answer.
+    pub(super) fn tell(&mut self, id: ConnectionId, fit: Option<Fit>) {
+        let told = self.refused.iter_mut().rev().find(|refused| refused.link.id == id);
+        told.into_iter().for_each(|refused| refused.told = refused.told.max(fit));
+    }
+}
+
+impl Fit {
+    /// Of a refusal, for a request and the end of its answer, when clocks may be so far apart.
+    pub(super) fn of(at: Timestamp, (from, to): (Timestamp, Timestamp), skew: Duration) -> Option<Self> {
+        match () {
+            () if at < from.before(skew) || to + skew < at => None,
+            () if to.since(at) >= REPEATED_AFTER => Some(Self::Early),
+            () if at < from || to < at => Some(Self::Skewed),
+            () => Some(Self::Answered),
+        }
     }
 }
 
@@ -169,6 +209,10 @@ pub(super) struct Search<'a> {
 }
 
 impl Search<'_> {
+    pub(super) fn fit(&self, failed: &Failed) -> Option<Fit> {
+        Fit::of(failed.at, (self.from, self.to), self.clock.1)
+    }
+
     fn fits(&self, link: &Link, at: Timestamp, interface: InterfaceId) -> bool {
         let skew = if interface == self.clock.0 { Duration::ZERO } else { self.clock.1 };
         let during = self.from.before(skew) <= at && at <= self.to + skew;

@@ -11,7 +11,7 @@ use super::{
         time::Timestamp,
     },
     Attempts,
-    connect::{Failed, Search},
+    connect::{Failed, Fit, Search},
     join,
     report::{self, Placed},
     store,
@@ -42,7 +42,7 @@ impl Attempts {
     /// Connections that failed while `by` waited for its answer until `end`, as far as they tell why; and whether others
     /// tell that what was made of it was not read.
     pub(super) fn failed(
-        &self,
+        &mut self,
         placed: &[Placed],
         by: &Handshake,
         end: Timestamp,
@@ -69,8 +69,31 @@ impl Attempts {
         failed.retain(|failed| !sight.unread || fits(failed));
         // Who waits on was not refused.
         failed.retain(|failed| failed.silence != Silence::Refused || by.ended_at.is_some());
+        failed.retain(|failed| {
+            let (own, another) = (search.fit(failed), self.fit_of_another(failed, by));
+            // What fits two answers by the clock of another tap may be either's.
+            let is_either = own == Some(Fit::Skewed) && another == own;
+            sight.unread |= is_either && (stopped || alone) && placed[0].handshake.is_server_error();
+            !is_either && another <= own
+        });
         failed.truncate(8);
+        if let Some(failed) = failed.last().filter(|_| placed[0].handshake.is_server_error()) {
+            self.connects.tell(failed.link.id, search.fit(failed));
+        }
         failed
+    }
+
+    /// How well a refusal fits the answer to another request of the same proxy than `by`, at best: one of which nothing
+    /// was seen behind the proxy.
+    fn fit_of_another(&self, failed: &Failed, by: &Handshake) -> Option<Fit> {
+        let others = self.store.lately().filter(|(id, other)| {
+            other.link.server == by.link.server
+                && other.link.id != by.link.id
+                && other.is_server_error()
+                && join::tree(&self.store, *id, self.settle).nodes.len() == 1
+        });
+        let fits = others.filter_map(|(_, other)| Fit::of(failed.at, (other.request.at, other.ended_at?), self.settle));
+        fits.chain(failed.told).max()
     }
 
     /// Whether bytes of a connection are missing that may be a hop of an attempt: before its first, or behind another.

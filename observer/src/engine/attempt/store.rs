@@ -115,6 +115,11 @@ impl Store {
         }
     }
 
+    /// The open handshakes whose requests came lately.
+    pub(super) fn lately(&self) -> impl Iterator<Item = (HandshakeId, &Handshake)> {
+        self.by_id.iter().rev().take(LATELY).map(|(id, handshake)| (*id, &**handshake))
+    }
+
     /// The open handshakes whose requests were read next to that of `id`, before and after it.
     pub(super) fn around(&self, id: HandshakeId, limit: usize) -> impl Iterator<Item = (HandshakeId, &Handshake)> {
         let before = self.by_id.range(..id).rev().take(limit);

@@ -80,6 +80,12 @@ impl Handshake {
         self.response.as_ref().map(|response| response.status)
     }
 
+    /// Whether the final response is of class 5xx (RFC 9110 15.6).
+    #[must_use]
+    pub fn is_server_error(&self) -> bool {
+        self.status().is_some_and(|status| status >= 500)
+    }
+
     /// Whether the server switched protocols.
     #[must_use]
     pub fn is_upgraded(&self) -> bool {

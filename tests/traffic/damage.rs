@@ -6,7 +6,7 @@ use observer::engine::time::Timestamp;
 
 use super::{
     random::Random,
-    wire::{Owned, SYN, Segment},
+    wire::{FIN, Owned, RST, SYN, Segment},
 };
 
 /// Whether damage took away every trace of a connection, or of a request or answer on one: all that is left of the one are
@@ -23,21 +23,27 @@ pub fn is_traceless(whole: &[Owned], damaged: &[Owned]) -> bool {
     let left = of(damaged);
     of(whole).into_iter().any(|(connection, whole)| {
         let Some(left) = left.get(&connection) else { return true };
-        let of = |segment: &Segment| (segment.flow(), segment.sequence, segment.flags, segment.wire_payload);
+        let of = |segment: &Segment| {
+            (segment.flow(), segment.sequence, segment.acknowledgment, segment.flags, segment.wire_payload)
+        };
         let is_left = |(one, _): &(Segment, _)| left.iter().any(|(other, _)| of(one) == of(other));
         let speaks = |(segment, _): &(Segment, _)| segment.wire_payload > 0;
         let spoke = whole.iter().any(speaks) && !left.iter().any(speaks);
         // A connection that was opened, and no more, tells that something was to come.
         let (mut lost, mut is_opened) = (None, false);
+        // Who gave up an answer seems to wait for it still.
+        let mut waits = false;
         for one in &whole {
             if !is_left(one) {
                 let begins = BEGINNINGS.iter().any(|begin| one.0.payload.starts_with(begin));
-                lost = if begins { Some(one.1) } else { lost };
+                let gives_up = waits && (one.0.has(FIN) || one.0.has(RST));
+                lost = if begins || gives_up { Some(one.1) } else { lost };
                 continue;
             }
             if lost.take().is_some_and(|lost| !is_opened && one.1.since(lost) > SETTLED) {
                 return true;
             }
+            waits = if speaks(one) { one.0.payload.starts_with(b"GET ") } else { waits };
             is_opened = !speaks(one) && (is_opened || one.0.has(SYN));
         }
         spoke || lost.is_some()

@@ -168,7 +168,7 @@ impl Attempts {
             own_page: product::of_error_page(&client.body).filter(|_| !lost),
             denied,
             maybe_side,
-            superseded: siblings,
+            superseded: siblings || report::is_aside(placed),
             uniform: tree.uniform && !doubtful,
             unread: sight.unread || sight.hop_unread,
             hop_unread: sight.hop_unread,

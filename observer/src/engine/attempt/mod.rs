@@ -97,7 +97,8 @@ pub struct Decided {
     pub denied: bool,
     /// Whether the only hop may be a side request of a proxy.
     pub maybe_side: bool,
-    /// Whether the same host sent another request with the same key elsewhere: a later try, which may have come through.
+    /// Whether another request with the same key came through, or may have: a later try of the same host, or one that was
+    /// not sent aside.
     pub superseded: bool,
     /// Whether an ambiguous join leaves no doubt about what the proxy does.
     pub uniform: bool,

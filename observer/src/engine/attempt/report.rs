@@ -135,6 +135,14 @@ pub(super) fn is_next_to_next(placed: &[Placed]) -> bool {
     })
 }
 
+/// Whether the answer is that to a copy sent aside, as far as can be seen: another copy, which came through, was sent by
+/// another host.
+pub(super) fn is_aside(placed: &[Placed]) -> bool {
+    let last = placed.iter().rfind(|placed| placed.role == Role::Upstream);
+    let came_through = last.is_some_and(|last| last.handshake.is_upgraded());
+    came_through && !is_next_to_next(placed) && matches!(placed[0].handshake.status(), Some(200..=299))
+}
+
 /// Whether a request tells which target it was made for.
 pub(super) fn names_original(handshake: &Handshake) -> bool {
     const MARKS: [&str; 5] =

@@ -176,7 +176,11 @@ impl<L: Listener> Dialogue<L> {
         }
         // One that was read only now may have its answer among what is missing.
         let resumed = self.unusual.as_ref().and_then(|unusual| unusual.resumed);
-        let late = resumed.is_some_and(|had| self.outstanding.last().is_some_and(|last| last.was_had_by(had)));
+        let late = resumed.is_some_and(|(had, from)| {
+            let is_missing = |had_by_client: u32| from.wrapping_sub(had_by_client).cast_signed() > 0;
+            let is_had = self.outstanding.last().is_some_and(|last| last.was_had_by(had));
+            is_had && head.stamp.acknowledgment.is_none_or(is_missing)
+        });
         if late {
             self.silence_all(to, Silence::NotCaptured, head.stamp.at);
         }

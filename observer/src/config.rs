@@ -27,6 +27,9 @@ const SETTLE: Duration = Duration::from_secs(1);
 /// What part of the memory limit is for the connections of which the kernel leaves payload out, beside it.
 #[cfg(feature = "pcap")]
 const KEPT_PART: usize = 6;
+/// What part of it is for the records that wait for a reader.
+#[cfg(feature = "pcap")]
+const FEED_PART: usize = 8;
 
 /// One run.
 #[derive(Clone, Debug)]
@@ -114,6 +117,8 @@ pub struct Live {
     pub metrics: Option<std::net::SocketAddr>,
     /// What to print, how and where.
     pub report: Report,
+    /// What records that wait for a reader may hold, in bytes.
+    pub feed_memory: usize,
     /// The engine's part.
     pub engine: engine::Config,
 }
@@ -236,7 +241,7 @@ impl TryFrom<cli::Live> for Live {
         let screens = report.tui || (on_terminal && report.format.is_none() && report.output.is_none());
         let default = if on_terminal { Format::Text } else { Format::Json };
         #[cfg_attr(not(feature = "tui"), expect(unused_mut, reason = "only screens change it"))]
-        let (mut report, engine) = judged(report, default, engine::Config::default().settle);
+        let (mut report, mut engine) = judged(report, default, engine::Config::default().settle);
         #[cfg(feature = "tui")]
         {
             report.tui = screens;
@@ -250,7 +255,9 @@ impl TryFrom<cli::Live> for Live {
         let fence = fence.into();
         let memory = engine.memory_limit / KEPT_PART;
         let tap = live::Options { interfaces, filter, buffer, ordinary, hook, memory };
-        Ok(Self { choice, tap, fence, aggregate, metrics, report, engine })
+        let feed_memory = engine.memory_limit / FEED_PART;
+        engine.memory_limit -= feed_memory;
+        Ok(Self { choice, tap, fence, aggregate, metrics, report, feed_memory, engine })
     }
 }
 

@@ -97,14 +97,20 @@ impl Watch {
     }
 
     /// Ends it, and returns all that it told. It must not have complained.
-    pub(crate) fn stop(mut self) -> Result<Vec<Told>> {
-        self.process.stop();
-        self.reader.join().ok().context("the reader of the observer's output panicked")??;
-        let complaints = fs::read_to_string(&self.complaints)?;
+    pub(crate) fn stop(self) -> Result<Vec<Told>> {
+        let (told, complaints) = self.end()?;
         if !complaints.is_empty() {
             bail!("the observer complains: {}", complaints.trim());
         }
-        Ok(std::mem::take(&mut *self.told.lock().unwrap_or_else(PoisonError::into_inner)))
+        Ok(told)
+    }
+
+    /// Ends it, and returns all that it told, and of what it complained.
+    pub(crate) fn end(mut self) -> Result<(Vec<Told>, String)> {
+        self.process.stop();
+        self.reader.join().ok().context("the reader of the observer's output panicked")??;
+        let complaints = fs::read_to_string(&self.complaints)?;
+        Ok((std::mem::take(&mut *self.told.lock().unwrap_or_else(PoisonError::into_inner)), complaints))
     }
 }
 

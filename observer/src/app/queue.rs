@@ -42,6 +42,9 @@ pub(super) struct Queue {
     wanted: Emit,
     /// What belongs together comes out together: a text report tells the alerts of one attempt as one story.
     batch: Vec<Item>,
+    /// What that holds, in bytes, and what all that waits may.
+    batch_memory: usize,
+    memory_limit: usize,
     /// Where like alerts are folded, if they are.
     storm: Option<Storm>,
     /// Where a scraper looks, if one does.
@@ -58,11 +61,13 @@ impl Queue {
         };
         let setup = Some(Setup { lines, format, options });
         Self {
-            shared: Arc::default(),
+            shared: Arc::new(Shared::new(live.feed_memory)),
             setup,
             wanted,
             batch: Vec::new(),
-            storm: live.aggregate.map(Storm::new),
+            batch_memory: 0,
+            memory_limit: live.feed_memory,
+            storm: live.aggregate.map(|window| Storm::new(window, live.feed_memory / 4)),
             board: None,
         }
     }
@@ -79,8 +84,9 @@ impl Queue {
     }
 
     fn push(&mut self, item: Item) {
+        self.batch_memory += item.memory();
         self.batch.push(item);
-        if self.batch.len() >= BATCH {
+        if self.batch.len() >= BATCH || self.batch_memory >= self.memory_limit / 4 {
             self.hand_over();
         }
     }
@@ -110,6 +116,7 @@ impl Queue {
     }
 
     fn hand_over(&mut self) {
+        self.batch_memory = 0;
         let Self { shared, batch, .. } = self;
         shared.change(|state| {
             for item in batch.drain(..) {
@@ -179,7 +186,6 @@ impl Outlet for Queue {
 }
 
 /// What both threads see.
-#[derive(Default)]
 struct Shared {
     state: Mutex<State>,
     changed: Condvar,
@@ -227,6 +233,11 @@ impl State {
 }
 
 impl Shared {
+    fn new(memory_limit: usize) -> Self {
+        let state = State { backlog: Backlog::new(memory_limit), ..State::default() };
+        Self { state: Mutex::new(state), changed: Condvar::new() }
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         // No step under the lock leaves it half done.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)

@@ -31,8 +31,9 @@ impl Response {
 }
 
 impl Attempt {
-    /// All that it costs.
-    pub(super) fn memory(&self) -> usize {
+    /// All that it costs, in bytes.
+    #[must_use]
+    pub fn memory(&self) -> usize {
         let hop = |hop: &Hop| {
             hop.request.as_ref().map_or(0, Request::memory) + hop.response.as_ref().map_or(0, Response::memory)
         };

@@ -69,7 +69,7 @@ impl Default for Config {
 const LATE_FRAMES: usize = 64;
 
 /// Of the limit, one part in so many is left to the holes between an allocator's blocks.
-const HOLES: usize = 16;
+const HOLES: usize = 12;
 /// Frames after which all tables are held against the limit together.
 const BETWEEN_LIMITS: u64 = 8;
 

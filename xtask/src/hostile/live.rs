@@ -58,6 +58,10 @@ struct Outcome {
     seconds: f64,
     /// Its last counters.
     counts: Value,
+    /// Alerts that were told.
+    told: u64,
+    /// Of what it complained.
+    complaints: String,
 }
 
 /// What CI plays.
@@ -81,7 +85,7 @@ pub(super) fn run(filter: Option<&str>, full: bool) -> Result<()> {
     let trial = Trial { lab: &lab, case: &case, stage: &stage, observer: &workspace::observer()?, limit };
     let own = trial.play(|_, _| Ok(()), 0)?.1.map(|outcome| outcome.resident + BUFFERS);
     println!("limit {} MiB; without traffic {:.0} and {:.0} MiB are resident", limit >> 20, mib(own[0]), mib(own[1]));
-    println!("{:>20}  tap        sent       seen      drops   cpu s  resident MiB  evictions", "scenario");
+    println!("{:>20}  tap        sent       seen      drops   cpu s  resident MiB  evictions   unread", "scenario");
     let wanted = |scenario: &&Scenario| match filter {
         Some(filter) => scenario.name.contains(filter),
         None => full || CHOICE.contains(&scenario.name),
@@ -148,9 +152,11 @@ impl Outcome {
     /// Ends an observer.
     fn of(watch: Watch) -> Result<Self> {
         let (resident, seconds) = (resident(watch.id())?, proc::cpu_of_all(watch.id())?);
-        let last = watch.stop()?.pop().filter(|told| told.is("observer.stats"));
+        let (mut told, complaints) = watch.end()?;
+        let last = told.pop().filter(|told| told.is("observer.stats"));
         let counts = last.context("it told no counters at its end")?.record["details"].take();
-        Ok(Self { resident, seconds, counts })
+        let told = told.iter().filter(|told| told.is_alert()).count() as u64;
+        Ok(Self { resident, seconds, counts, told, complaints })
     }
 
     fn count(&self, name: &str) -> u64 {
@@ -159,13 +165,23 @@ impl Outcome {
 
     /// What is wrong with it.
     fn judge(&self, name: &str, tap: Tap, sent: u64, most: u64) -> Vec<String> {
-        let [frames, drops, evictions] = ["frames", "drops", "evictions"].map(|name| self.count(name));
+        let [frames, drops, evictions, unread] =
+            ["frames", "drops", "evictions", "records_dropped"].map(|name| self.count(name));
         let (tap, resident) = (tap.name(), mib(self.resident));
         println!(
-            "{name:>20}  {tap} {sent:>10} {frames:>10} {drops:>10} {:>7.2} {resident:>13.1} {evictions:>10}",
+            "{name:>20}  {tap} {sent:>10} {frames:>10} {drops:>10} {:>7.2} {resident:>13.1} {evictions:>10} {unread:>8}",
             self.seconds
         );
         let mut complaints = Vec::new();
+        let of = |alert: &Value| alert["count"].as_u64().unwrap_or_default();
+        let alerts: u64 = self.counts["alerts"].as_array().into_iter().flatten().map(of).sum();
+        if self.told + unread < alerts {
+            complaints.push(format!("{name}: of {alerts} alerts {} were told, {unread} dropped ({tap})", self.told));
+        }
+        // A flood of records that wait for their reader takes its part of the memory, and no more.
+        if self.complaints.lines().any(|line| !(unread > 0 && line.contains(" records were dropped: "))) {
+            complaints.push(format!("{name}: the observer complains ({tap}): {}", self.complaints.trim()));
+        }
         if self.resident > most {
             complaints.push(format!("{name}: {resident:.1} MiB were resident ({tap}), more than {:.1}", mib(most)));
         }

@@ -3,16 +3,11 @@
 
 use std::collections::VecDeque;
 
-use crate::{
-    engine::event::{Attempt, Event, Field, Fields},
-    sink::Repeats,
-};
+use crate::{engine::event::Event, sink::Repeats};
 
 /// Records that may wait.
 pub(super) const RECORDS: usize = 8192;
-/// Bytes of what they hold, roughly: heads may be long.
-const BYTES: usize = 64 << 20;
-/// What a record costs beside its heads.
+/// What a record costs beside its attempt, in bytes.
 const RECORD: usize = 512;
 
 /// One thing to write.
@@ -33,30 +28,21 @@ impl Item {
     }
 
     /// An attempt that several records share is counted with each of them.
-    fn bytes(&self) -> usize {
+    pub(super) fn memory(&self) -> usize {
         RECORD
             + match self {
-                Self::Event(Event::Attempt(attempt)) => bytes(attempt),
-                Self::Event(Event::Tunnel(tunnel)) => bytes(&tunnel.attempt),
-                Self::Event(Event::Alert(alert)) => bytes(&alert.attempt),
-                Self::Repeats(repeats) => bytes(&repeats.first.attempt),
+                Self::Event(Event::Attempt(attempt)) => attempt.memory(),
+                Self::Event(Event::Tunnel(tunnel)) => tunnel.attempt.memory(),
+                Self::Event(Event::Alert(alert)) => alert.attempt.memory(),
+                Self::Repeats(repeats) => repeats.first.attempt.memory(),
                 Self::Event(Event::Anomaly(_) | Event::Stats(_)) => 0,
             }
     }
 }
 
-fn bytes(attempt: &Attempt) -> usize {
-    let of = |lines: &[Field]| lines.iter().map(|line| line.name.len() + line.value.len() + RECORD / 8).sum::<usize>();
-    let hop = |hop: &crate::engine::event::Hop| {
-        let request = hop.request.as_ref().map_or(0, |request| request.target.len() + of(request.lines()));
-        RECORD + request + hop.response.as_ref().map_or(0, |response| of(response.lines()))
-    };
-    attempt.hops.iter().map(hop).sum()
-}
-
 struct Waiting {
     order: u64,
-    bytes: usize,
+    memory: usize,
     item: Item,
 }
 
@@ -65,18 +51,24 @@ struct Waiting {
 pub(super) struct Backlog {
     lanes: [VecDeque<Waiting>; 3],
     pushed: u64,
-    bytes: usize,
+    memory: usize,
+    memory_limit: usize,
 }
 
 impl Backlog {
+    /// A queue whose records hold at most `memory_limit` bytes: heads may be long.
+    pub(super) fn new(memory_limit: usize) -> Self {
+        Self { lanes: Default::default(), pushed: 0, memory: 0, memory_limit }
+    }
+
     /// Adds an item; says how many had to be dropped for it, itself perhaps among them.
     pub(super) fn push(&mut self, item: Item) -> u64 {
-        let (lane, bytes) = (item.lane(), item.bytes());
-        self.lanes[lane].push_back(Waiting { order: self.pushed, bytes, item });
+        let (lane, memory) = (item.lane(), item.memory());
+        self.lanes[lane].push_back(Waiting { order: self.pushed, memory, item });
         self.pushed += 1;
-        self.bytes += bytes;
+        self.memory += memory;
         let mut dropped = 0;
-        while self.len() > RECORDS || (self.bytes > BYTES && self.len() > 1) {
+        while self.len() > RECORDS || (self.memory > self.memory_limit && self.len() > 1) {
             let least = self.lanes.iter().position(|lane| !lane.is_empty());
             least.and_then(|lane| self.take(lane));
             dropped += 1;
@@ -98,7 +90,7 @@ impl Backlog {
 
     fn take(&mut self, lane: usize) -> Option<Item> {
         let waiting = self.lanes[lane].pop_front()?;
-        self.bytes -= waiting.bytes;
+        self.memory -= waiting.memory;
         Some(waiting.item)
     }
 }
@@ -109,6 +101,8 @@ mod tests {
 
     use super::*;
     use crate::engine::sample;
+
+    const LIMIT: usize = 64 << 20;
 
     fn stats() -> Item {
         Item::Event(Event::Stats(Box::default()))
@@ -129,17 +123,17 @@ mod tests {
 
     #[test]
     fn order_is_kept_over_kinds() {
-        let mut backlog = Backlog::default();
+        let mut backlog = Backlog::new(LIMIT);
         for item in [alert(), stats(), attempt("/"), alert(), stats()] {
             assert_eq!(backlog.push(item), 0);
         }
         assert_eq!(kinds(&mut backlog), [2, 0, 1, 2, 0]);
-        assert_eq!((backlog.len(), backlog.bytes), (0, 0));
+        assert_eq!((backlog.len(), backlog.memory), (0, 0));
     }
 
     #[test]
     fn the_least_goes_first_and_alerts_last() {
-        let mut backlog = Backlog::default();
+        let mut backlog = Backlog::new(LIMIT);
         backlog.push(stats());
         backlog.push(attempt("/"));
         (2..RECORDS).for_each(|_| assert_eq!(backlog.push(alert()), 0));
@@ -155,9 +149,9 @@ mod tests {
 
     #[test]
     fn long_heads_count() {
-        let mut backlog = Backlog::default();
+        let mut backlog = Backlog::new(LIMIT);
         let long = "x".repeat(60 << 10);
         let dropped: u64 = (0..2000).map(|_| backlog.push(attempt(&long))).sum();
-        assert!(dropped > 0 && backlog.bytes <= BYTES, "{dropped} {}", backlog.bytes);
+        assert!(dropped > 0 && backlog.memory <= LIMIT, "{dropped} {}", backlog.memory);
     }
 }

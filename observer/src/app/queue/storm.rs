@@ -46,12 +46,15 @@ fn path(attempt: &Attempt) -> &str {
 /// The windows that are open.
 pub(super) struct Storm {
     window: Duration,
+    /// What the first ones hold, in bytes, and may hold.
+    memory: usize,
+    memory_limit: usize,
     open: HashMap<Kind, Repeats>,
 }
 
 impl Storm {
-    pub(super) fn new(window: Duration) -> Self {
-        Self { window, open: HashMap::new() }
+    pub(super) fn new(window: Duration, memory_limit: usize) -> Self {
+        Self { window, memory: 0, memory_limit, open: HashMap::new() }
     }
 
     /// The alert, where it is to be told now. Call [`Self::due`] with its time first.
@@ -62,8 +65,10 @@ impl Storm {
             repeats.last_at = repeats.last_at.max(alert.at);
             return None;
         }
-        if self.open.len() < KINDS {
+        let memory = alert.attempt.memory();
+        if self.open.len() < KINDS && self.memory + memory <= self.memory_limit {
             let last_at = alert.at;
+            self.memory += memory;
             self.open.insert(kind, Repeats { first: alert.clone(), count: 0, last_at });
         }
         Some(alert)
@@ -72,11 +77,13 @@ impl Storm {
     /// What was folded in windows that ended by now, oldest first.
     pub(super) fn due(&mut self, now: Timestamp) -> Vec<Repeats> {
         let window = self.window;
-        sorted(self.open.extract_if(|_, repeats| now.since(repeats.first.at) >= window))
+        let ended = self.open.extract_if(|_, repeats| now.since(repeats.first.at) >= window);
+        sorted(ended.inspect(|(_, repeats)| self.memory -= repeats.first.attempt.memory()))
     }
 
     /// What was folded in all windows: nothing more comes.
     pub(super) fn rest(&mut self) -> Vec<Repeats> {
+        self.memory = 0;
         sorted(self.open.drain())
     }
 }
@@ -93,6 +100,8 @@ mod tests {
 
     use super::*;
     use crate::engine::{event::Event, sample};
+
+    const LIMIT: usize = 64 << 20;
 
     /// A headers-dropped alert at a time.
     fn alert(ms: f64, target: &str) -> Box<Alert> {
@@ -111,7 +120,7 @@ mod tests {
 
     #[test]
     fn a_storm_is_one_line_and_a_number() {
-        let mut storm = Storm::new(Duration::from_secs(10));
+        let mut storm = Storm::new(Duration::from_secs(10), LIMIT);
         assert_eq!(told(&mut storm, 0.0, "/ws?a=1"), (true, vec![]));
         assert_eq!(told(&mut storm, 10.0, "/ws?a=2"), (false, vec![]), "the query makes no difference");
         assert_eq!(told(&mut storm, 9_999.0, "/ws"), (false, vec![]));
@@ -125,7 +134,7 @@ mod tests {
 
     #[test]
     fn the_end_tells_what_is_left_in_order() {
-        let mut storm = Storm::new(Duration::from_secs(10));
+        let mut storm = Storm::new(Duration::from_secs(10), LIMIT);
         for (ms, target) in [(0.0, "/b"), (1.0, "/a"), (2.0, "/a"), (3.0, "/b"), (4.0, "/b"), (5.0, "/c")] {
             storm.take(alert(ms, target));
         }
@@ -135,7 +144,7 @@ mod tests {
 
     #[test]
     fn time_may_step_back() {
-        let mut storm = Storm::new(Duration::from_secs(10));
+        let mut storm = Storm::new(Duration::from_secs(10), LIMIT);
         storm.take(alert(5_000.0, "/ws"));
         storm.take(alert(4_000.0, "/ws"));
         let repeats = storm.rest().remove(0);
@@ -144,10 +153,21 @@ mod tests {
 
     #[test]
     fn what_is_remembered_is_bounded() {
-        let mut storm = Storm::new(Duration::from_secs(10));
+        let mut storm = Storm::new(Duration::from_secs(10), LIMIT);
         for number in 0..2 * KINDS {
             assert!(storm.take(alert(0.0, &format!("/{number}"))).is_some());
         }
         assert_eq!(storm.open.len(), KINDS);
+        assert_eq!((storm.due(sample::at(10_000.0)).len(), storm.memory), (0, 0));
+    }
+
+    #[test]
+    fn what_is_remembered_is_bounded_where_heads_are_long() {
+        let mut storm = Storm::new(Duration::from_secs(10), LIMIT);
+        let long = "x".repeat(60 << 10);
+        for number in 0..KINDS {
+            assert!(storm.take(alert(0.0, &format!("/{number}/{long}"))).is_some());
+        }
+        assert!((1..KINDS).contains(&storm.open.len()) && storm.memory <= LIMIT);
     }
 }

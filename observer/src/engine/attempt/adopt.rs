@@ -12,6 +12,7 @@ use super::{
     },
     Attempts,
     join::{self, Tree},
+    polling,
     recent::Entry,
     store::may_follow,
 };
@@ -116,7 +117,13 @@ fn is_alike(down: &Request, up: &Request) -> bool {
         (Some(one), Some(two)) => one == two,
         _ => true,
     };
-    down.method == up.method && equal("user-agent") && equal("origin") && equal("content-type")
+    // No proxy makes a poll of an upgrade.
+    let is_poll = |request: &Request| polling::polling_base(&request.target).is_some();
+    is_poll(down) == is_poll(up)
+        && down.method == up.method
+        && equal("user-agent")
+        && equal("origin")
+        && equal("content-type")
 }
 
 /// Whether `down` may have got the answer of `up`, of which only a refusal is kept.

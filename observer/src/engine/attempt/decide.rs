@@ -138,13 +138,17 @@ impl Attempts {
         let forwards = self.forwards(&last.link);
         // What it made of an ordinary request is not looked for.
         let asked = last.request.is_upgrade() || last.request.key().is_some();
-        let stopped = answered && asked && !sight.unread && forwards;
-        let failed = if answered && !stopped || client.is_upgraded() {
+        let may_stop = answered && asked && !sight.unread;
+        let stopped = may_stop && forwards;
+        // One that failed to connect, and told of an error, is a proxy too.
+        let tried = may_stop && last.is_server_error() && last.link.server.ip() != last.link.client.ip();
+        let failed = if answered && !stopped && !tried || client.is_upgraded() {
             Vec::new()
         } else {
-            let (by, end) = if stopped { (last, last.ended_at.unwrap_or(window.1)) } else { (client, window.1) };
+            let (by, end) = if answered { (last, last.ended_at.unwrap_or(window.1)) } else { (client, window.1) };
             self.failed(placed, by, end, &mut sight, stopped)
         };
+        let stopped = stopped || tried && !failed.is_empty();
         let unreachable = failed.last().map(|failed: &Failed| (failed.silence, failed.link.server));
         let seen = unreachable.is_some() || (!sight.unread && self.is_upstream_seen(&client.link));
         let upstream_seen = placed.len() > 1 || seen;

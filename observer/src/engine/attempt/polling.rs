@@ -183,7 +183,7 @@ impl Failure {
 }
 
 /// The base path of a long-polling request; `None` for others.
-fn polling_base(target: &str) -> Option<&str> {
+pub(super) fn polling_base(target: &str) -> Option<&str> {
     let (path, query) = target.split_at(field::path(target).len());
     if !query.is_empty() && query[1..].split('&').any(|pair| pair == "transport=polling") {
         return Some(path);

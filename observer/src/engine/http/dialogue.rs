@@ -114,8 +114,8 @@ impl<L: Listener> Reader for Dialogue<L> {
         at
     }
 
-    fn gap(&mut self, to: &mut L, link: &Link, way: Direction, length: u64, stamp: Stamp) {
-        to.unread(link, self.read_at.min(stamp.at), stamp.at);
+    fn gap(&mut self, to: &mut L, link: &Link, way: Direction, length: u64, stamp: Stamp, now: Timestamp) {
+        to.unread(link, self.read_at.min(stamp.at), now.max(stamp.at));
         if length > 0 {
             to.anomaly(link, AnomalyKind::Gap { way, bytes: length }, stamp);
         }

@@ -250,7 +250,7 @@ impl<R: Reader> Connection<R> {
         if self.flows[side].is_overfull() {
             // What waits is its own next byte when it is an answer to something that was not seen.
             let hole = if self.flows[side].is_stuck() { side } else { 1 - side };
-            self.give_up(hole, false, stamp.at, to, &mut news);
+            self.give_up(hole, false, (stamp.at, stamp.at), to, &mut news);
             self.pump(to, &mut news);
         }
         news
@@ -359,7 +359,7 @@ impl<R: Reader> Connection<R> {
                     moved |= taken > 0;
                 }
                 Some(Ready::Cut(length)) => {
-                    self.reader.gap(to, link, way, length, stamp);
+                    self.reader.gap(to, link, way, length, stamp, stamp.at);
                     self.flows[side].advance(length);
                     news.gaps += 1;
                     news.gap_bytes += length;

@@ -317,7 +317,8 @@ impl<R: Reader> Table<R> {
             return true;
         }
         let before = connection.memory();
-        let news = connection.expire(watch, at, to);
+        // A hole may have grown since that time.
+        let news = connection.expire(watch, at, at.max(self.latest), to);
         self.held = (self.held + connection.memory()).saturating_sub(before);
         self.counts.gaps += news.gaps;
         self.counts.gap_bytes += news.gap_bytes;
@@ -335,7 +336,7 @@ impl<R: Reader> Table<R> {
             let slot = self.finished;
             self.finished += 1;
             let Some(connection) = self.slots.get_mut(slot) else { continue };
-            let news = connection.flush(now, to);
+            let news = connection.flush((now, now), to);
             self.counts.gaps += news.gaps;
             self.counts.gap_bytes += news.gap_bytes;
             self.remove(slot, Closed::CaptureEnded, now, to);

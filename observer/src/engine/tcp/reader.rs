@@ -97,8 +97,8 @@ pub trait Reader: Default {
 
     /// Takes bytes in order and says how many it took; fewer means that it waits for the other direction.
     fn bytes(&mut self, to: &mut Self::Listener, link: &Link, way: Direction, bytes: &[u8], stamp: Stamp) -> usize;
-    /// `length` bytes were on the wire but not captured; 0 when how many is unknown.
-    fn gap(&mut self, to: &mut Self::Listener, link: &Link, way: Direction, length: u64, stamp: Stamp);
+    /// `length` bytes were on the wire by `now`, but not captured; 0 when how many is unknown.
+    fn gap(&mut self, to: &mut Self::Listener, link: &Link, way: Direction, length: u64, stamp: Stamp, now: Timestamp);
     /// No more bytes come this way. A reset ends both ways.
     fn end(&mut self, to: &mut Self::Listener, link: &Link, way: Direction, end: End, at: Timestamp);
     /// It is the same connection as another one, seen before or after NAT, which goes on in its place.

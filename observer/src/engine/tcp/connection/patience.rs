@@ -42,21 +42,27 @@ impl<R: Reader> Connection<R> {
         watches
     }
 
-    /// A wait is over.
-    pub(in crate::engine::tcp) fn expire(&mut self, watch: Watch, at: Timestamp, to: &mut R::Listener) -> News {
+    /// A wait is over at `at`, and is ended by what is known at `now`.
+    pub(in crate::engine::tcp) fn expire(
+        &mut self,
+        watch: Watch,
+        at: Timestamp,
+        now: Timestamp,
+        to: &mut R::Listener,
+    ) -> News {
         let mut news = News::default();
         match watch {
             Watch::Hole(side, position) => {
                 let side = usize::from(side);
                 self.flows[side].watched = Watched::No;
                 if self.flows[side].place() == position {
-                    self.give_up(side, false, at, to, &mut news);
+                    self.give_up(side, false, (at, now), to, &mut news);
                     self.pump(to, &mut news);
                 }
                 news.moved = self.flows[side].place() != position;
             }
             Watch::Reset => {
-                news = self.flush(at, to);
+                news = self.flush((at, now), to);
                 news.over = true;
             }
             Watch::Forget => news.over = true,
@@ -66,7 +72,14 @@ impl<R: Reader> Connection<R> {
 
     /// Skips what is missing before the next bytes that are there.
     /// A FIN that is the last to come tells of missing bytes before it, too.
-    pub(super) fn give_up(&mut self, side: usize, last: bool, at: Timestamp, to: &mut R::Listener, news: &mut News) {
+    pub(super) fn give_up(
+        &mut self,
+        side: usize,
+        last: bool,
+        (at, now): (Timestamp, Timestamp),
+        to: &mut R::Listener,
+        news: &mut News,
+    ) {
         if self.is_refusal() {
             return;
         }
@@ -105,7 +118,7 @@ impl<R: Reader> Connection<R> {
             news.gaps += 1;
             news.gap_bytes += length;
         }
-        self.reader.gap(to, &link, way, length, stamp);
+        self.reader.gap(to, &link, way, length, stamp, now);
     }
 
     /// No SYN was seen: the bytes tell who is who, or else the lower port is the server's.
@@ -117,8 +130,8 @@ impl<R: Reader> Connection<R> {
         self.client = Some(u8::from(!first));
     }
 
-    /// Gives up every wait: what is there is read, what is not is a gap.
-    pub(in crate::engine::tcp) fn flush(&mut self, at: Timestamp, to: &mut R::Listener) -> News {
+    /// Gives up every wait, as at [`Self::expire`]: what is there is read, what is not is a gap.
+    pub(in crate::engine::tcp) fn flush(&mut self, at: (Timestamp, Timestamp), to: &mut R::Listener) -> News {
         let mut news = News::default();
         if self.is_refusal() {
             self.refuse_unseen(to, &mut news);

@@ -363,7 +363,8 @@ impl<R: Reader> Connection<R> {
                     self.flows[side].advance(length);
                     news.gaps += 1;
                     news.gap_bytes += length;
-                    moved = true;
+                    // The other direction goes on first.
+                    return true;
                 }
                 None => break,
             }

@@ -119,6 +119,8 @@ impl<R: Reader> Connection<R> {
             news.gap_bytes += length;
         }
         self.reader.gap(to, &link, way, length, stamp, now);
+        // What the other direction's reader waited for may be missing: it goes on before what comes next here.
+        self.flows[1 - side].stalled = false;
     }
 
     /// No SYN was seen: the bytes tell who is who, or else the lower port is the server's.

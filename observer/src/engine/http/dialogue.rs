@@ -47,6 +47,8 @@ struct Unusual {
     skipped: Option<u32>,
     /// When the client closed its half.
     client_ended: Option<Timestamp>,
+    /// What the server had of the client's bytes when it went on after some of its own that are missing, and from where.
+    resumed: Option<(u32, u32)>,
 }
 
 /// Where one direction stands.
@@ -327,6 +329,7 @@ impl<L: Listener> Dialogue<L> {
                 self.server = State::Lost;
                 self.show_no_more();
                 self.silence_answered(to, stamp);
+                self.unusual().resumed = stamp.acknowledgment.map(|had| (had, stamp.sequence));
             }
         }
     }

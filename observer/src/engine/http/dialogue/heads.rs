@@ -174,7 +174,18 @@ impl<L: Listener> Dialogue<L> {
             self.opaque();
             return;
         }
+        // One that was read only now may have its answer among what is missing.
+        let resumed = self.unusual.as_ref().and_then(|unusual| unusual.resumed);
+        let late = resumed.is_some_and(|(had, from)| {
+            let is_missing = |had_by_client: u32| from.wrapping_sub(had_by_client).cast_signed() > 0;
+            let is_had = self.outstanding.last().is_some_and(|last| last.was_had_by(had));
+            is_had && head.stamp.acknowledgment.is_none_or(is_missing)
+        });
+        if late {
+            self.silence_all(to, Silence::NotCaptured, head.stamp.at);
+        }
         match head.framing() {
+            _ if late && kind.waits() => self.client = State::Lost,
             _ if !head.complete => self.client = if kind.waits() { State::Waiting } else { State::Lost },
             Framing::Length(0) => self.body_done(Direction::ToServer),
             Framing::Length(length) => self.client = State::Body(length),
@@ -209,6 +220,11 @@ impl<L: Listener> Dialogue<L> {
             return;
         }
         let exchange = self.answered(head.stamp);
+        if exchange.is_some()
+            && let Some(unusual) = &mut self.unusual
+        {
+            unusual.resumed = None;
+        }
         let ticket = exchange.and_then(|exchange| exchange.ticket);
         if let Some(ticket) = ticket {
             to.response(ticket, head);

@@ -307,6 +307,23 @@ fn show() {
 }
 
 #[test]
+fn connections_from_before_the_capture_are_read() {
+    on_all(|capture| {
+        let frames = capture.frames();
+        let whole = observe(&frames);
+        let opens = |frame: &&Owned| wire::Segment::read(frame).is_some_and(|segment| segment.has(wire::SYN));
+        let late: Vec<_> = frames.iter().filter(|frame| !opens(frame)).cloned().collect();
+        let late = observe(&late);
+        let mut failures = lies(&capture.name, &whole, &late);
+        // Of single bytes nobody can tell who asks.
+        if late.stats.upgraded < whole.stats.upgraded && capture.name != "one-byte-good" {
+            failures.push(format!("{}: {} upgraded, {}", capture.name, late.stats.upgraded, whole.stats.upgraded));
+        }
+        failures
+    });
+}
+
+#[test]
 fn one_missing_frame_accuses_nobody() {
     on_all(|capture| {
         let frames = capture.frames();

@@ -5,7 +5,7 @@ use smallvec::SmallVec;
 use super::{After, Connection, News, Watch};
 use crate::engine::{
     tcp::{
-        End, Opening, Reader, Stamp,
+        Direction, End, Opening, Reader, Stamp,
         flow::{Flow, Watched},
     },
     time::Timestamp,
@@ -92,6 +92,10 @@ impl<R: Reader> Connection<R> {
         }
         let Some(link) = self.link() else { return };
         let way = self.way(side);
+        if way == Direction::ToServer && self.flows.iter().all(|flow| !flow.started) {
+            // Where the server stood is known before what its client asks then.
+            self.give_up(1 - side, last, (at, now), to, news);
+        }
         let flow = &mut self.flows[side];
         let was_started = flow.started;
         let stalled = was_started && flow.stalled;

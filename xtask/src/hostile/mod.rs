@@ -35,10 +35,12 @@ struct Scenario {
     overflows: bool,
     /// Whether it is about what people are shown.
     is_shown: bool,
+    /// Whether it is TCP for all that the kernel's filter can see.
+    is_tcp: bool,
 }
 
 const fn scenario(name: &'static str, play: Play, count: u64, overflows: bool) -> Scenario {
-    Scenario { name, play, count, overflows, is_shown: false }
+    Scenario { name, play, count, overflows, is_shown: false, is_tcp: true }
 }
 
 const SCENARIOS: [Scenario; 26] = [
@@ -64,7 +66,7 @@ const SCENARIOS: [Scenario; 26] = [
     scenario("fat-polls", heads::fat_polls, 10_000, false),
     scenario("fat-refusals", heads::fat_refusals, 20_000, false),
     scenario("informational", heads::informational, 500_000, false),
-    scenario("vlans", packets::vlans, 500_000, false),
+    Scenario { is_tcp: false, ..scenario("vlans", packets::vlans, 500_000, false) },
     scenario("fragments", packets::fragments, 500_000, false),
     Scenario { is_shown: true, ..scenario("poisons", shown::poisons, 84 * 100, false) },
     scenario("shreds", packets::shreds, 500_000, false),

@@ -140,8 +140,9 @@ impl Attempts {
         let asked = last.request.is_upgrade() || last.request.key().is_some();
         let may_stop = answered && asked && !sight.unread;
         let stopped = may_stop && forwards;
-        // One that failed to connect, and told of an error, is a proxy too.
-        let tried = may_stop && last.is_server_error() && last.link.server.ip() != last.link.client.ip();
+        // One that failed to connect, and says so, is a proxy too; any other error may be its own.
+        let says_so = matches!(last.status(), Some(502..=504));
+        let tried = may_stop && says_so && last.link.server.ip() != last.link.client.ip();
         let failed = if answered && !stopped && !tried || client.is_upgraded() {
             Vec::new()
         } else {

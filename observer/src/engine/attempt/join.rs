@@ -8,7 +8,7 @@ mod process;
 
 use std::{cmp::Reverse, time::Duration};
 
-pub(super) use self::fit::{may_be_next, was_asked_during};
+pub(super) use self::fit::{is_hairpin, may_be_next, was_asked_during};
 use self::{
     fit::{
         affinity, differ, is_during, is_rival, is_sibling, made, may_be_aside, may_have_passed_on, said, shows_relay,

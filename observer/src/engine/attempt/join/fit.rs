@@ -26,7 +26,7 @@ pub(in crate::engine::attempt) fn may_be_next(
 
 /// Whether one host sent both, and `up` not from the address that got `down`: a client beside a proxy that listens on
 /// another address, or a proxy that asked two servers.
-fn is_hairpin(down: &Handshake, up: &Handshake) -> bool {
+pub(in crate::engine::attempt) fn is_hairpin(down: &Handshake, up: &Handshake) -> bool {
     down.link.client.ip() == up.link.client.ip() && !down.link.leads_to(&up.link)
 }
 

@@ -20,12 +20,16 @@ use super::super::{
 const MAX_KEPT: usize = 4096;
 /// Newest refusals among which a copy of another is looked for.
 const LATELY: usize = 64;
+/// An answer that is late is waited for a little longer.
+const MARGIN: Duration = Duration::from_secs(10);
 /// A SYN is sent again after a second (RFC 6298 2.1).
-const REPEATED_AFTER: Duration = Duration::from_millis(900);
+pub(super) const REPEATED_AFTER: Duration = Duration::from_millis(900);
 
 /// Connections whose SYN was refused or not answered.
-#[derive(Default, Debug)]
+#[derive(Debug)]
 pub(super) struct Connects {
+    /// For how long they matter: who asked before that has been judged.
+    kept_for: Duration,
     half_open: HashMap<ConnectionId, HalfOpen, FixedState>,
     /// Those in the table, oldest first; some have been accepted since.
     order: VecDeque<ConnectionId>,
@@ -45,7 +49,7 @@ struct Refusal {
 /// How well the time of a refusal fits an answer, worst first.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 pub(super) enum Fit {
-    /// The answer came much later.
+    /// The answer came much later, or is not what most proxies answer to a refusal (502, 503).
     Early,
     /// The answer came at once, but only by the clock of another tap.
     Skewed,
@@ -75,7 +79,14 @@ pub(super) struct Failed {
 }
 
 impl Connects {
+    /// For requests that wait at most so long for their answers.
+    pub(super) fn new(answer_timeout: Duration) -> Self {
+        let (half_open, order, refused) = Default::default();
+        Self { kept_for: answer_timeout + MARGIN, half_open, order, refused }
+    }
+
     pub(super) fn opened(&mut self, link: &Link, opening: Opening, stamp: Stamp) {
+        self.forget(stamp.at.before(self.kept_for));
         match opening {
             Opening::Syn => self.syn(link, stamp),
             Opening::Accepted => self.wait(link, stamp, true),
@@ -90,6 +101,18 @@ impl Connects {
                 }
                 self.refused.push_back(Refusal { link: *link, at: stamp.at, interface, told: None });
             }
+        }
+    }
+
+    fn forget(&mut self, before: Timestamp) {
+        while self.refused.front().is_some_and(|refused| refused.at < before) {
+            self.refused.pop_front();
+        }
+        while let Some(id) = self.order.front()
+            && self.half_open.get(id).is_none_or(|half| half.at < before)
+        {
+            self.half_open.remove(id);
+            self.order.pop_front();
         }
     }
 
@@ -153,7 +176,9 @@ impl Connects {
     /// Connections that failed, the likeliest last. One SYN without an answer yet proves nothing. What fits only by the
     /// clock of another tap comes before all others.
     pub(super) fn failed(&self, of: &Search<'_>) -> Vec<Failed> {
-        let hanging = self.half_open.values().filter(|half| half.has_hung(of.to)).map(|half| {
+        // Whoever got an answer at once did not wait for one of those.
+        let waited = of.to.since(of.from) >= REPEATED_AFTER;
+        let hanging = self.half_open.values().filter(|half| waited && half.has_hung(of.to)).map(|half| {
             let HalfOpen { link, at, interface, repeated, .. } = *half;
             (if repeated { 2 } else { 0 }, Failed { link, at, silence: Silence::Unreachable, interface, told: None })
         });
@@ -179,11 +204,17 @@ impl Connects {
 }
 
 impl Fit {
-    /// Of a refusal, for a request and the end of its answer, when clocks may be so far apart.
-    pub(super) fn of(at: Timestamp, (from, to): (Timestamp, Timestamp), skew: Duration) -> Option<Self> {
+    /// Of a refusal, for a request, the end of its answer and that, when clocks may be so far apart.
+    pub(super) fn of(
+        at: Timestamp,
+        (from, to): (Timestamp, Timestamp),
+        status: Option<u16>,
+        skew: Duration,
+    ) -> Option<Self> {
+        let other = status.is_some_and(|status| !matches!(status, 502 | 503));
         match () {
             () if at < from.before(skew) || to + skew < at => None,
-            () if to.since(at) >= REPEATED_AFTER => Some(Self::Early),
+            () if to.since(at) >= REPEATED_AFTER || other => Some(Self::Early),
             () if at < from || to < at => Some(Self::Skewed),
             () => Some(Self::Answered),
         }
@@ -197,20 +228,22 @@ impl HalfOpen {
     }
 }
 
-/// Which connections matter: those from a proxy's `hosts` to another endpoint between two points in time.
+/// Which connections matter: those from a proxy's `hosts` to another endpoint between two points in time, a request and
+/// the end of its answer.
 #[derive(Debug)]
 pub(super) struct Search<'a> {
     pub(super) proxy: SocketAddr,
     pub(super) hosts: &'a [IpAddr],
     pub(super) from: Timestamp,
     pub(super) to: Timestamp,
+    pub(super) status: Option<u16>,
     /// The tap whose clock that is, and how far another's may be apart.
     pub(super) clock: (InterfaceId, Duration),
 }
 
 impl Search<'_> {
     pub(super) fn fit(&self, failed: &Failed) -> Option<Fit> {
-        Fit::of(failed.at, (self.from, self.to), self.clock.1)
+        Fit::of(failed.at, (self.from, self.to), self.status, self.clock.1)
     }
 
     fn fits(&self, link: &Link, at: Timestamp, interface: InterfaceId) -> bool {

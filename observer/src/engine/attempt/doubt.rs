@@ -1,7 +1,7 @@
 //! What the capture leaves open about an attempt: hops that were not read, and hops that may be another's. Where there is
 //! such a doubt, nobody is accused.
 
-use std::time::Duration;
+use std::{net::IpAddr, time::Duration};
 
 use super::{
     super::{
@@ -11,7 +11,7 @@ use super::{
         time::Timestamp,
     },
     Attempts,
-    connect::{Failed, Fit, Search},
+    connect::{Failed, Fit, REPEATED_AFTER, Search},
     join,
     report::{self, Placed},
     store,
@@ -19,6 +19,9 @@ use super::{
 
 /// How far apart the requests are that a proxy sends for one attempt: side requests, and tries with several origins.
 const SIBLINGS: Duration = Duration::from_secs(1);
+
+/// How soon a proxy tries the next server after a refusal.
+const NEXT_TRY: Duration = Duration::from_millis(10);
 
 /// What is missing that may matter to an attempt.
 #[derive(Clone, Copy, Debug)]
@@ -29,6 +32,8 @@ pub(super) struct Sight {
     pub(super) hop_unread: bool,
     /// Such a hop before the first.
     pub(super) before_unread: bool,
+    /// Another client's request to the same server.
+    beside_unread: bool,
 }
 
 impl Attempts {
@@ -36,7 +41,10 @@ impl Attempts {
     pub(super) fn sight(&self, placed: &[Placed], span: (Timestamp, Timestamp), lost: bool) -> Sight {
         let (before_unread, behind_unread) = self.is_unread(placed, span);
         let hop_unread = before_unread || behind_unread;
-        Sight { unread: lost || hop_unread, hop_unread, before_unread }
+        let client = &placed[0].handshake.link;
+        let beside = |link: &Link| link.server == client.server && link.id != client.id;
+        let beside_unread = self.unread.is_missing(span.0, span.1, beside);
+        Sight { unread: lost || hop_unread, hop_unread, before_unread, beside_unread }
     }
 
     /// Connections that failed while `by` waited for its answer until `end`, as far as they tell why; and whether others
@@ -54,6 +62,7 @@ impl Attempts {
             hosts: &self.proxies.hosts(&by.link),
             from: by.request.at,
             to: end,
+            status: by.status(),
             clock: (by.interface, self.settle),
         };
         let alone = placed.len() == 1;
@@ -69,18 +78,26 @@ impl Attempts {
         failed.retain(|failed| !sight.unread || fits(failed));
         // Who waits on was not refused.
         failed.retain(|failed| failed.silence != Silence::Refused || by.ended_at.is_some());
-        failed.retain(|failed| {
-            let (own, another) = (search.fit(failed), self.fit_of_another(failed, by));
+        let is_error = placed[0].handshake.is_server_error();
+        let (mut own, mut either) = (Vec::new(), Vec::new());
+        for failed in failed {
+            let (fit, another) = (search.fit(&failed), self.fit_of_another(&failed, by));
             // What fits two answers by the clock of another tap may be either's.
-            let is_either = own == Some(Fit::Skewed) && another == own;
-            sight.unread |= is_either && (stopped || alone) && placed[0].handshake.is_server_error();
-            !is_either && another <= own
-        });
-        failed.truncate(8);
-        if let Some(failed) = failed.last().filter(|_| placed[0].handshake.is_server_error()) {
+            if fit == Some(Fit::Skewed) && (another == fit || self.was_followed(&failed, placed, search.hosts)) {
+                either.push(failed);
+            } else if another <= fit {
+                own.push(failed);
+            }
+        }
+        own.truncate(8);
+        // Nor does that matter to an attempt that has another hop to show.
+        either.retain(|_| stopped || alone);
+        sight.unread |= !either.is_empty() && is_error;
+        let told = if own.is_empty() { &*either } else { &own[own.len() - 1..] };
+        for failed in told.iter().filter(|_| is_error) {
             self.connects.tell(failed.link.id, search.fit(failed));
         }
-        failed
+        own
     }
 
     /// How well a refusal fits the answer to another request of the same proxy than `by`, at best: one of which nothing
@@ -92,8 +109,23 @@ impl Attempts {
                 && other.is_server_error()
                 && join::tree(&self.store, *id, self.settle).nodes.len() == 1
         });
-        let fits = others.filter_map(|(_, other)| Fit::of(failed.at, (other.request.at, other.ended_at?), self.settle));
+        let fits = others.filter_map(|(_, other)| {
+            Fit::of(failed.at, (other.request.at, other.ended_at?), other.status(), self.settle)
+        });
         fits.chain(failed.told).max()
+    }
+
+    /// Whether one of a proxy's `hosts` sent a request that is no hop of this attempt to another server right after a
+    /// refusal: it may have been refused for that.
+    fn was_followed(&self, failed: &Failed, placed: &[Placed], hosts: &[IpAddr]) -> bool {
+        let is_next = |at: Timestamp, link: &Link| {
+            let at_once = (failed.at..=failed.at + NEXT_TRY).contains(&at);
+            let elsewhere = link.server != failed.link.server && link.server != placed[0].handshake.link.server;
+            let other = placed.iter().all(|placed| placed.handshake.link.id != link.id);
+            at_once && elsewhere && other && hosts.contains(&link.client.ip())
+        };
+        self.store.lately().any(|(_, other)| is_next(other.request.at, &other.link))
+            || self.lately.iter().any(|(_, at, link)| is_next(*at, link))
     }
 
     /// Whether bytes of a connection are missing that may be a hop of an attempt: before its first, or behind another.
@@ -164,5 +196,9 @@ pub(super) fn is_open_to_doubt(placed: &[Placed], join: Option<Join>, failed: &[
     let likeness = is_keyed && join.is_some_and(|join| join.method == JoinMethod::Fingerprint);
     let alike = sight.hop_unread && (likeness || client.response.is_none());
     let unread = sight.unread && !report::is_relayed(placed) || sight.hop_unread && !report::is_next_to_next(placed);
-    contradicted || either || alike || unread
+    // An error of the proxy's own long after the hop behind it was over does not follow from that: another client's request
+    // may have had its key.
+    let over = last.and_then(|last| last.handshake.ended_at).zip(client.ended_at);
+    let is_late = client.is_server_error() && over.is_some_and(|(over, end)| end.since(over) >= REPEATED_AFTER);
+    contradicted || either || alike || unread || is_late && sight.beside_unread && !report::is_relayed(placed)
 }

@@ -133,7 +133,8 @@ impl Attempts {
         let asked = first.request.as_ref().map_or(opened_at, |request| request.at);
         let (from, to) = (asked.before(self.settle), opened_at + self.settle);
         let own = |link: &Link| attempt.hops.iter().any(|hop| hop.client.address() == Some(link.client));
-        let search = Search { proxy: by, hosts: &[by.ip()], from, to, clock: (first.interface, Duration::ZERO) };
+        let clock = (first.interface, Duration::ZERO);
+        let search = Search { proxy: by, hosts: &[by.ip()], from, to, status: None, clock };
         // On one host, a client may have opened it.
         let alone = first.client.address().is_some_and(|client| client.ip() != by.ip());
         alone && self.connects.is_pending(&search, |_| true)

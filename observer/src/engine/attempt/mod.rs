@@ -192,7 +192,7 @@ impl Attempts {
             next_id: 0,
             store: Store::default(),
             recent: Recent::new((config.memory_limit / 64).min(4 << 20)),
-            connects: Connects::default(),
+            connects: Connects::new(config.answer_timeout),
             proxies: Proxies::default(),
             polling: Polling::new(config.memory_limit / 32),
             opaque: Opaque::default(),

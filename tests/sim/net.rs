@@ -139,6 +139,13 @@ impl Net {
         done
     }
 
+    /// One side closes; the other takes note of it and does nothing.
+    pub fn leave(&mut self, id: Id, side: Side, at: Time) -> Time {
+        let done = self.fin(id, side, at);
+        self.segment(id, side.other(), done + 20 * MICRO, ACK, b"");
+        done
+    }
+
     fn connection(&mut self, client: SocketAddr, server: SocketAddr, level: usize, at: Time) -> Id {
         let mut initial = || u32::try_from(self.random.next() >> 32).expect("32 bits") | 1 << 20;
         let next = [initial(), initial()];

@@ -40,10 +40,9 @@ impl Attempts {
     /// Whether the end of a hop behind one that failed may only not have been seen yet: by the clock of another tap, or
     /// because an RST waits for what came before it.
     fn is_behind(&self, id: HandshakeId) -> bool {
-        let failed = |client: &Handshake| client.status().is_none_or(|status| status >= 500);
         let hops = || join::tree(&self.store, id, self.settle).nodes.into_iter().skip(1);
         let is_open = |id| self.store.get(id).is_some_and(|hop| hop.ended_at.is_none());
-        self.store.get(id).is_some_and(failed) && hops().any(|node| is_open(node.id))
+        self.store.get(id).is_some_and(Handshake::has_failed) && hops().any(|node| is_open(node.id))
     }
 
     /// A client has waited for an answer until `at`. Where nothing was captured for long after that, frames to come first
@@ -67,7 +66,10 @@ impl Attempts {
 
     /// Decides the attempt that begins with a handshake, by what was known at `now`.
     pub(super) fn decide(&mut self, root: HandshakeId, now: Timestamp, timed_out: bool) {
-        self.store.update(root, |client| client.as_of(now));
+        self.store.update(root, |client| {
+            client.as_of(now);
+            client.give_up();
+        });
         let Some(client) = self.store.get(root) else { return };
         let window = (client.request.at, client.ended_at.unwrap_or(now));
         let mut tree = join::tree(&self.store, root, self.settle);
@@ -75,6 +77,10 @@ impl Attempts {
         let parents = tree.nodes.iter().map(|node| node.parent);
         let mut handshakes: Vec<_> = ids.iter().filter_map(|id| self.store.remove(*id)).zip(parents).collect();
         handshakes.iter_mut().for_each(|(handshake, _)| handshake.as_of(now));
+        // A proxy that passed an answer on had it, even where it was not captured.
+        if handshakes.first().is_some_and(|(client, _)| client.ended_at.is_some() && client.has_failed()) {
+            handshakes.iter_mut().skip(1).for_each(|(handshake, _)| handshake.give_up());
+        }
         if self.lossy(window.0, window.1) {
             handshakes.iter_mut().for_each(|(handshake, _)| loss::doubt_silence(handshake));
         }

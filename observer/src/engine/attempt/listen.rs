@@ -75,6 +75,12 @@ impl Listener for Attempts {
         }
     }
 
+    fn left(&mut self, ticket: Ticket, silence: Silence, at: Timestamp) {
+        if ticket.number() & 1 == 0 {
+            self.store.update(ticket.number() >> 1, |handshake| handshake.left = Some((at, silence)));
+        }
+    }
+
     fn tunnel(&mut self, ticket: Ticket, tunnel: &Tunnel, why: Option<Closed>, at: Timestamp) {
         let id = ticket.number() >> 1;
         if self.store.update(id, |handshake| handshake.tunnel = Some(Box::new(tunnel.clone()))) {

@@ -38,6 +38,9 @@ pub struct Handshake {
     pub silence: Option<Silence>,
     /// When it was over: the response's time, or that of the silence.
     pub ended_at: Option<Timestamp>,
+    /// When its client closed its half of the connection without a final response, and what that means if it gave up: it
+    /// may wait on as well.
+    pub left: Option<(Timestamp, Silence)>,
     /// The first bytes of a refusal's body.
     pub body: Vec<u8>,
     /// The client that a PROXY protocol header named.
@@ -65,6 +68,7 @@ impl Handshake {
             response: None,
             silence: None,
             ended_at: None,
+            left: None,
             body: Vec::new(),
             forwarded_for: None,
             tunnel: None,
@@ -78,6 +82,12 @@ impl Handshake {
     #[must_use]
     pub fn status(&self) -> Option<u16> {
         self.response.as_ref().map(|response| response.status)
+    }
+
+    /// Whether there is no answer, or one that a proxy may have given for want of any.
+    #[must_use]
+    pub fn has_failed(&self) -> bool {
+        self.response.is_none() || self.is_server_error()
     }
 
     /// Whether the final response is of class 5xx (RFC 9110 15.6).
@@ -103,6 +113,16 @@ impl Handshake {
         if self.ended_at.is_some_and(|ended| ended > now) {
             (self.response, self.silence, self.ended_at) = (None, None, None);
             self.body.clear();
+        }
+        self.left = self.left.filter(|(left, _)| *left <= now);
+    }
+
+    /// Takes a client that closed its half, and has no answer, for one that gave up: the server may never close the other.
+    pub fn give_up(&mut self) {
+        if self.ended_at.is_none()
+            && let Some((at, silence)) = self.left
+        {
+            (self.silence, self.ended_at) = (Some(silence), Some(at));
         }
     }
 

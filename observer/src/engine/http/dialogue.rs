@@ -171,7 +171,13 @@ impl<L: Listener> Reader for Dialogue<L> {
                 self.silence_all(to, self.unless_missed(Silence::ClosedByClient), at);
             }
             // A client may close its half and still wait for the answer.
-            (Direction::ToServer, End::Fin) => self.unusual().client_ended = Some(at),
+            (Direction::ToServer, End::Fin { heard }) => {
+                self.unusual().client_ended = Some(at);
+                let silence = if heard { Silence::ClosedByClient } else { Silence::NotCaptured };
+                let silence = self.unless_missed(silence);
+                let waiting = self.outstanding.iter().filter_map(|exchange| exchange.ticket);
+                waiting.for_each(|ticket| to.left(ticket, silence, at));
+            }
         }
     }
 

@@ -84,6 +84,8 @@ pub trait Listener {
     fn body(&mut self, ticket: Ticket, bytes: &[u8]);
     /// There is no final response, and why.
     fn unanswered(&mut self, ticket: Ticket, silence: Silence, at: Timestamp);
+    /// The client closed its half while it waited for a final response; why there will be none if that is the end.
+    fn left(&mut self, ticket: Ticket, silence: Silence, at: Timestamp);
     /// The tunnel of an exchange changed its state: a side ended it, or (`why`) it leaves the table.
     fn tunnel(&mut self, ticket: Ticket, tunnel: &Tunnel, why: Option<Closed>, at: Timestamp);
     /// The client's side sent its first bytes through the tunnel of an exchange.

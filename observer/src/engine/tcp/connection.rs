@@ -373,7 +373,8 @@ impl<R: Reader> Connection<R> {
         let ended = flow.fin().filter(|fin| flow.started && !flow.has_ended() && flow.next >= fin.position);
         if let Some(fin) = ended.filter(|fin| self.may_read(side, fin.acknowledgment)) {
             self.flows[side].end();
-            self.reader.end(to, link, way, End::Fin, fin.at);
+            let heard = !self.flows[1 - side].is_missing();
+            self.reader.end(to, link, way, End::Fin { heard }, fin.at);
             moved = true;
         }
         moved

@@ -72,7 +72,10 @@ impl Link {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum End {
     /// FIN, after all bytes.
-    Fin,
+    Fin {
+        /// Whether all was read that its sender had of the other direction.
+        heard: bool,
+    },
     /// RST.
     Reset,
 }

@@ -77,7 +77,7 @@ pub(super) fn is_during(down: &Handshake, up: &Handshake) -> Option<bool> {
     if down.interface != up.interface {
         return None;
     }
-    let ends = down.ended_at.zip(up.ended_at);
+    let ends = down.ended_at.zip(up.ended_at.or(up.left.map(|(at, _)| at)));
     if up.request.at < down.request.at { Some(false) } else { ends.map(|(down, up)| up <= down) }
 }
 

@@ -81,11 +81,14 @@ fn leads_to(all: &[(HandshakeId, &Handshake)], one: &Handshake, other: &Handshak
 }
 
 /// Whether `up` may be what was made of `root`, with which it shares the key, and says otherwise than what is taken for it.
+/// Where that came from the host that the root led to, what came from elsewhere is another's.
 pub(super) fn might_be_next(root: &Handshake, up: &Handshake, own: Option<&Handshake>, skew: Duration) -> bool {
     may_be_next(JoinMethod::WebSocketKey, root, up, skew)
         && was_asked_during(root, up)
-        && own
-            .is_none_or(|own| differ(own.status().map(u64::from), up.status().map(u64::from)) || made(own) != made(up))
+        && own.is_none_or(|own| {
+            let apart = root.link.leads_to(&own.link) && !root.link.leads_to(&up.link);
+            !apart && (differ(own.status().map(u64::from), up.status().map(u64::from)) || made(own) != made(up))
+        })
 }
 
 /// The tree of handshakes under `root`.
@@ -159,6 +162,11 @@ fn under(store: &Store, root: HandshakeId, taken: &[Node], method: JoinMethod, n
         let mut rest: Vec<_> = all.into_iter().filter(|(_, up)| up.request.at >= from).collect();
         // First from host to host: clocks of two taps may tell the order of hops falsely.
         for by_host in [true, false] {
+            if !by_host {
+                // Several clients' requests elsewhere are no hops of this one.
+                let others = rest.clone();
+                rest.retain(|(id, up)| others.iter().all(|(other, hop)| other == id || !is_rival(up, hop, skew)));
+            }
             while let Some((at, parent)) = next_child(store, &tree.nodes, &rest, method, skew, by_host) {
                 let (id, _) = rest.remove(at);
                 tree.nodes.push(Node { id, parent: Some(parent) });

@@ -29,7 +29,7 @@ use crate::{
 
 /// What CI plays: of every product one upgrade that works and each of its typical failures, chains, retries, tunnels
 /// that are cut, and what only looks like a failure.
-const CHOICE: [&str; 54] = [
+const CHOICE: [&str; 55] = [
     "accept-mismatch",
     "apache-dropped",
     "apache-good",
@@ -82,6 +82,7 @@ const CHOICE: [&str; 54] = [
     "subprotocol-dropped",
     "upgrade-injected",
     "upstream-closed",
+    "upstream-frozen",
     "upstream-refused",
     "upstream-silent",
 ];

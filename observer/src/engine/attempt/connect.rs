@@ -26,7 +26,7 @@ const MARGIN: Duration = Duration::from_secs(10);
 pub(super) const REPEATED_AFTER: Duration = Duration::from_millis(900);
 
 /// Connections whose SYN was refused or not answered.
-#[derive(Debug)]
+#[derive(Default, Debug)]
 pub(super) struct Connects {
     /// For how long they matter: who asked before that has been judged.
     kept_for: Duration,
@@ -81,8 +81,7 @@ pub(super) struct Failed {
 impl Connects {
     /// For requests that wait at most so long for their answers.
     pub(super) fn new(answer_timeout: Duration) -> Self {
-        let (half_open, order, refused) = Default::default();
-        Self { kept_for: answer_timeout + MARGIN, half_open, order, refused }
+        Self { kept_for: answer_timeout + MARGIN, ..Self::default() }
     }
 
     pub(super) fn opened(&mut self, link: &Link, opening: Opening, stamp: Stamp) {

@@ -223,8 +223,8 @@ impl Attempts {
                 let apart = link.client.ip() != link.server.ip() || is_keyed && report::is_on_path(up.role);
                 // Of two requests of one host only a common answer tells that they are not that host's two tries.
                 let answered = up.handshake.status().is_some() && up.handshake.status() == hop.handshake.status();
-                let apart = apart && (answered || !join::is_hairpin(&hop.handshake, &up.handshake));
-                apart && (is_sure || at == 0 && link.leads_to(&up.handshake.link))
+                let forwards = answered || !join::is_hairpin(&hop.handshake, &up.handshake);
+                apart && forwards && (is_sure || at == 0 && link.leads_to(&up.handshake.link))
             };
             let told = up.is_some_and(is_told);
             if up.is_some() || hop.role == Role::Only {

@@ -78,7 +78,6 @@ impl Attempts {
         failed.retain(|failed| !sight.unread || fits(failed));
         // Who waits on was not refused.
         failed.retain(|failed| failed.silence != Silence::Refused || by.ended_at.is_some());
-        let is_error = placed[0].handshake.is_server_error();
         let (mut own, mut either) = (Vec::new(), Vec::new());
         for failed in failed {
             let (fit, another) = (search.fit(&failed), self.fit_of_another(&failed, by));
@@ -90,11 +89,15 @@ impl Attempts {
             }
         }
         own.truncate(8);
-        // Nor does that matter to an attempt that has another hop to show.
-        either.retain(|_| stopped || alone);
-        sight.unread |= !either.is_empty() && is_error;
-        let told = if own.is_empty() { &*either } else { &own[own.len() - 1..] };
-        for failed in told.iter().filter(|_| is_error) {
+        if !placed[0].handshake.is_server_error() {
+            return own;
+        }
+        // An attempt that has another hop to show does without.
+        if !stopped && !alone {
+            either.clear();
+        }
+        sight.unread |= !either.is_empty();
+        for failed in own.last().map_or(&*either, std::slice::from_ref) {
             self.connects.tell(failed.link.id, search.fit(failed));
         }
         own

@@ -7,7 +7,6 @@ use super::{
     super::{
         event::{Confidence, Fields, Join, JoinMethod, Request},
         handshake::{Handshake, field::UpgradeRequest},
-        http::Ticket,
         time::Timestamp,
     },
     Attempts,
@@ -130,14 +129,4 @@ fn is_alike(down: &Request, up: &Request) -> bool {
 fn is_answered_as(down: &Handshake, up: &Handshake) -> bool {
     let accepted = up.ended_at.is_some() && matches!(down.status(), Some(200..=299));
     up.status() == down.status() || up.status().is_none() && (up.ended_at.is_none() || accepted)
-}
-
-/// Tickets tell what they are for by their lowest bit.
-pub(super) fn of_recent(number: u64) -> Ticket {
-    Ticket::new(number << 1 | 1)
-}
-
-/// The ticket of a handshake.
-pub(super) fn of_handshake(id: u64) -> Ticket {
-    Ticket::new(id << 1)
 }

@@ -6,6 +6,7 @@ use super::{
     super::{
         event::{Confidence, Join, JoinMethod, Outcome, Role, Silence},
         handshake::{Handshake, field::UpgradeRequest, product},
+        http::UpgradeId,
         tcp::Link,
         time::Timestamp,
     },
@@ -15,7 +16,7 @@ use super::{
     join::{self, Tree},
     loss, report,
     report::Placed,
-    store::{self, HandshakeId},
+    store,
 };
 
 /// Hops remembered by their keys.
@@ -23,7 +24,7 @@ const MAX_LATELY: usize = 256;
 
 impl Attempts {
     /// A handshake is over. If it is a hop of an attempt whose client still waits, that one decides.
-    pub(super) fn decide_ended(&mut self, id: HandshakeId, at: Timestamp) {
+    pub(super) fn decide_ended(&mut self, id: UpgradeId, at: Timestamp) {
         let Some(handshake) = self.store.get(id) else { return };
         let due = handshake.request.at + self.answer_timeout;
         if handshake.ended_at.is_some_and(|ended| ended > due) && handshake.silence != Some(Silence::NotCaptured) {
@@ -39,7 +40,7 @@ impl Attempts {
 
     /// Whether the end of a hop behind one that failed may only not have been seen yet: by the clock of another tap, or
     /// because an RST waits for what came before it.
-    fn is_behind(&self, id: HandshakeId) -> bool {
+    fn is_behind(&self, id: UpgradeId) -> bool {
         let hops = || join::tree(&self.store, id, self.settle).nodes.into_iter().skip(1);
         let is_open = |id| self.store.get(id).is_some_and(|hop| hop.ended_at.is_none());
         self.store.get(id).is_some_and(Handshake::has_failed) && hops().any(|node| is_open(node.id))
@@ -47,7 +48,7 @@ impl Attempts {
 
     /// A client has waited for an answer until `at`. Where nothing was captured for long after that, frames to come first
     /// show whether bytes are missing.
-    pub(super) fn answer_overdue(&mut self, id: HandshakeId, at: Timestamp, now: Timestamp) {
+    pub(super) fn answer_overdue(&mut self, id: UpgradeId, at: Timestamp, now: Timestamp) {
         if now.since(at) > self.settle {
             return self.at(now + self.settle * 3, Timer::Overdue(id, at));
         }
@@ -55,7 +56,7 @@ impl Attempts {
     }
 
     /// A client had waited for an answer until `at`.
-    pub(super) fn overdue(&mut self, id: HandshakeId, at: Timestamp) {
+    pub(super) fn overdue(&mut self, id: UpgradeId, at: Timestamp) {
         let waits = self.store.get(id).is_some_and(|handshake| {
             handshake.ended_at.is_none_or(|ended| ended > at) && handshake.silence != Some(Silence::NotCaptured)
         });
@@ -65,7 +66,7 @@ impl Attempts {
     }
 
     /// Decides the attempt that begins with a handshake, by what was known at `now`.
-    pub(super) fn decide(&mut self, root: HandshakeId, now: Timestamp, timed_out: bool) {
+    pub(super) fn decide(&mut self, root: UpgradeId, now: Timestamp, timed_out: bool) {
         self.store.update(root, |client| {
             client.as_of(now);
             client.give_up();

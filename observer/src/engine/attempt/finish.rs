@@ -2,7 +2,10 @@
 
 use std::{cmp::Reverse, mem, vec};
 
-use super::{super::time::Timestamp, Attempts, Timer, join, store::HandshakeId};
+use super::{
+    super::{http::UpgradeId, time::Timestamp},
+    Attempts, Timer, join,
+};
 
 /// What is left to do.
 #[derive(Default, Debug)]
@@ -13,9 +16,9 @@ pub(super) enum Finishing {
     /// Timers that are running.
     Due,
     /// Handshakes of clients.
-    Roots(vec::IntoIter<HandshakeId>),
+    Roots(vec::IntoIter<UpgradeId>),
     /// Handshakes that only had parents that were decided without them.
-    Rest(vec::IntoIter<HandshakeId>),
+    Rest(vec::IntoIter<UpgradeId>),
     Tunnels,
     /// Timers that were started meanwhile.
     Last,

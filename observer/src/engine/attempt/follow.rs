@@ -7,14 +7,13 @@ use hashbrown::HashMap;
 use super::{
     super::{
         event::{self, Attempt, ClosedBy, Outcome, Role},
-        http::{self, Ticket},
+        http::{self, Ticket, UpgradeId},
         tcp::Link,
         time::Timestamp,
     },
-    Attempts, Case, Timer, adopt,
+    Attempts, Case, Timer,
     connect::Search,
     report::Placed,
-    store::HandshakeId,
     tunnel::{LATEST_END, OpenHop, OpenTunnel, ends, opened_at},
 };
 
@@ -22,8 +21,8 @@ impl Attempts {
     /// Tunnels open now, oldest first. `states` are their hops' by ticket.
     #[must_use]
     pub fn tunnels(&self, states: &HashMap<Ticket, &http::Tunnel>) -> Vec<event::OpenTunnel> {
-        let state = |id: &HandshakeId| states.get(&adopt::of_handshake(*id)).copied();
-        let told = |(ids, attempt): (Vec<HandshakeId>, Attempt)| {
+        let state = |id: &UpgradeId| states.get(&Ticket::from(*id)).copied();
+        let told = |(ids, attempt): (Vec<UpgradeId>, Attempt)| {
             let nearest = ids.iter().find_map(state)?;
             let hops = || ids.iter().filter_map(state);
             let proxies = attempt.path().filter_map(|hop| hop.server.address());
@@ -40,7 +39,7 @@ impl Attempts {
         self.tunnels.open_ones().filter_map(told).collect()
     }
 
-    pub(super) fn open_tunnel(&mut self, attempt: &Attempt, placed: &[Placed], ids: &[HandshakeId], is_part: bool) {
+    pub(super) fn open_tunnel(&mut self, attempt: &Attempt, placed: &[Placed], ids: &[UpgradeId], is_part: bool) {
         if attempt.outcome != Outcome::Upgraded {
             return;
         }
@@ -55,7 +54,7 @@ impl Attempts {
         self.tunnels.open(attempt, hops, is_part);
     }
 
-    pub(super) fn tunnel_due(&mut self, key: HandshakeId, at: Timestamp) {
+    pub(super) fn tunnel_due(&mut self, key: UpgradeId, at: Timestamp) {
         let Some(tunnel) = self.tunnels.ending(key) else { return };
         let (Some(end), Some(last)) = (tunnel.first_end(), tunnel.last_end()) else { return };
         let latest = end + LATEST_END.max(self.settle);
@@ -76,7 +75,7 @@ impl Attempts {
         }
     }
 
-    pub(super) fn end_tunnel(&mut self, key: HandshakeId, now: Timestamp) {
+    pub(super) fn end_tunnel(&mut self, key: UpgradeId, now: Timestamp) {
         let Some((tunnel, attempt)) = self.tunnels.remove(key) else { return };
         let attempt = Arc::new(attempt);
         let mut ended = tunnel.end(&attempt, now);

@@ -19,9 +19,10 @@ use super::{
     super::{
         event::{Confidence, Join, JoinMethod},
         handshake::Handshake,
+        http::UpgradeId,
         time::Timestamp,
     },
-    store::{HandshakeId, Name, Store, key_name, may_follow, names},
+    store::{Name, Store, key_name, may_follow, names},
 };
 
 /// Handshakes of one name that a search looks at.
@@ -34,7 +35,7 @@ const LOOK_BACK: Duration = Duration::from_secs(120);
 /// A node of an attempt's tree: a handshake and, by index, the one whose proxy sent it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) struct Node {
-    pub(super) id: HandshakeId,
+    pub(super) id: UpgradeId,
     pub(super) parent: Option<usize>,
 }
 
@@ -48,7 +49,7 @@ pub(super) struct Tree {
 }
 
 /// Whether some open handshake may be the one before `id` on the way.
-pub(super) fn has_parent(store: &Store, id: HandshakeId, skew: Duration) -> bool {
+pub(super) fn has_parent(store: &Store, id: UpgradeId, skew: Duration) -> bool {
     let Some(handshake) = store.get(id) else { return false };
     let (from, to) = (handshake.request.at.before(LOOK_BACK), handshake.request.at + skew);
     for (method, name) in names(handshake) {
@@ -70,7 +71,7 @@ pub(super) fn has_parent(store: &Store, id: HandshakeId, skew: Duration) -> bool
 }
 
 /// Whether hosts lead from `one` by way of others to `other`, which clocks of two taps may put before it.
-fn leads_to(all: &[(HandshakeId, &Handshake)], one: &Handshake, other: &Handshake, steps: usize) -> bool {
+fn leads_to(all: &[(UpgradeId, &Handshake)], one: &Handshake, other: &Handshake, steps: usize) -> bool {
     if steps == 0 || one.interface == other.interface {
         return false;
     }
@@ -92,7 +93,7 @@ pub(super) fn might_be_next(root: &Handshake, up: &Handshake, own: Option<&Hands
 }
 
 /// The tree of handshakes under `root`.
-pub(super) fn tree(store: &Store, root: HandshakeId, skew: Duration) -> Tree {
+pub(super) fn tree(store: &Store, root: UpgradeId, skew: Duration) -> Tree {
     let mut tree = Tree { nodes: vec![Node { id: root, parent: None }], join: None, uniform: true };
     let mut at = 0;
     // A proxy of a chain may have made a new key: what lies behind each leaf is looked for by its own names.
@@ -139,13 +140,13 @@ fn grow(store: &Store, tree: &mut Tree, at: usize, skew: Duration) {
 }
 
 /// The tree of handshakes that share one name with `root`, without those that are `taken`.
-fn under(store: &Store, root: HandshakeId, taken: &[Node], method: JoinMethod, name: Name, skew: Duration) -> Tree {
+fn under(store: &Store, root: UpgradeId, taken: &[Node], method: JoinMethod, name: Name, skew: Duration) -> Tree {
     let mut tree = Tree { nodes: vec![Node { id: root, parent: None }], join: None, uniform: true };
     let Some(client) = store.get(root) else { return tree };
     let (from, to) = (client.request.at.before(skew), client.ended_at.unwrap_or(Timestamp::MAX) + skew);
     let before = client.request.at.before(LOOK_BACK);
     let passed: Vec<_> = taken.iter().filter_map(|node| store.get(node.id)).map(|hop| hop.link.server).collect();
-    let is_free = |id: HandshakeId, up: &Handshake| {
+    let is_free = |id: UpgradeId, up: &Handshake| {
         // Behind the first hop nothing leads back to a server that was passed, nor to what another key names.
         let onward = taken.len() == 1 || !passed.contains(&up.link.server) && !has_key_parent(store, up, taken, skew);
         id != root && onward && taken.iter().all(|node| node.id != id)
@@ -185,7 +186,7 @@ fn under(store: &Store, root: HandshakeId, taken: &[Node], method: JoinMethod, n
 fn next_child(
     store: &Store,
     nodes: &[Node],
-    rest: &[(HandshakeId, &Handshake)],
+    rest: &[(UpgradeId, &Handshake)],
     method: JoinMethod,
     skew: Duration,
     by_host: bool,
@@ -210,7 +211,7 @@ fn has_key_parent(store: &Store, up: &Handshake, taken: &[Node], skew: Duration)
 fn descend(
     tree: &mut Tree,
     client: &Handshake,
-    all: &[(HandshakeId, &Handshake)],
+    all: &[(UpgradeId, &Handshake)],
     method: JoinMethod,
     skew: Duration,
 ) -> Confidence {

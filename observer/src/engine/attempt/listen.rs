@@ -7,12 +7,11 @@ use super::{
         anomaly::{Anomaly, AnomalyKind},
         event::{Endpoint, Silence},
         handshake::Handshake,
-        http::{Listener, RequestHead, ResponseHead, Ticket, TlsConnection, Tunnel},
+        http::{Listener, RequestHead, ResponseHead, Ticket, TicketOf, TlsConnection, Tunnel, UpgradeId},
         tcp::{Closed, Link, Opening, Stamp},
         time::Timestamp,
     },
     Attempts, Case, Timer,
-    adopt::{of_handshake, of_recent},
     tunnel::OpenHop,
 };
 
@@ -24,10 +23,10 @@ impl Listener for Attempts {
             if let Some(fallback) = self.polling.request(link, head) {
                 self.cases.push_back(Case::Fallback(Box::new(fallback)));
             }
-            return self.recent.push(link, head).map(of_recent);
+            return self.recent.push(link, head).map(Ticket::from);
         }
         let id = self.next_id;
-        self.next_id += 1;
+        self.next_id = UpgradeId(id.0 + 1);
         let mut handshake = Handshake::new(*link, head.stamp.interface, head.stamp.sequence, head.to_owned());
         handshake.forwarded_for = forwarded_for;
         handshake.pids = self.owners.of(link).map(|owner| owner.map(|process| process.pid));
@@ -36,16 +35,15 @@ impl Listener for Attempts {
         }
         self.at(handshake.request.at + self.answer_timeout, Timer::Answer(id));
         self.store.insert(id, handshake);
-        Some(of_handshake(id))
+        Some(id.into())
     }
 
     fn response(&mut self, ticket: Ticket, head: &ResponseHead<'_>) {
-        let (id, at) = (ticket.number() >> 1, head.stamp.at);
-        if ticket.number() & 1 == 1 {
-            self.recent.answer(id, head);
-            return;
-        }
-        let response = head.to_owned();
+        let id = match ticket.of() {
+            TicketOf::Upgrade(id) => id,
+            TicketOf::Ordinary(id) => return self.recent.answer(id, head),
+        };
+        let (at, response) = (head.stamp.at, head.to_owned());
         let known = self.store.update(id, |handshake| {
             handshake.response = Some(response);
             handshake.ended_at = Some(at);
@@ -56,16 +54,14 @@ impl Listener for Attempts {
     }
 
     fn body(&mut self, ticket: Ticket, bytes: &[u8]) {
-        if ticket.number() & 1 == 0 {
-            self.store.update(ticket.number() >> 1, |handshake| handshake.keep_body(bytes));
-        }
+        match ticket.of() {
+            TicketOf::Upgrade(id) => self.store.update(id, |handshake| handshake.keep_body(bytes)),
+            TicketOf::Ordinary(_) => false,
+        };
     }
 
     fn unanswered(&mut self, ticket: Ticket, silence: Silence, at: Timestamp) {
-        let id = ticket.number() >> 1;
-        if ticket.number() & 1 == 1 {
-            return;
-        }
+        let TicketOf::Upgrade(id) = ticket.of() else { return };
         let known = self.store.update(id, |handshake| {
             handshake.silence = Some(silence);
             handshake.ended_at = (silence != Silence::Waiting).then_some(at);
@@ -76,13 +72,15 @@ impl Listener for Attempts {
     }
 
     fn left(&mut self, ticket: Ticket, silence: Silence, at: Timestamp) {
-        if ticket.number() & 1 == 0 {
-            self.store.update(ticket.number() >> 1, |handshake| handshake.left = Some((at, silence)));
-        }
+        match ticket.of() {
+            TicketOf::Upgrade(id) => self.store.update(id, |handshake| handshake.left = Some((at, silence))),
+            TicketOf::Ordinary(_) => false,
+        };
     }
 
     fn tunnel(&mut self, ticket: Ticket, tunnel: &Tunnel, why: Option<Closed>, at: Timestamp) {
-        let id = ticket.number() >> 1;
+        // A 101 to an ordinary request opens nobody's tunnel.
+        let TicketOf::Upgrade(id) = ticket.of() else { return };
         if self.store.update(id, |handshake| handshake.tunnel = Some(Box::new(tunnel.clone()))) {
             return;
         }
@@ -101,7 +99,10 @@ impl Listener for Attempts {
     }
 
     fn spoke(&mut self, ticket: Ticket) {
-        self.store.update(ticket.number() >> 1, |handshake| handshake.spoken = true);
+        match ticket.of() {
+            TicketOf::Upgrade(id) => self.store.update(id, |handshake| handshake.spoken = true),
+            TicketOf::Ordinary(_) => false,
+        };
     }
 
     fn unread(&mut self, link: &Link, since: Timestamp, at: Timestamp) {

@@ -44,7 +44,7 @@ use self::{
     polling::Polling,
     proxy::Proxies,
     recent::Recent,
-    store::{HandshakeId, Name, Store},
+    store::{Name, Store},
     tunnels::Tunnels,
     unread::Unread,
 };
@@ -58,6 +58,7 @@ use super::{
     Config,
     anomaly::Anomaly,
     event::{Attempt, ProductName, Silence},
+    http::UpgradeId,
     tcp::Link,
     time::Timestamp,
 };
@@ -140,13 +141,13 @@ pub struct Counts {
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
 enum Timer {
     /// A handshake is over: decide its attempt.
-    Decide(HandshakeId),
+    Decide(UpgradeId),
     /// A client has waited too long.
-    Answer(HandshakeId),
+    Answer(UpgradeId),
     /// A client had waited too long at that time.
-    Overdue(HandshakeId, Timestamp),
+    Overdue(UpgradeId, Timestamp),
     /// A tunnel's end can be judged.
-    Tunnel(HandshakeId),
+    Tunnel(UpgradeId),
     /// A moment of closing tunnels is over.
     Closing(SocketAddr),
 }
@@ -157,7 +158,7 @@ pub struct Attempts {
     settle: Duration,
     answer_timeout: Duration,
     idle_min: Duration,
-    next_id: HandshakeId,
+    next_id: UpgradeId,
     store: Store,
     recent: Recent,
     connects: Connects,
@@ -189,7 +190,7 @@ impl Attempts {
             settle: config.settle,
             answer_timeout: config.answer_timeout,
             idle_min: config.idle_min,
-            next_id: 0,
+            next_id: UpgradeId::default(),
             store: Store::default(),
             recent: Recent::new((config.memory_limit / 64).min(4 << 20)),
             connects: Connects::new(config.answer_timeout),

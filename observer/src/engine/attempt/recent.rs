@@ -14,7 +14,7 @@ use hashbrown::HashMap;
 use super::super::{
     event::{Request, Response},
     handshake::field,
-    http::{RequestHead, ResponseHead, head},
+    http::{OrdinaryId, RequestHead, ResponseHead, head},
     tcp::{Link, Stamp},
     time::Timestamp,
 };
@@ -31,10 +31,10 @@ pub(super) struct Recent {
     /// Where the next head goes.
     end: usize,
     entries: VecDeque<Entry>,
-    /// Number of the oldest entry.
-    base: u64,
+    /// The oldest entry.
+    base: OrdinaryId,
     /// The newest entry of each tail.
-    newest: HashMap<u32, u64, FixedState>,
+    newest: HashMap<u32, OrdinaryId, FixedState>,
     /// Bytes that responses refer to.
     responses: usize,
 }
@@ -42,7 +42,7 @@ pub(super) struct Recent {
 /// One request.
 #[derive(Clone, Debug)]
 pub(super) struct Entry {
-    pub(super) number: u64,
+    pub(super) id: OrdinaryId,
     pub(super) link: Link,
     pub(super) stamp: Stamp,
     /// Its final response; without its fields where it did not refuse: then they do not matter to an upgrade.
@@ -51,7 +51,7 @@ pub(super) struct Entry {
     pub(super) ended_at: Option<Timestamp>,
     tail: u32,
     /// The entry before with the same tail.
-    before: Option<u64>,
+    before: Option<OrdinaryId>,
     head: Range<usize>,
 }
 
@@ -61,7 +61,7 @@ impl Recent {
             heads: vec![0; bytes],
             end: 0,
             entries: VecDeque::new(),
-            base: 0,
+            base: OrdinaryId::default(),
             newest: HashMap::default(),
             responses: 0,
         }
@@ -71,8 +71,8 @@ impl Recent {
         self.heads.len() + self.entries.len() * 3 / 2 * size_of::<Entry>() + self.newest.len() * 32 + self.responses
     }
 
-    /// Keeps a request; returns its number.
-    pub(super) fn push(&mut self, link: &Link, head: &RequestHead<'_>) -> Option<u64> {
+    /// Keeps a request.
+    pub(super) fn push(&mut self, link: &Link, head: &RequestHead<'_>) -> Option<OrdinaryId> {
         let length = head.raw.len();
         // Of a head that was cut, an absent field would prove nothing.
         if length > self.heads.len() / 8 || !head.complete {
@@ -86,10 +86,10 @@ impl Recent {
         self.make_room(&range);
         self.heads[range.clone()].copy_from_slice(head.raw);
         self.end = range.end;
-        let (number, tail) = (self.base + self.entries.len() as u64, hash(field::tail(head.target)));
-        let before = self.newest.insert(tail, number).filter(|before| *before >= self.base);
+        let (id, tail) = (OrdinaryId(self.base.0 + self.entries.len() as u64), hash(field::tail(head.target)));
+        let before = self.newest.insert(tail, id).filter(|before| *before >= self.base);
         self.entries.push_back(Entry {
-            number,
+            id,
             link: *link,
             stamp: head.stamp,
             response: None,
@@ -98,7 +98,7 @@ impl Recent {
             before,
             head: range,
         });
-        Some(number)
+        Some(id)
     }
 
     /// Forgets the oldest entries while they lie in `range`.
@@ -111,16 +111,16 @@ impl Recent {
 
     fn forget_oldest(&mut self) {
         let Some(oldest) = self.entries.pop_front() else { return };
-        self.base += 1;
+        self.base = OrdinaryId(oldest.id.0 + 1);
         self.responses -= oldest.response.as_ref().map_or(0, Response::memory);
-        if self.newest.get(&oldest.tail) == Some(&oldest.number) {
+        if self.newest.get(&oldest.tail) == Some(&oldest.id) {
             self.newest.remove(&oldest.tail);
         }
     }
 
     /// Notes a request's answer.
-    pub(super) fn answer(&mut self, number: u64, head: &ResponseHead<'_>) {
-        let Some(entry) = self.get_mut(number) else { return };
+    pub(super) fn answer(&mut self, id: OrdinaryId, head: &ResponseHead<'_>) {
+        let Some(entry) = self.get_mut(id) else { return };
         entry.ended_at = Some(head.stamp.at);
         let response = if head.status >= 300 { head.to_owned() } else { head.without_fields() };
         let memory = response.memory();
@@ -131,12 +131,17 @@ impl Recent {
         }
     }
 
-    fn get(&self, number: u64) -> Option<&Entry> {
-        self.entries.get(usize::try_from(number.checked_sub(self.base)?).ok()?)
+    fn get(&self, id: OrdinaryId) -> Option<&Entry> {
+        self.entries.get(self.place(id)?)
     }
 
-    fn get_mut(&mut self, number: u64) -> Option<&mut Entry> {
-        self.entries.get_mut(usize::try_from(number.checked_sub(self.base)?).ok()?)
+    fn get_mut(&mut self, id: OrdinaryId) -> Option<&mut Entry> {
+        let place = self.place(id)?;
+        self.entries.get_mut(place)
+    }
+
+    fn place(&self, id: OrdinaryId) -> Option<usize> {
+        usize::try_from(id.0.checked_sub(self.base.0)?).ok()
     }
 
     /// Requests whose target has the same tail, newest first.
@@ -160,9 +165,8 @@ impl Recent {
     }
 
     /// The entries of one tail from `newest` backwards.
-    fn chain(&self, newest: Option<u64>) -> impl Iterator<Item = &Entry> {
-        std::iter::successors(newest.and_then(|number| self.get(number)), |entry| self.get(entry.before?))
-            .take(SEARCHED)
+    fn chain(&self, newest: Option<OrdinaryId>) -> impl Iterator<Item = &Entry> {
+        std::iter::successors(newest.and_then(|id| self.get(id)), |entry| self.get(entry.before?)).take(SEARCHED)
     }
 
     /// A request in full.

@@ -3,6 +3,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
     hash::BuildHasher,
+    ops::Bound,
     time::Duration,
 };
 
@@ -15,6 +16,7 @@ use super::super::{
         Handshake,
         field::{self, UpgradeRequest},
     },
+    http::UpgradeId,
     tcp::Link,
     time::Timestamp,
 };
@@ -30,9 +32,6 @@ const MAX_GUESSED: usize = 512;
 /// Handshakes decided alone that are remembered.
 const MAX_UNPAIRED: usize = 256;
 
-/// Names a handshake. Later requests have higher ids.
-pub(super) type HandshakeId = u64;
-
 /// A value that handshakes of one attempt share, hashed together with its kind.
 pub(super) type Name = u64;
 
@@ -40,8 +39,8 @@ pub(super) type Name = u64;
 #[derive(Default, Debug)]
 pub(super) struct Store {
     /// Boxed: the nodes of a tree that grows at its end stay half empty.
-    by_id: BTreeMap<HandshakeId, Box<Handshake>>,
-    by_name: BTreeSet<(Name, Timestamp, HandshakeId)>,
+    by_id: BTreeMap<UpgradeId, Box<Handshake>>,
+    by_name: BTreeSet<(Name, Timestamp, UpgradeId)>,
     /// Processes with handshakes decided alone, and from when to when these were open.
     unpaired: VecDeque<(u32, Timestamp, Timestamp)>,
     /// Names of which several handshakes had an equal claim: the name, the target asked for, when, and whether all would
@@ -61,12 +60,12 @@ struct Guess {
 }
 
 impl Store {
-    pub(super) fn get(&self, id: HandshakeId) -> Option<&Handshake> {
+    pub(super) fn get(&self, id: UpgradeId) -> Option<&Handshake> {
         self.by_id.get(&id).map(|handshake| &**handshake)
     }
 
     /// Changes a handshake. Names must stay as they are.
-    pub(super) fn update(&mut self, id: HandshakeId, change: impl FnOnce(&mut Handshake)) -> bool {
+    pub(super) fn update(&mut self, id: UpgradeId, change: impl FnOnce(&mut Handshake)) -> bool {
         let Some(handshake) = self.by_id.get_mut(&id) else { return false };
         let before = handshake.memory();
         change(handshake);
@@ -74,7 +73,7 @@ impl Store {
         true
     }
 
-    pub(super) fn insert(&mut self, id: HandshakeId, handshake: Handshake) {
+    pub(super) fn insert(&mut self, id: UpgradeId, handshake: Handshake) {
         for (_, name) in names(&handshake) {
             self.by_name.insert((name, handshake.request.at, id));
         }
@@ -82,7 +81,7 @@ impl Store {
         self.by_id.insert(id, Box::new(handshake));
     }
 
-    pub(super) fn remove(&mut self, id: HandshakeId) -> Option<Handshake> {
+    pub(super) fn remove(&mut self, id: UpgradeId) -> Option<Handshake> {
         let handshake = self.by_id.remove(&id)?;
         for (_, name) in names(&handshake) {
             self.by_name.remove(&(name, handshake.request.at, id));
@@ -116,14 +115,14 @@ impl Store {
     }
 
     /// The open handshakes whose requests came lately.
-    pub(super) fn lately(&self) -> impl Iterator<Item = (HandshakeId, &Handshake)> {
+    pub(super) fn lately(&self) -> impl Iterator<Item = (UpgradeId, &Handshake)> {
         self.by_id.iter().rev().take(LATELY).map(|(id, handshake)| (*id, &**handshake))
     }
 
     /// The open handshakes whose requests were read next to that of `id`, before and after it.
-    pub(super) fn around(&self, id: HandshakeId, limit: usize) -> impl Iterator<Item = (HandshakeId, &Handshake)> {
+    pub(super) fn around(&self, id: UpgradeId, limit: usize) -> impl Iterator<Item = (UpgradeId, &Handshake)> {
         let before = self.by_id.range(..id).rev().take(limit);
-        let after = self.by_id.range(id + 1..).take(limit);
+        let after = self.by_id.range((Bound::Excluded(id), Bound::Unbounded)).take(limit);
         before.chain(after).map(|(id, handshake)| (*id, &**handshake))
     }
 
@@ -168,12 +167,12 @@ impl Store {
     }
 
     /// Ids of all, oldest first.
-    pub(super) fn ids(&self) -> Vec<HandshakeId> {
+    pub(super) fn ids(&self) -> Vec<UpgradeId> {
         self.by_id.keys().copied().collect()
     }
 
     /// The oldest one's id.
-    pub(super) fn oldest(&self) -> Option<HandshakeId> {
+    pub(super) fn oldest(&self) -> Option<UpgradeId> {
         self.by_id.keys().next().copied()
     }
 
@@ -184,9 +183,9 @@ impl Store {
         from: Timestamp,
         to: Timestamp,
         limit: usize,
-    ) -> impl Iterator<Item = (HandshakeId, &Handshake)> {
+    ) -> impl Iterator<Item = (UpgradeId, &Handshake)> {
         // Capture time may step back between a request and its answer.
-        let range = self.by_name.range((name, from, 0)..=(name, to.max(from), HandshakeId::MAX));
+        let range = self.by_name.range((name, from, UpgradeId(0))..=(name, to.max(from), UpgradeId(u64::MAX)));
         range.take(limit).filter_map(|(_, _, id)| Some((*id, self.get(*id)?)))
     }
 }

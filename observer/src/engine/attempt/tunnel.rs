@@ -5,13 +5,12 @@ use std::{net::SocketAddr, sync::Arc, time::Duration};
 use super::{
     super::{
         event::{Attempt, Close, ClosedBy, Confidence, Endpoint, Role, Traffic, Tunnel},
-        http::Tunnel as Hop,
+        http::{Tunnel as Hop, UpgradeId},
         memory::block,
         tcp::Closed,
         time::Timestamp,
     },
     packed::Packed,
-    store::HandshakeId,
 };
 
 /// How long after the first hop's end the others may take: Envoy needs a second.
@@ -30,7 +29,7 @@ pub(super) struct OpenTunnel {
 /// One hop of it, in the order of [`Attempt::path`].
 #[derive(Debug)]
 pub(super) struct OpenHop {
-    pub(super) id: HandshakeId,
+    pub(super) id: UpgradeId,
     pub(super) state: Option<Box<Hop>>,
     pub(super) gone: Option<Closed>,
 }

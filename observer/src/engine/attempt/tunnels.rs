@@ -4,22 +4,21 @@
 use std::collections::BTreeMap;
 
 use super::{
-    super::{event::Attempt, memory::block},
+    super::{event::Attempt, http::UpgradeId, memory::block},
     packed::{
         Packed, Packing,
         bytes::{number, take_number},
     },
-    store::HandshakeId,
     tunnel::{OpenHop, OpenTunnel},
 };
 
 /// All of them, by the id of their first hop's handshake.
 #[derive(Default, Debug)]
 pub(super) struct Tunnels {
-    resting: BTreeMap<HandshakeId, Rested>,
-    ending: BTreeMap<HandshakeId, OpenTunnel>,
+    resting: BTreeMap<UpgradeId, Rested>,
+    ending: BTreeMap<UpgradeId, OpenTunnel>,
     /// The tunnels of hops behind the first.
-    behind: BTreeMap<HandshakeId, HandshakeId>,
+    behind: BTreeMap<UpgradeId, UpgradeId>,
     packing: Packing,
     /// Bytes that they refer to.
     memory: usize,
@@ -32,7 +31,7 @@ struct Rested(Box<[u8]>);
 
 /// Bytes that an entry costs in a tree whose nodes are half full, as it grew at its end.
 const fn entry<T>() -> usize {
-    2 * size_of::<(HandshakeId, T)>()
+    2 * size_of::<(UpgradeId, T)>()
 }
 
 impl Tunnels {
@@ -45,7 +44,7 @@ impl Tunnels {
     pub(super) fn memory(&self) -> usize {
         let trees = self.resting.len() * entry::<Rested>()
             + self.ending.len() * entry::<OpenTunnel>()
-            + self.behind.len() * entry::<HandshakeId>();
+            + self.behind.len() * entry::<UpgradeId>();
         self.memory + trees + self.packing.memory()
     }
 
@@ -67,9 +66,9 @@ impl Tunnels {
     /// Changes the hop of a handshake, and tells of which tunnel it is.
     pub(super) fn update(
         &mut self,
-        id: HandshakeId,
+        id: UpgradeId,
         change: impl FnOnce(&mut OpenHop),
-    ) -> Option<(HandshakeId, &OpenTunnel)> {
+    ) -> Option<(UpgradeId, &OpenTunnel)> {
         let key = self.behind.get(&id).copied().unwrap_or(id);
         if let Some(rested) = self.resting.remove(&key) {
             self.memory -= block(rested.0.len());
@@ -85,18 +84,18 @@ impl Tunnels {
     }
 
     /// A tunnel, if any of its hops has ended.
-    pub(super) fn ending(&self, key: HandshakeId) -> Option<&OpenTunnel> {
+    pub(super) fn ending(&self, key: UpgradeId) -> Option<&OpenTunnel> {
         self.ending.get(&key)
     }
 
     /// The oldest one.
-    pub(super) fn oldest(&self) -> Option<HandshakeId> {
+    pub(super) fn oldest(&self) -> Option<UpgradeId> {
         let first = [self.resting.keys().next(), self.ending.keys().next()];
         first.into_iter().flatten().min().copied()
     }
 
     /// Takes one out, with the attempt that opened it.
-    pub(super) fn remove(&mut self, key: HandshakeId) -> Option<(OpenTunnel, Attempt)> {
+    pub(super) fn remove(&mut self, key: UpgradeId) -> Option<(OpenTunnel, Attempt)> {
         let tunnel = if let Some(rested) = self.resting.remove(&key) {
             self.memory -= block(rested.0.len());
             rested.wake(key)?
@@ -118,7 +117,7 @@ impl Tunnels {
     }
 
     /// Those that no hop has ended, oldest first: the ids of their hops, and what is shown of their attempts.
-    pub(super) fn open_ones(&self) -> impl Iterator<Item = (Vec<HandshakeId>, Attempt)> {
+    pub(super) fn open_ones(&self) -> impl Iterator<Item = (Vec<UpgradeId>, Attempt)> {
         let unended = self.ending.iter().filter(|(_, tunnel)| tunnel.first_end().is_none()).map(|(key, _)| key);
         let mut keys: Vec<_> = self.resting.keys().chain(unended).copied().collect();
         keys.sort_unstable();
@@ -149,19 +148,19 @@ impl Rested {
         let mut bytes = Vec::new();
         number(&mut bytes, tunnel.hops.len() as u64 * 2 + u64::from(tunnel.is_part));
         for hop in &tunnel.hops[1..] {
-            number(&mut bytes, hop.id);
+            number(&mut bytes, hop.id.0);
         }
         bytes.extend(tunnel.attempt.as_bytes());
         Self(bytes.into())
     }
 
-    fn wake(&self, key: HandshakeId) -> Option<OpenTunnel> {
+    fn wake(&self, key: UpgradeId) -> Option<OpenTunnel> {
         let mut bytes = &*self.0;
         let head = take_number(&mut bytes)?;
         let hop = |id| OpenHop { id, state: None, gone: None };
         let mut hops = vec![hop(key)];
         for _ in 1..head / 2 {
-            hops.push(hop(take_number(&mut bytes)?));
+            hops.push(hop(UpgradeId(take_number(&mut bytes)?)));
         }
         Some(OpenTunnel { attempt: Packed::from_bytes(bytes), hops, is_part: head & 1 == 1 })
     }

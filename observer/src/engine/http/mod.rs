@@ -22,21 +22,55 @@ use super::{
     time::Timestamp,
 };
 
-/// What a listener wants to know a request by: a number below 2^64 - 1. `Option<Ticket>` takes no more room than it.
+/// Names an upgrade request. Later requests have higher ids. Below 2^62.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Debug)]
+pub struct UpgradeId(pub u64);
+
+/// Names an ordinary request. Later requests have higher ids. Below 2^62.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Debug)]
+pub struct OrdinaryId(pub u64);
+
+/// What a listener knows an exchange by: its request's id. Read it by [`Self::of`]. `Option<Ticket>` takes no more room than
+/// it: there is one for each request that awaits its answer.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct Ticket(NonZeroU64);
 
+/// The two kinds of exchange.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum TicketOf {
+    /// One whose request asks for an upgrade.
+    Upgrade(UpgradeId),
+    /// Any other one.
+    Ordinary(OrdinaryId),
+}
+
 impl Ticket {
-    /// The ticket with a number.
+    /// Which exchange it is.
     #[must_use]
-    pub const fn new(number: u64) -> Self {
-        Self(NonZeroU64::MIN.saturating_add(number))
+    pub const fn of(self) -> TicketOf {
+        let id = self.0.get() >> 2;
+        if self.0.get() & 1 == 1 { TicketOf::Upgrade(UpgradeId(id)) } else { TicketOf::Ordinary(OrdinaryId(id)) }
     }
 
-    /// Its number.
-    #[must_use]
-    pub const fn number(self) -> u64 {
-        self.0.get() - 1
+    const fn pack(id: u64, kind: NonZeroU64) -> Self {
+        Self(match NonZeroU64::new(id << 2 | kind.get()) {
+            Some(packed) => packed,
+            None => kind,
+        })
+    }
+}
+
+impl From<UpgradeId> for Ticket {
+    fn from(id: UpgradeId) -> Self {
+        const KIND: NonZeroU64 = NonZeroU64::MIN;
+        Self::pack(id.0, KIND)
+    }
+}
+
+impl From<OrdinaryId> for Ticket {
+    fn from(id: OrdinaryId) -> Self {
+        const KIND: NonZeroU64 = NonZeroU64::MIN.saturating_add(1);
+        Self::pack(id.0, KIND)
     }
 }
 

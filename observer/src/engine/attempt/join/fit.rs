@@ -6,9 +6,10 @@ use super::super::{
     super::{
         event::{HttpVersion, JoinMethod},
         handshake::{Handshake, field::UpgradeRequest},
+        http::UpgradeId,
     },
     report,
-    store::{HandshakeId, may_follow},
+    store::may_follow,
 };
 
 /// Whether `up` may be the next hop after `down`, with which it shares a name.
@@ -54,7 +55,7 @@ pub(super) fn shows_relay(down: &Handshake, up: &Handshake) -> bool {
 pub(super) fn may_be_aside(
     down: &Handshake,
     up: &Handshake,
-    all: &[(HandshakeId, &Handshake)],
+    all: &[(UpgradeId, &Handshake)],
     method: JoinMethod,
     skew: Duration,
 ) -> bool {

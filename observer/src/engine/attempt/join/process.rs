@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use super::{
-    super::store::{HandshakeId, Store, may_follow},
+    super::store::{Store, may_follow},
     SEARCHED,
     fit::{differ, forwarded_for, may_have_passed_on},
 };
-use crate::engine::handshake::Handshake;
+use crate::engine::{handshake::Handshake, http::UpgradeId};
 
 /// On which side of a proxy a handshake is.
 #[derive(Clone, Copy)]
@@ -18,7 +18,7 @@ pub(super) enum Side {
 
 /// The handshake on the other side of the process that holds `id`, where nothing else that it did meanwhile fits either
 /// of the two.
-pub(super) fn by_process(store: &Store, id: HandshakeId, skew: Duration, side: Side) -> Option<HandshakeId> {
+pub(super) fn by_process(store: &Store, id: UpgradeId, skew: Duration, side: Side) -> Option<UpgradeId> {
     let other = only_partner(store, id, skew, side)?;
     let back = match side {
         Side::Down => Side::Up,
@@ -27,7 +27,7 @@ pub(super) fn by_process(store: &Store, id: HandshakeId, skew: Duration, side: S
     (only_partner(store, other, skew, back)? == id).then_some(other)
 }
 
-fn only_partner(store: &Store, id: HandshakeId, skew: Duration, side: Side) -> Option<HandshakeId> {
+fn only_partner(store: &Store, id: UpgradeId, skew: Duration, side: Side) -> Option<UpgradeId> {
     let own = store.get(id)?;
     let pid = own.pids[usize::from(matches!(side, Side::Down))]?;
     if store.has_unpaired(pid, own) {

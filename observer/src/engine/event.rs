@@ -6,6 +6,7 @@ use super::{
     alert::{Alert, Level, RuleId},
     anomaly::Anomaly,
     frame::InterfaceId,
+    knowledge::Hole,
     time::Timestamp,
 };
 
@@ -402,8 +403,10 @@ pub struct Tunnel {
     pub closed_by: ClosedBy,
     /// From the last payload byte in either direction on any hop to the end.
     pub idle: Duration,
-    /// Whether bytes are missing, so that counts are lower bounds and a Close frame may have been missed.
+    /// Whether bytes are missing, so that counts are lower bounds.
     pub incomplete: bool,
+    /// What may hide who ended it, where that is unknown for it.
+    pub missing: Option<Hole>,
 }
 
 /// A tunnel that is open now.

@@ -1,6 +1,6 @@
 //! The pure core: frames in, events out. No clock, file, socket, thread, async or environment.
 //!
-//! Dependencies run one way: time < packet < tcp < http < handshake < attempt < rule.
+//! Dependencies run one way: time < packet < tcp < knowledge < http < handshake < attempt < rule.
 
 pub mod alert;
 pub mod anomaly;
@@ -10,6 +10,7 @@ pub mod event;
 pub mod frame;
 pub mod handshake;
 pub mod http;
+pub mod knowledge;
 mod memory;
 pub mod packet;
 pub mod rule;

@@ -12,7 +12,8 @@ use hashbrown::HashMap;
 use super::super::{
     event::Silence,
     frame::InterfaceId,
-    tcp::{ConnectionId, Link, Opening, Stamp},
+    knowledge::{Hole, HoleKind},
+    tcp::{ConnectionId, Direction, Link, Opening, Stamp},
     time::Timestamp,
 };
 
@@ -165,11 +166,12 @@ impl Connects {
         self.order.len() * 2 * (size_of::<HalfOpen>() + 32) + self.refused.len() * 2 * size_of::<Refusal>()
     }
 
-    /// Whether a connection was opened for something that was not seen: a SYN that was not waited for though its answer was
-    /// not seen, or a connection without a request.
-    pub(super) fn is_pending(&self, of: &Search<'_>, matters: impl Fn(&Link) -> bool) -> bool {
+    /// A connection that was opened for something that was not seen: a SYN that was not waited for though its answer was
+    /// not seen, or a connection without a request. The first of them.
+    pub(super) fn pending(&self, of: &Search<'_>, matters: impl Fn(&Link) -> bool) -> Option<Hole> {
         let pending = self.half_open.values().filter(|half| !half.has_hung(of.to) && matters(&half.link));
-        pending.into_iter().any(|half| of.fits(&half.link, half.at, half.interface))
+        let pending = pending.filter(|half| of.fits(&half.link, half.at, half.interface));
+        pending.map(|half| half.hole(of.to)).min_by_key(|hole| (hole.from, hole.client, hole.server))
     }
 
     /// Connections that failed, the likeliest last. One SYN without an answer yet proves nothing. What fits only by the
@@ -221,6 +223,13 @@ impl Fit {
 }
 
 impl HalfOpen {
+    /// What it was opened for, until a time.
+    fn hole(&self, until: Timestamp) -> Hole {
+        let way = Some(Direction::ToServer);
+        let hole = Hole::on(&self.link, HoleKind::Unread, way, (self.at, until.max(self.at)));
+        Hole { interface: Some(self.interface), ..hole }
+    }
+
     /// Whether it was waited for, until `end`, for as long as a network that drops SYNs needs to show.
     fn has_hung(&self, end: Timestamp) -> bool {
         !self.accepted && (self.repeated || end.since(self.at) >= REPEATED_AFTER)

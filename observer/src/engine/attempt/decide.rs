@@ -7,15 +7,16 @@ use super::{
         event::{Confidence, Join, JoinMethod, Outcome, Role, Silence},
         handshake::{Handshake, field::UpgradeRequest, product},
         http::UpgradeId,
+        knowledge::{Claim, Doubt},
         tcp::Link,
         time::Timestamp,
     },
-    Attempts, Case, Decided, Timer,
+    Attempts, Case, Claims, Decided, Last, Timer,
     connect::Failed,
-    doubt::is_open_to_doubt,
+    evidence::{Missed, Window, hops_are_its_own},
     join::{self, Tree},
-    loss, report,
-    report::Placed,
+    loss,
+    report::{self, Placed},
     store,
 };
 
@@ -65,26 +66,18 @@ impl Attempts {
         }
     }
 
-    /// Decides the attempt that begins with a handshake, by what was known at `now`.
+    /// Decides the attempt that begins with a handshake, by what was known at `now`: collects its hops, places them, lists
+    /// what may be missing, and reports it with what can be said for sure.
     pub(super) fn decide(&mut self, root: UpgradeId, now: Timestamp, timed_out: bool) {
         self.store.update(root, |client| {
             client.as_of(now);
             client.give_up();
         });
         let Some(client) = self.store.get(root) else { return };
-        let window = (client.request.at, client.ended_at.unwrap_or(now));
+        let window = Window::of(client, now, self.settle);
         let mut tree = join::tree(&self.store, root, self.settle);
         let ids: Vec<_> = tree.nodes.iter().map(|node| node.id).collect();
-        let parents = tree.nodes.iter().map(|node| node.parent);
-        let mut handshakes: Vec<_> = ids.iter().filter_map(|id| self.store.remove(*id)).zip(parents).collect();
-        handshakes.iter_mut().for_each(|(handshake, _)| handshake.as_of(now));
-        // A proxy that passed an answer on had it, even where it was not captured.
-        if handshakes.first().is_some_and(|(client, _)| client.ended_at.is_some() && client.has_failed()) {
-            handshakes.iter_mut().skip(1).for_each(|(handshake, _)| handshake.give_up());
-        }
-        if self.lossy(window.0, window.1) {
-            handshakes.iter_mut().for_each(|(handshake, _)| loss::doubt_silence(handshake));
-        }
+        let handshakes = self.collect(&tree, &window, now);
         if handshakes.is_empty() {
             return;
         }
@@ -100,15 +93,15 @@ impl Attempts {
         if let Some(join) = tree.join.as_mut().filter(|_| report::asks_twice(&placed)) {
             (join.confidence, tree.uniform) = (Confidence::Ambiguous, false);
         }
+        let missed = self.missed(&placed, &window);
         // Behind a hop that was not read, another address is another host.
-        let is_whole = !self.is_unread(&placed, (window.0.before(self.settle), window.1 + self.settle)).1;
-        self.learn(&placed, tree.join, is_whole);
-        let decided = self.judge_ready(&placed, &tree, denied, window, (now, timed_out));
+        self.learn(&placed, tree.join, missed.behind.is_none());
+        let decided = self.judge_ready(&placed, &tree, denied, &missed, &window, (now, timed_out));
         if decided.by_client {
             self.count(decided.attempt.outcome);
         }
         self.contest(&placed[0].handshake, placed.iter().find(|hop| hop.parent == Some(0)).map(|hop| &hop.handshake));
-        self.open_tunnel(&decided.attempt, &placed, &ids, decided.unread);
+        self.open_tunnel(&decided.attempt, &placed, &ids);
         let (attempt, link) = (Arc::clone(&decided.attempt), placed[0].handshake.link);
         self.cases.push_back(Case::Decided(Box::new(decided)));
         let broken = matches!(attempt.outcome, Outcome::Refused | Outcome::Failed);
@@ -118,7 +111,23 @@ impl Attempts {
         {
             self.cases.push_back(Case::Fallback(Box::new(fallback)));
         }
-        self.wake_others(&placed, window, now);
+        self.wake_others(&placed, (window.from, window.to), now);
+    }
+
+    /// The handshakes of a tree as they stood at `now`, each with the place of the one before it.
+    fn collect(&mut self, tree: &Tree, window: &Window, now: Timestamp) -> Vec<(Handshake, Option<usize>)> {
+        let nodes = tree.nodes.iter();
+        let mut handshakes: Vec<_> =
+            nodes.filter_map(|node| Some((self.store.remove(node.id)?, node.parent))).collect();
+        handshakes.iter_mut().for_each(|(handshake, _)| handshake.as_of(now));
+        // A proxy that passed an answer on had it, even where it was not captured.
+        if handshakes.first().is_some_and(|(client, _)| client.ended_at.is_some() && client.has_failed()) {
+            handshakes.iter_mut().skip(1).for_each(|(handshake, _)| handshake.give_up());
+        }
+        if self.loss(window).is_some() {
+            handshakes.iter_mut().for_each(|(handshake, _)| loss::doubt_silence(handshake));
+        }
+        handshakes
     }
 
     /// What the rules need to know about an attempt.
@@ -127,66 +136,80 @@ impl Attempts {
         placed: &[Placed],
         tree: &Tree,
         denied: bool,
-        window: (Timestamp, Timestamp),
+        missed: &Missed,
+        window: &Window,
         (now, timed_out): (Timestamp, bool),
     ) -> Decided {
         let client = &placed[0].handshake;
-        let span = (window.0.before(self.settle), window.1 + self.settle);
-        let lost = self.losses.touch(span.0, span.1);
-        let mut sight = self.sight(placed, span, lost);
-        // The answer may be among what was not captured.
-        let timed_out =
-            timed_out && !sight.unread && placed.iter().all(|hop| hop.handshake.silence != Some(Silence::NotCaptured));
         let alone = placed.len() == 1;
-        sight.hop_unread |= report::has_unread_side(placed) || alone && self.is_elsewhere(client);
+        let passed_on = placed.iter().filter(|hop| report::is_on_path(hop.role)).count() > 1;
+        // The answer may be among what was not captured.
+        let captured = |hop: &Placed| hop.handshake.silence != Some(Silence::NotCaptured);
+        let timed_out = timed_out && missed.any().is_none() && placed.iter().all(captured);
         // The last server that was seen to get it: another proxy, if it forwarded requests before.
         let last = placed.iter().rfind(|placed| placed.role == Role::Upstream).map_or(client, |last| &last.handshake);
         let answered = last.link != client.link && last.response.is_some();
         let forwards = self.forwards(&last.link);
         // What it made of an ordinary request is not looked for.
         let asked = last.request.is_upgrade() || last.request.key().is_some();
-        let may_stop = answered && asked && !sight.unread;
+        let may_stop = answered && asked && missed.any().is_none();
         let stopped = may_stop && forwards;
         // One that failed to connect, and says so, is a proxy too; any other error may be its own.
         let says_so = matches!(last.status(), Some(502..=504));
         let tried = may_stop && says_so && last.link.server.ip() != last.link.client.ip();
-        let failed = if answered && !stopped && !tried || client.is_upgraded() {
-            Vec::new()
+        let (failed, doubt) = if answered && !stopped && !tried || client.is_upgraded() {
+            (Vec::new(), missed.any().as_ref().map(Doubt::from))
         } else {
-            let (by, end) = if answered { (last, last.ended_at.unwrap_or(window.1)) } else { (client, window.1) };
-            self.failed(placed, by, end, &mut sight, stopped)
+            let (by, end) = if answered { (last, last.ended_at.unwrap_or(window.to)) } else { (client, window.to) };
+            self.failed(placed, by, end, missed, stopped)
         };
         let stopped = stopped || tried && !failed.is_empty();
         let unreachable = failed.last().map(|failed: &Failed| (failed.silence, failed.link.server));
-        let seen = unreachable.is_some() || (!sight.unread && self.is_upstream_seen(&client.link));
-        let upstream_seen = placed.len() > 1 || seen;
+        let seen = unreachable.is_some() || doubt.is_none() && self.is_upstream_seen(&client.link);
         let decided_at = client.ended_at.unwrap_or(now);
         let attempt = report::attempt(placed, &failed, tree.join, decided_at, timed_out, (&self.proxies, &self.owners));
-        let siblings = alone && self.has_sibling(client);
-        let maybe_side = alone && (siblings || report::names_original(client) || matches!(client.status(), Some(401 | 403 | 204)))
-            // An allowed one, where the request that it was made for was not read.
-            || alone && sight.unread && client.status().is_none_or(|status| status < 400);
         // Two requests of one proxy look like before and after where no answer came yet.
         let open = client.ended_at.is_none() && !timed_out && !alone;
-        let taken = (placed[0].role == Role::Only || stopped) && self.may_be_taken(last, placed, span);
+        let taken = (placed[0].role == Role::Only || stopped) && self.may_be_taken(last, placed, &window.around());
         // A known proxy that hung up may have got its answer.
-        let hidden = forwards && sight.unread && last.link != client.link && last.response.is_none();
-        let doubtful = open || taken || hidden || is_open_to_doubt(placed, tree.join, &failed, sight);
+        let hidden = forwards && last.link != client.link && last.response.is_none();
+        let hops = Claim::unless((!tree.uniform).then_some(Doubt::Rival))
+            .and(Claim::unless(open.then_some(Doubt::Open)))
+            .and(Claim::unless(taken.then_some(Doubt::Rival)))
+            .and(Claim::unless(doubt.clone().filter(|_| hidden)))
+            .and(hops_are_its_own(placed, tree.join, &failed, missed, doubt.as_ref()));
         Decided {
             attempt: Arc::new(attempt),
             by_client: client.request.has_upgrade() || client.request.key().is_some(),
-            upstream_seen,
-            stopped,
-            own_page: product::of_error_page(&client.body).filter(|_| !lost),
+            last: if passed_on && !stopped {
+                Last::Origin
+            } else {
+                Last::Proxy { upstream_seen: placed.len() > 1 || seen, failed: unreachable }
+            },
+            own_page: product::of_error_page(&client.body).filter(|_| missed.lost.is_none()),
             denied,
-            maybe_side,
-            superseded: siblings || report::is_aside(placed),
-            uniform: tree.uniform && !doubtful,
-            unread: sight.unread || sight.hop_unread,
-            hop_unread: sight.hop_unread,
-            before_unread: sight.before_unread,
-            waited: window.1.since(window.0),
-            unreachable,
+            claims: self.claims(placed, hops, missed, doubt),
+            waited: window.to.since(window.from),
+        }
+    }
+
+    fn claims(&self, placed: &[Placed], hops: Claim, missed: &Missed, doubt: Option<Doubt>) -> Claims {
+        let client = &placed[0].handshake;
+        let alone = placed.len() == 1;
+        let sibling = (alone && self.has_sibling(client)).then_some(Doubt::Sibling);
+        let elsewhere = report::has_unread_side(placed) || alone && self.is_elsewhere(client);
+        let whole = missed.hop().as_ref().map(Doubt::from).or(elsewhere.then_some(Doubt::Sibling));
+        let marked = report::names_original(client) || matches!(client.status(), Some(401 | 403 | 204));
+        // An allowed one, where the request that it was made for was not read.
+        let allowed = doubt.clone().filter(|_| client.status().is_none_or(|status| status < 400));
+        let aside = marked.then_some(Doubt::Aside).or(allowed).filter(|_| alone);
+        Claims {
+            hops,
+            all_seen: Claim::unless(doubt.or_else(|| whole.clone())),
+            whole: Claim::unless(whole),
+            first: Claim::unless(missed.before.as_ref().map(Doubt::from)),
+            main: Claim::unless(sibling.clone().or(aside)),
+            only: Claim::unless(sibling.or_else(|| report::is_aside(placed).then_some(Doubt::Aside))),
         }
     }
 

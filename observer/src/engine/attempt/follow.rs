@@ -6,15 +6,17 @@ use hashbrown::HashMap;
 
 use super::{
     super::{
-        event::{self, Attempt, ClosedBy, Outcome, Role},
+        event::{self, Attempt, ClosedBy, Hop, Outcome, Role, Silence},
         http::{self, Ticket, UpgradeId},
-        tcp::Link,
+        knowledge::{Hole, HoleKind},
+        tcp::Direction,
         time::Timestamp,
     },
     Attempts, Case, Timer,
     connect::Search,
+    evidence::Window,
     report::Placed,
-    tunnel::{LATEST_END, OpenHop, OpenTunnel, ends, opened_at},
+    tunnel::{Ended, LATEST_END, OpenHop, OpenTunnel, ends, opened_at},
 };
 
 impl Attempts {
@@ -39,7 +41,7 @@ impl Attempts {
         self.tunnels.open_ones().filter_map(told).collect()
     }
 
-    pub(super) fn open_tunnel(&mut self, attempt: &Attempt, placed: &[Placed], ids: &[UpgradeId], is_part: bool) {
+    pub(super) fn open_tunnel(&mut self, attempt: &Attempt, placed: &[Placed], ids: &[UpgradeId]) {
         if attempt.outcome != Outcome::Upgraded {
             return;
         }
@@ -51,7 +53,7 @@ impl Attempts {
         if let Some(end) = ends(&hops).min() {
             self.at(end + self.settle, Timer::Tunnel(ids[0]));
         }
-        self.tunnels.open(attempt, hops, is_part);
+        self.tunnels.open(attempt, hops);
     }
 
     pub(super) fn tunnel_due(&mut self, key: UpgradeId, at: Timestamp) {
@@ -79,15 +81,15 @@ impl Attempts {
         let Some((tunnel, attempt)) = self.tunnels.remove(key) else { return };
         let attempt = Arc::new(attempt);
         let mut ended = tunnel.end(&attempt, now);
-        if ended.by.is_some_and(|by| self.is_step_unread(&attempt, by)) {
-            (ended.tunnel.closed_by, ended.by) = (ClosedBy::Unknown, None);
+        if ended.tunnel.closed_by == ClosedBy::Unknown || !ended.quiet.holds() {
+            ended.tunnel.missing = self.missed_of(&attempt);
         }
-        if matches!(ended.tunnel.closed_by, ClosedBy::Client | ClosedBy::Origin) && self.is_end_unread(&attempt) {
-            ended.tunnel.closed_by = ClosedBy::Unknown;
+        if let Some(hole) = self.missed_beside(&attempt, &ended) {
+            ended.doubt_end(&hole);
         }
-        let silent_since = ended.tunnel.ended_at.before(ended.tunnel.idle);
-        if self.lossy(silent_since, ended.tunnel.ended_at) {
-            ended.doubt();
+        let silence = self.window(&attempt, ended.tunnel.ended_at.before(ended.tunnel.idle), ended.tunnel.ended_at);
+        if let Some(hole) = self.loss(&silence) {
+            ended.doubt_all(&hole);
         }
         if tunnel.client_unseen(&attempt)
             && ended.tunnel.closed_by == ClosedBy::Unknown
@@ -103,41 +105,75 @@ impl Attempts {
         }
     }
 
-    /// Whether a hop may be missing behind the proxy that listens at `by`: the next one came from another address, and of what
-    /// the proxy sent when the tunnel opened bytes are missing, or all.
-    fn is_step_unread(&self, attempt: &Attempt, by: SocketAddr) -> bool {
-        let path: Vec<_> = attempt.path().collect();
-        let step = path.windows(2).find(|step| step[0].server.address() == Some(by));
-        let next = step.and_then(|step| step[1].client.address());
-        if next.is_none_or(|next| next.ip() == by.ip()) {
-            return false;
-        }
-        self.is_opening_unread(attempt, by, |link| link.client.ip() == by.ip())
+    fn window(&self, attempt: &Attempt, from: Timestamp, to: Timestamp) -> Window {
+        Window { from, to, interface: attempt.first().interface, skew: self.settle }
     }
 
-    /// Whether a hop may be missing before the first of a tunnel, or behind its last.
-    fn is_end_unread(&self, attempt: &Attempt) -> bool {
-        let client = attempt.first().client.address();
-        let Some(server) = attempt.path().last().and_then(|last| last.server.address()) else { return false };
-        self.is_opening_unread(attempt, server, |link| {
-            link.client.ip() == server.ip() || client.is_some_and(|client| link.server.ip() == client.ip())
-        })
+    /// A hole on one of a tunnel's own hops.
+    fn missed_of(&self, attempt: &Attempt) -> Option<Hole> {
+        let opened = self.window(attempt, opened_at(attempt), Timestamp::MAX);
+        let ends = |hop: &Hop| hop.client.address().zip(hop.server.address());
+        let own: Vec<_> = attempt.path().filter_map(ends).collect();
+        self.hole(&opened, |hole| own.iter().any(|(client, server)| hole.client.is(*client) && hole.server.is(*server)))
     }
 
-    /// Whether bytes are missing, or all, of a connection that `matters`, or that the host at `by` opened, when a tunnel
-    /// opened.
-    fn is_opening_unread(&self, attempt: &Attempt, by: SocketAddr, matters: impl Fn(&Link) -> bool) -> bool {
+    /// A hole that may hide another hop of a tunnel, which opened with the others: before the first where the client ended it,
+    /// behind the last where the origin did, and behind the proxy that did where the next hop came from another address.
+    fn missed_beside(&self, attempt: &Attempt, ended: &Ended) -> Option<Hole> {
         let first = attempt.first();
-        let opened_at = opened_at(attempt);
-        let asked = first.request.as_ref().map_or(opened_at, |request| request.at);
-        let (from, to) = (asked.before(self.settle), opened_at + self.settle);
-        let own = |link: &Link| attempt.hops.iter().any(|hop| hop.client.address() == Some(link.client));
-        let clock = (first.interface, Duration::ZERO);
-        let search = Search { proxy: by, hosts: &[by.ip()], from, to, status: None, clock };
+        let asked = first.request.as_ref().map_or(ended.tunnel.opened_at, |request| request.at);
+        let opening = self.window(attempt, asked, ended.tunnel.opened_at);
+        let own = |hole: &Hole| {
+            let is = |hop: &Hop| hop.client.address().is_some_and(|client| hole.client.is(client));
+            !hole.may_hold_request() || attempt.hops.iter().any(is)
+        };
+        match ended.tunnel.closed_by {
+            ClosedBy::Unknown => None,
+            ClosedBy::Client => {
+                let client = first.client.address()?;
+                self.hole(&opening.around(), |hole| hole.server.may_be_at(client.ip()) && !own(hole))
+            }
+            ClosedBy::Origin => {
+                let origin = attempt.path().last()?.server.address()?;
+                // A request beside the path whose answer is missing may be the next hop.
+                let beside = attempt.hops.iter().find(|hop| {
+                    let unanswered = matches!(hop.silence, Some(Silence::NotCaptured | Silence::Waiting));
+                    hop.role == Role::Side
+                        && unanswered
+                        && hop.client.address().is_some_and(|at| at.ip() == origin.ip())
+                });
+                let unanswered = |hop: &Hop| {
+                    let (client, server) = (hop.client.address()?, hop.server.address()?);
+                    let times = (ended.tunnel.opened_at, ended.tunnel.opened_at);
+                    Some(Hole::between(client, server, HoleKind::Gap, Some(Direction::ToClient), times))
+                };
+                self.missed_behind(attempt, origin, &opening, own).or_else(|| beside.and_then(unanswered))
+            }
+            ClosedBy::Proxy => {
+                let by = ended.by?;
+                let path: Vec<_> = attempt.path().collect();
+                let step = path.windows(2).find(|step| step[0].server.address() == Some(by))?;
+                let next = step[1].client.address().filter(|next| next.ip() != by.ip())?;
+                self.missed_behind(attempt, by, &opening, |hole| own(hole) || hole.client.is(next))
+            }
+        }
+    }
+
+    /// A hole that may hide what the host at `by` sent in a window, or a connection that it opened for something that was not
+    /// seen.
+    fn missed_behind(
+        &self,
+        attempt: &Attempt,
+        by: SocketAddr,
+        opening: &Window,
+        own: impl Fn(&Hole) -> bool,
+    ) -> Option<Hole> {
+        let hole = self.hole(opening, |hole| hole.client.may_be_at(by.ip()) && !own(hole));
+        let clock = (opening.interface, Duration::ZERO);
+        let search = Search { proxy: by, hosts: &[by.ip()], from: opening.from, to: opening.to, status: None, clock };
         // On one host, a client may have opened it.
-        let alone = first.client.address().is_some_and(|client| client.ip() != by.ip());
-        alone && self.connects.is_pending(&search, |_| true)
-            || self.unread.is_missing(from, to, |link| matters(link) && !own(link))
+        let alone = attempt.first().client.address().is_some_and(|client| client.ip() != by.ip());
+        hole.or_else(|| self.connects.pending(&search, |_| true).filter(|_| alone))
     }
 
     /// Where the proxy listens that ended a tunnel by itself, though its client's side is TLS.

@@ -8,6 +8,7 @@ use super::{
         event::{Endpoint, Silence},
         handshake::Handshake,
         http::{Listener, RequestHead, ResponseHead, Ticket, TicketOf, TlsConnection, Tunnel, UpgradeId},
+        knowledge::{FlowClass, Hole},
         tcp::{Closed, Link, Opening, Stamp},
         time::Timestamp,
     },
@@ -105,8 +106,15 @@ impl Listener for Attempts {
         };
     }
 
-    fn unread(&mut self, link: &Link, since: Timestamp, at: Timestamp) {
-        self.unread.note(link, since, at);
+    fn hole(&mut self, link: &Link, hole: Hole) {
+        self.holes.add_of(link.id, hole);
+    }
+
+    fn classified(&mut self, link: &Link, class: FlowClass) {
+        self.holes.classify(link.id, class);
+        if class == FlowClass::Opaque {
+            self.connects.asked(link);
+        }
     }
 
     fn tls_ended(&mut self, link: &Link, connection: &TlsConnection) {
@@ -120,6 +128,7 @@ impl Listener for Attempts {
 
     fn closed(&mut self, link: &Link, why: Closed) {
         self.owners.forget(link);
+        self.holes.close(link.id);
         if why == Closed::Ended {
             self.connects.ended(link);
         }

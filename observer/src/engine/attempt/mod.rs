@@ -4,7 +4,7 @@
 mod adopt;
 mod connect;
 mod decide;
-mod doubt;
+mod evidence;
 mod finish;
 mod follow;
 mod join;
@@ -21,7 +21,6 @@ mod report;
 mod store;
 mod tunnel;
 mod tunnels;
-mod unread;
 
 use std::{
     cmp::Reverse,
@@ -37,7 +36,6 @@ use hashbrown::HashMap;
 use self::{
     connect::Connects,
     finish::Finishing,
-    loss::Losses,
     moment::Closing,
     opaque::Opaque,
     owner::Owners,
@@ -46,7 +44,6 @@ use self::{
     recent::Recent,
     store::{Name, Store},
     tunnels::Tunnels,
-    unread::Unread,
 };
 pub use self::{
     moment::MOMENT,
@@ -59,6 +56,7 @@ use super::{
     anomaly::Anomaly,
     event::{Attempt, ProductName, Silence},
     http::UpgradeId,
+    knowledge::{Claim, Hole, Holes},
     tcp::Link,
     time::Timestamp,
 };
@@ -88,31 +86,48 @@ pub struct Decided {
     pub attempt: Arc<Attempt>,
     /// Whether a client asked for an upgrade, or may have; not a proxy all by itself.
     pub by_client: bool,
-    /// Whether the capture shows requests that the first proxy sent upstream, for this attempt or another.
-    pub upstream_seen: bool,
-    /// Whether the last server that got the request is a proxy that forwarded others, but not this one.
-    pub stopped: bool,
+    /// What the last server that got the request is.
+    pub last: Last,
     /// The product whose own error page the client got.
     pub own_page: Option<ProductName>,
     /// Whether the proxy denied it because of its own side request.
     pub denied: bool,
-    /// Whether the only hop may be a side request of a proxy.
-    pub maybe_side: bool,
-    /// Whether another request with the same key came through, or may have: a later try of the same host, or one that was
-    /// not sent aside.
-    pub superseded: bool,
-    /// Whether an ambiguous join leaves no doubt about what the proxy does.
-    pub uniform: bool,
-    /// Whether bytes are missing that may be another hop of it, or frames were lost meanwhile.
-    pub unread: bool,
-    /// Whether bytes are missing of a connection that was seen and may be another hop of it.
-    pub hop_unread: bool,
-    /// Whether that may be a hop before its first.
-    pub before_unread: bool,
+    /// What can be said for sure.
+    pub claims: Claims,
     /// How long the client waited.
     pub waited: Duration,
-    /// Connections of the proxy that failed meanwhile.
-    pub unreachable: Option<(Silence, SocketAddr)>,
+}
+
+/// The last server that was seen to get the request.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Last {
+    /// The origin, as far as was seen: nothing shows that it passes requests on.
+    Origin,
+    /// A proxy, or what may be one.
+    Proxy {
+        /// Whether the capture shows requests that it sent upstream, for this attempt or another.
+        upstream_seen: bool,
+        /// Its connection that failed meanwhile.
+        failed: Option<(Silence, SocketAddr)>,
+    },
+}
+
+/// What can be said of an attempt for sure, each with the reason where it cannot.
+#[derive(Clone, Debug)]
+pub struct Claims {
+    /// The hops are its own, or all that they may be instead would say the same of the proxy.
+    pub hops: Claim,
+    /// Nothing else was sent on for it: no other hop was missed.
+    pub all_seen: Claim,
+    /// Nothing was missed of a connection that was seen and may be another hop of it.
+    pub whole: Claim,
+    /// No hop before its first was missed.
+    pub first: Claim,
+    /// The first hop's request is no side request of a proxy.
+    pub main: Claim,
+    /// No other request with the same key came through in its place: a later try of the same host, or one that was not sent
+    /// aside.
+    pub only: Claim,
 }
 
 /// Counters.
@@ -165,8 +180,7 @@ pub struct Attempts {
     proxies: Proxies,
     polling: Polling,
     opaque: Opaque,
-    losses: Losses,
-    unread: Unread,
+    holes: Holes,
     owners: Owners,
     /// Keys of hops decided lately; of those decided alone, all names.
     lately: VecDeque<(Name, Timestamp, Link)>,
@@ -197,8 +211,7 @@ impl Attempts {
             proxies: Proxies::default(),
             polling: Polling::new(config.memory_limit / 32),
             opaque: Opaque::default(),
-            losses: Losses::default(),
-            unread: Unread::default(),
+            holes: Holes::default(),
             owners: Owners::new(),
             lately: VecDeque::new(),
             timers: BinaryHeap::new(),
@@ -238,7 +251,7 @@ impl Attempts {
     #[must_use]
     pub fn memory(&self) -> usize {
         let tables = self.timers.len() * TIMER + self.tunnels.memory() + self.closing_memory;
-        let rings = self.recent.memory() + self.polling.memory() + self.opaque.memory() + self.unread.memory();
+        let rings = self.recent.memory() + self.polling.memory() + self.opaque.memory() + self.holes.memory();
         let rings = rings + self.owners.memory();
         self.store.memory() + tables + rings + self.connects.memory() + self.proxies.memory()
     }
@@ -285,9 +298,9 @@ impl Attempts {
         true
     }
 
-    /// Frames were lost between two times.
+    /// Frames were lost between two times: they may have been anybody's.
     pub fn lose(&mut self, since: Timestamp, at: Timestamp) {
-        self.losses.add(since, at);
+        self.holes.add(Hole::anywhere((since.min(at), since.max(at))));
     }
 
     /// A tap has found who holds an end of a connection.
@@ -299,11 +312,6 @@ impl Attempts {
     /// A connection, client first, with an upgrade request: who holds its ends is worth finding out.
     pub fn poll_owner(&mut self) -> Option<(SocketAddr, SocketAddr)> {
         self.owners.poll()
-    }
-
-    /// Whether frames were lost then, so that what was not seen may have happened.
-    fn lossy(&self, from: Timestamp, to: Timestamp) -> bool {
-        self.losses.touch(from.before(self.settle), to + self.settle)
     }
 
     fn at(&mut self, at: Timestamp, timer: Timer) {

@@ -6,12 +6,15 @@ use super::{
     super::{
         event::{Attempt, Close, ClosedBy, Confidence, Endpoint, Role, Traffic, Tunnel},
         http::{Tunnel as Hop, UpgradeId},
+        knowledge::{Claim, Doubt, Hole},
         memory::block,
-        tcp::Closed,
+        tcp::{Closed, Direction},
         time::Timestamp,
     },
     packed::Packed,
 };
+
+const WAYS: [Direction; 2] = [Direction::ToServer, Direction::ToClient];
 
 /// How long after the first hop's end the others may take: Envoy needs a second.
 pub(super) const LATEST_END: Duration = Duration::from_secs(2);
@@ -21,9 +24,6 @@ pub(super) const LATEST_END: Duration = Duration::from_secs(2);
 pub(super) struct OpenTunnel {
     pub(super) attempt: Packed,
     pub(super) hops: Vec<OpenHop>,
-    /// Whether bytes of other connections were missing when it opened: its first client, or its last server, may be a
-    /// proxy.
-    pub(super) is_part: bool,
 }
 
 /// One hop of it, in the order of [`Attempt::path`].
@@ -47,13 +47,15 @@ pub struct Ended {
     pub repeated: bool,
     /// Whether only the hop behind a proxy was seen, and the proxy ended it: it may have passed on what it was told.
     pub client_unseen: bool,
+    /// Nobody spoke after its last payload that was seen, nor sent a Close frame.
+    pub quiet: Claim,
 }
 
 impl Ended {
-    /// Whether it was silent long enough to speak of, as far as is known.
+    /// Whether it was silent long enough to speak of.
     #[must_use]
     pub fn is_silent(&self, idle_min: Duration) -> bool {
-        !self.had_close && !self.tunnel.incomplete && self.tunnel.idle >= idle_min
+        !self.had_close && self.quiet.holds() && self.tunnel.idle >= idle_min
     }
 
     /// Bytes it costs, by estimate.
@@ -61,14 +63,26 @@ impl Ended {
         2 * size_of::<Self>() + self.tunnel.attempt.memory()
     }
 
-    /// Frames were lost since its last payload, or at its end: somebody may have spoken, or closed it, unseen.
-    pub(super) fn doubt(&mut self) {
-        self.tunnel.incomplete = true;
+    /// Who ended it cannot be told, because of a hole.
+    pub(super) fn doubt_end(&mut self, hole: &Hole) {
         (self.tunnel.closed_by, self.by) = (ClosedBy::Unknown, None);
+        self.tunnel.missing.get_or_insert(*hole);
+    }
+
+    /// Frames were lost since its last payload, or at its end: somebody may have spoken, or closed it, unseen.
+    pub(super) fn doubt_all(&mut self, hole: &Hole) {
+        self.doubt_end(hole);
+        self.tunnel.incomplete = true;
+        self.quiet = Claim::Unknown(Doubt::from(hole));
     }
 }
 
 impl OpenHop {
+    /// Whether the last of what was sent this way may be something that was not read.
+    fn is_unread(&self, way: Direction) -> bool {
+        self.is_lost() || self.state.as_ref().is_some_and(|state| state.ends().unread_until[way.index()].is_some())
+    }
+
     /// Whether it was thrown out, or its port used again, before both sides were seen to end it.
     fn is_lost(&self) -> bool {
         let Some(state) = &self.state else { return true };
@@ -119,13 +133,8 @@ impl OpenTunnel {
         let opened_at = opened_at(attempt);
         let ended_at = self.first_end();
         let close = self.states().filter_map(Hop::close).min_by_key(|close| close.at);
-        let lost = self.hops.iter().any(OpenHop::is_lost);
-        let incomplete = lost || self.states().any(|hop| hop.incomplete);
-        let (closed_by, by) = match self.closed_by(attempt, close) {
-            (ClosedBy::Client | ClosedBy::Origin, _) if self.is_part => (ClosedBy::Unknown, None),
-            _ if ended_at.is_none() => (ClosedBy::Unknown, None),
-            known => known,
-        };
+        let (closed_by, by) =
+            if ended_at.is_none() { (ClosedBy::Unknown, None) } else { self.closed_by(attempt, close) };
         let last_at = self.states().map(|hop| hop.last_at).max().unwrap_or(opened_at);
         let end = ended_at.unwrap_or(now);
         let nearest = self.states().next();
@@ -141,20 +150,23 @@ impl OpenTunnel {
             close,
             closed_by,
             idle: end.since(last_at),
-            incomplete,
+            incomplete: self.hops.iter().any(OpenHop::is_lost) || self.states().any(|hop| hop.incomplete),
+            missing: None,
         };
-        Ended { tunnel, by, had_close: close.is_some(), repeated: false, client_unseen: self.client_unseen(attempt) }
+        // What passes through one hop passes through the others: one that was read to its end is enough.
+        let is_read = |hop: &OpenHop| WAYS.iter().all(|way| !hop.is_unread(*way));
+        let quiet = if self.hops.iter().any(is_read) { Claim::Certain } else { Claim::Unknown(Doubt::Unread) };
+        let had_close = close.is_some();
+        let client_unseen = self.client_unseen(attempt);
+        Ended { tunnel, by, had_close, repeated: false, client_unseen, quiet }
     }
 
     /// Who ended it. The proxy did if no peer sent FIN, RST or Close before it; which of the proxy's own two ends came
     /// first means nothing, as they are microseconds apart and may swap between interfaces.
     fn closed_by(&self, attempt: &Attempt, close: Option<Close>) -> (ClosedBy, Option<SocketAddr>) {
-        let (Some(first), Some(last)) = (
-            self.hops.first().and_then(|hop| hop.state.as_deref()),
-            self.hops.last().and_then(|hop| hop.state.as_deref()),
-        ) else {
-            return (ClosedBy::Unknown, None);
-        };
+        const UNKNOWN: (ClosedBy, Option<SocketAddr>) = (ClosedBy::Unknown, None);
+        let (Some(nearest), Some(farthest)) = (self.hops.first(), self.hops.last()) else { return UNKNOWN };
+        let (Some(first), Some(last)) = (nearest.state.as_deref(), farthest.state.as_deref()) else { return UNKNOWN };
         let only = self.hops.len() == 1;
         let role = attempt.first().role;
         // Where another client's hops would fit as well, only the client's own hop tells anything.
@@ -162,36 +174,38 @@ impl OpenTunnel {
             let by_client = close.map_or_else(|| first.ends().client_first(), |close| close.from_client);
             return (if by_client { ClosedBy::Client } else { ClosedBy::Unknown }, None);
         }
-        // Where bytes are missing the proxy is not accused.
-        let sure = self.states().all(|hop| !hop.incomplete);
-        let close_by_proxy = !only && sure && is_made_by_proxy(first, last);
-        if close_by_proxy {
-            return (ClosedBy::Proxy, self.proxy_at_fault(attempt));
-        }
-        // Where bytes are missing, the Close frame that was seen may be the answer to one that was not.
-        if close.is_some() && self.states().any(|hop| hop.incomplete) {
-            return (ClosedBy::Unknown, None);
+        let peers_read = !nearest.is_unread(Direction::ToServer) && !farthest.is_unread(Direction::ToClient);
+        if !only && peers_read && is_made_by_proxy(first, last) {
+            return self.proxy_at_fault(attempt).map_or(UNKNOWN, |by| (ClosedBy::Proxy, Some(by)));
         }
         if let Some(close) = close {
+            // The Close frame that was seen may be the answer to one that was not.
+            let other = if close.from_client { Direction::ToClient } else { Direction::ToServer };
             return match (close.from_client, only && role == Role::Only) {
+                _ if self.hops.iter().all(|hop| hop.is_unread(other)) => UNKNOWN,
                 (true, _) => (ClosedBy::Client, None),
-                (false, true) => (ClosedBy::Unknown, None),
+                (false, true) => UNKNOWN,
                 (false, false) => (ClosedBy::Origin, None),
             };
         }
+        // A FIN that was not seen is among the last bytes that were not.
+        let fins_read = (first.ends().client.is_some() || !nearest.is_unread(Direction::ToServer))
+            && (last.ends().server.is_some() || !farthest.is_unread(Direction::ToClient));
+        let closes_read = WAYS.iter().all(|way| self.hops.iter().any(|hop| !hop.is_unread(*way)));
         let (first, last) = (first.ends(), last.ends());
         let client = first.client.filter(|_| first.client_first());
         let origin = last.server.filter(|_| last.server_first());
         match (client, origin) {
             _ if only => match role {
                 Role::Upstream => (if origin.is_some() { ClosedBy::Origin } else { ClosedBy::Unknown }, None),
-                _ => (ClosedBy::Unknown, None),
+                _ => UNKNOWN,
             },
             (Some(client), Some(origin)) if origin < client => (ClosedBy::Origin, None),
             (Some(_), _) => (ClosedBy::Client, None),
             (None, Some(_)) => (ClosedBy::Origin, None),
-            (None, None) if first.server.is_none() || last.client.is_none() || !sure => (ClosedBy::Unknown, None),
-            (None, None) => (ClosedBy::Proxy, self.proxy_at_fault(attempt)),
+            (None, None) if first.server.is_none() || last.client.is_none() => UNKNOWN,
+            (None, None) if !fins_read || !closes_read => UNKNOWN,
+            (None, None) => self.proxy_at_fault(attempt).map_or(UNKNOWN, |by| (ClosedBy::Proxy, Some(by))),
         }
     }
 
@@ -199,8 +213,13 @@ impl OpenTunnel {
     fn proxy_at_fault(&self, attempt: &Attempt) -> Option<SocketAddr> {
         let path: Vec<_> = attempt.path().collect();
         let at = (0..self.hops.len().saturating_sub(1)).find(|&at| {
-            let (Some(down), Some(up)) = (&self.hops[at].state, &self.hops[at + 1].state) else { return false };
-            down.ends().server_first() && up.ends().client_first()
+            let (nearer, farther) = (&self.hops[at], &self.hops[at + 1]);
+            let (Some(down), Some(up)) = (&nearer.state, &farther.state) else { return false };
+            let (down, up) = (down.ends(), up.ends());
+            // Where its neighbour's FIN was not seen, that may have come first.
+            let heard = (down.client.is_some() || !nearer.is_unread(Direction::ToServer))
+                && (up.server.is_some() || !farther.is_unread(Direction::ToClient));
+            heard && down.server_first() && up.client_first()
         });
         match path.get(at?)?.server {
             Endpoint::Ip(address) => Some(address),

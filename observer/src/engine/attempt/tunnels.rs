@@ -24,8 +24,7 @@ pub(super) struct Tunnels {
     memory: usize,
 }
 
-/// A tunnel whose hops are all open: whether it is a part and how many hops it has, the ids of those behind the first, and
-/// its attempt.
+/// A tunnel whose hops are all open: how many hops it has, the ids of those behind the first, and its attempt.
 #[derive(Debug)]
 struct Rested(Box<[u8]>);
 
@@ -49,10 +48,10 @@ impl Tunnels {
     }
 
     /// An attempt opened a tunnel. Ends of its hops may have been seen already.
-    pub(super) fn open(&mut self, attempt: &Attempt, hops: Vec<OpenHop>, is_part: bool) {
+    pub(super) fn open(&mut self, attempt: &Attempt, hops: Vec<OpenHop>) {
         let Some(key) = hops.first().map(|hop| hop.id) else { return };
         self.behind.extend(hops[1..].iter().map(|hop| (hop.id, key)));
-        let tunnel = OpenTunnel { attempt: self.packing.pack(attempt), hops, is_part };
+        let tunnel = OpenTunnel { attempt: self.packing.pack(attempt), hops };
         if tunnel.hops.iter().all(|hop| hop.state.is_none()) {
             let rested = Rested::of(&tunnel);
             self.memory += block(rested.0.len());
@@ -146,7 +145,7 @@ fn outline(mut attempt: Attempt) -> Attempt {
 impl Rested {
     fn of(tunnel: &OpenTunnel) -> Self {
         let mut bytes = Vec::new();
-        number(&mut bytes, tunnel.hops.len() as u64 * 2 + u64::from(tunnel.is_part));
+        number(&mut bytes, tunnel.hops.len() as u64);
         for hop in &tunnel.hops[1..] {
             number(&mut bytes, hop.id.0);
         }
@@ -156,12 +155,12 @@ impl Rested {
 
     fn wake(&self, key: UpgradeId) -> Option<OpenTunnel> {
         let mut bytes = &*self.0;
-        let head = take_number(&mut bytes)?;
+        let count = take_number(&mut bytes)?;
         let hop = |id| OpenHop { id, state: None, gone: None };
         let mut hops = vec![hop(key)];
-        for _ in 1..head / 2 {
+        for _ in 1..count {
             hops.push(hop(UpgradeId(take_number(&mut bytes)?)));
         }
-        Some(OpenTunnel { attempt: Packed::from_bytes(bytes), hops, is_part: head & 1 == 1 })
+        Some(OpenTunnel { attempt: Packed::from_bytes(bytes), hops })
     }
 }

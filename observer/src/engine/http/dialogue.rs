@@ -9,13 +9,14 @@ use std::{marker::PhantomData, net::SocketAddr};
 use smallvec::SmallVec;
 
 use self::exchange::{Exchange, Kind};
-use super::{Listener, Ticket, TlsConnection, Tunnel, chunked::Chunked};
+use super::{Listener, Ticket, TlsConnection, Tunnel, chunked::Chunked, preface};
 use crate::engine::{
     anomaly::AnomalyKind,
     demand::Skipped,
     event::Silence,
+    knowledge::{FlowClass, Hole, HoleKind},
     memory::block,
-    tcp::{Closed, Direction, End, Link, Opening, Passed, Reader, Stamp, Want},
+    tcp::{Closed, Direction, End, Link, Missing, Opening, Passed, Reader, Stamp, Want},
     time::Timestamp,
 };
 
@@ -27,10 +28,11 @@ pub struct Dialogue<L> {
     outstanding: SmallVec<[Exchange; 1]>,
     tunnel: Option<Box<(Option<Ticket>, Tunnel)>>,
     unusual: Option<Box<Unusual>>,
-    /// When bytes were last read, or passed.
-    read_at: Timestamp,
+    /// When bytes to the server, and to the client, were last read, or passed.
+    read_at: [Timestamp; 2],
     /// Whether a head was read.
     begun: bool,
+    class: FlowClass,
     listener: PhantomData<fn(&mut L)>,
 }
 
@@ -86,8 +88,9 @@ impl<L> Default for Dialogue<L> {
             outstanding: SmallVec::new(),
             tunnel: None,
             unusual: None,
-            read_at: Timestamp::MIN,
+            read_at: [Timestamp::MIN; 2],
             begun: false,
+            class: FlowClass::Unknown,
             listener: PhantomData,
         }
     }
@@ -109,19 +112,20 @@ impl<L: Listener> Reader for Dialogue<L> {
             at += taken;
         }
         if at > 0 {
-            self.read_at = self.read_at.max(stamp.at);
+            self.note_read(way, stamp.at);
         }
         at
     }
 
-    fn gap(&mut self, to: &mut L, link: &Link, way: Direction, length: u64, stamp: Stamp, now: Timestamp) {
-        to.unread(link, self.read_at.min(stamp.at), now.max(stamp.at));
+    fn gap(&mut self, to: &mut L, link: &Link, way: Direction, missing: &Missing) {
+        let Missing { length, stamp, .. } = *missing;
         if length > 0 {
             to.anomaly(link, AnomalyKind::Gap { way, bytes: length }, stamp);
         }
         if let State::Tunnel = self.state(way) {
+            self.report_hole(to, link, way, FlowClass::Opaque, missing);
             if let Some(tunnel) = &mut self.tunnel {
-                tunnel.1.gap(way, length);
+                tunnel.1.gap(way, length, missing.by);
                 if let Some(ticket) = tunnel.0.filter(|_| tunnel.1.is_ending()) {
                     to.tunnel(ticket, &tunnel.1, None, stamp.at);
                 }
@@ -140,7 +144,9 @@ impl<L: Listener> Reader for Dialogue<L> {
             State::UntilClose | State::Opaque => true,
             _ => false,
         };
+        // What is missing inside a body, whose end is known all the same, hides nothing.
         if !bridged {
+            self.report_hole(to, link, way, self.class, missing);
             self.lose(to, link, way, stamp);
         }
     }
@@ -208,6 +214,12 @@ impl<L: Listener> Reader for Dialogue<L> {
     }
 
     fn opened(&mut self, to: &mut L, link: &Link, opening: Opening, stamp: Stamp) {
+        for way in [Direction::ToServer, Direction::ToClient] {
+            let read_at = &mut self.read_at[way.index()];
+            if opening != Opening::Middle && *read_at == Timestamp::MIN {
+                *read_at = stamp.at;
+            }
+        }
         if opening == Opening::Middle {
             self.client = State::Lost;
             self.server = State::Lost;
@@ -232,7 +244,7 @@ impl<L: Listener> Reader for Dialogue<L> {
 
     fn passed(&mut self, to: &mut L, link: &Link, way: Direction, passed: &Passed) {
         if passed.length > 0 {
-            self.read_at = self.read_at.max(passed.at);
+            self.note_read(way, passed.at);
         }
         self.pass(to, link, way, passed);
     }
@@ -298,7 +310,10 @@ impl<L: Listener> Dialogue<L> {
     fn client_bytes(&mut self, to: &mut L, link: &Link, bytes: &[u8], stamp: Stamp) -> Option<usize> {
         match &self.client {
             State::Waiting => None,
-            State::Lost if !is_request(bytes) => Some(bytes.len()),
+            State::Lost if !is_request(bytes) => {
+                self.pass_over(to, link, bytes, stamp);
+                Some(bytes.len())
+            }
             State::Start | State::Head(_) | State::Lost => Some(self.head(to, link, Direction::ToServer, bytes, stamp)),
             _ => Some(self.follow(to, link, Direction::ToServer, bytes, stamp)),
         }
@@ -310,6 +325,57 @@ impl<L: Listener> Dialogue<L> {
             State::Lost if !is_response(bytes) => Some(bytes.len()),
             State::Start | State::Head(_) | State::Lost => Some(self.head(to, link, Direction::ToClient, bytes, stamp)),
             _ => Some(self.follow(to, link, Direction::ToClient, bytes, stamp)),
+        }
+    }
+
+    fn note_read(&mut self, way: Direction, at: Timestamp) {
+        let read_at = &mut self.read_at[way.index()];
+        *read_at = (*read_at).max(at);
+    }
+
+    /// What the connection carries is known now.
+    fn classify(&mut self, to: &mut L, link: &Link, class: FlowClass) {
+        if self.class != class {
+            self.class = class;
+            to.classified(link, class);
+        }
+    }
+
+    fn report_hole(&self, to: &mut L, link: &Link, way: Direction, class: FlowClass, missing: &Missing) {
+        // What comes before the first that was seen of a connection was sent before the capture began, unless an answer shows
+        // that its request was not captured.
+        if missing.length == 0 {
+            return;
+        }
+        let from = self.read_at[way.index()].min(missing.by);
+        let hole = Hole::on(link, HoleKind::Gap, Some(way), (from, missing.by));
+        // Where nothing came after it, no frame tells of it, and it is not known which tap's clock that was.
+        let interface = (missing.stamp.frame > 0).then_some(missing.stamp.interface);
+        to.hole(link, Hole { interface, bytes: missing.length, class, frame: missing.stamp.frame, ..hole });
+    }
+
+    /// An answer came to a request that was not captured.
+    fn report_unasked(&self, to: &mut L, link: &Link, stamp: Stamp) {
+        let left_out = self.unusual.as_ref().is_some_and(|unusual| unusual.missed || unusual.skipped.is_some());
+        if !left_out {
+            let from = self.read_at[Direction::ToServer.index()].min(stamp.at);
+            let hole = Hole::on(link, HoleKind::Unasked, Some(Direction::ToServer), (from, stamp.at));
+            let (interface, class, frame) = (Some(stamp.interface), FlowClass::Http, stamp.frame);
+            to.hole(link, Hole { interface, class, frame, ..hole });
+        }
+    }
+
+    /// Bytes of the client after some that are missing, where no request begins: the rest of a message, or another
+    /// protocol.
+    fn pass_over(&mut self, to: &mut L, link: &Link, bytes: &[u8], stamp: Stamp) {
+        if preface::is_another_protocol(bytes) {
+            self.classify(to, link, FlowClass::Opaque);
+        } else if memchr::memmem::find(bytes, b" HTTP/1.").is_some() {
+            // A head whose beginning is missing, or is not where a segment begins.
+            let from = self.read_at[Direction::ToServer.index()].min(stamp.at);
+            let hole = Hole::on(link, HoleKind::CutHead, Some(Direction::ToServer), (from, stamp.at));
+            let (interface, frame) = (Some(stamp.interface), stamp.frame);
+            to.hole(link, Hole { interface, class: FlowClass::Http, frame, ..hole });
         }
     }
 

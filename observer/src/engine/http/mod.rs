@@ -18,6 +18,7 @@ pub use self::{
 use super::{
     anomaly::AnomalyKind,
     event::Silence,
+    knowledge::{FlowClass, Hole},
     tcp::{Closed, Link, Opening, Stamp},
     time::Timestamp,
 };
@@ -124,8 +125,10 @@ pub trait Listener {
     fn tunnel(&mut self, ticket: Ticket, tunnel: &Tunnel, why: Option<Closed>, at: Timestamp);
     /// The client's side sent its first bytes through the tunnel of an exchange.
     fn spoke(&mut self, ticket: Ticket);
-    /// Something of a connection cannot be read: bytes are missing that were sent between two points in time.
-    fn unread(&mut self, link: &Link, since: Timestamp, at: Timestamp);
+    /// Something of a connection is missing.
+    fn hole(&mut self, link: &Link, hole: Hole);
+    /// What a connection carries is known now.
+    fn classified(&mut self, link: &Link, class: FlowClass);
     /// A side of a TLS connection ended.
     fn tls_ended(&mut self, link: &Link, connection: &TlsConnection);
     /// What was told of a connection is told of another one as well: it is the same, before or after NAT.

@@ -84,6 +84,22 @@ fn proxy_v2(bytes: &[u8]) -> Preface {
     Preface::Proxy(length, source.map(SocketAddr::from))
 }
 
+/// Whether bytes that a client sent in the middle of a connection are neither HTTP nor a WebSocket frame: binary, or a TLS
+/// record (RFC 8446 5.1). Text may be a body, and a frame may be in a tunnel whose request was not seen.
+pub(super) fn is_another_protocol(bytes: &[u8]) -> bool {
+    let is_tls = matches!(bytes, [0x14..=0x17, 3, 0..=4, ..]);
+    let is_binary = |byte: &u8| *byte < 0x20 && !matches!(byte, b'\t' | b'\n' | b'\r' | 0x1b);
+    is_tls || bytes.iter().take(BINARY_WITHIN).any(is_binary) && !is_client_frame(bytes)
+}
+
+/// Bytes among which a binary protocol shows one that text has not.
+const BINARY_WITHIN: usize = 16;
+
+/// Whether bytes begin like a client's WebSocket frame (RFC 6455 5.2): a known opcode, masked.
+fn is_client_frame(bytes: &[u8]) -> bool {
+    matches!(bytes, [first, second, ..] if matches!(first & 0x0f, 0..=2 | 8..=10) && first & 0x30 == 0 && second & 0x80 != 0)
+}
+
 /// Server name and ALPN protocols.
 type Hello = (Option<Box<str>>, Vec<Box<str>>);
 

@@ -29,7 +29,7 @@ pub struct Tunnel {
     pub pongs: u32,
     ends: Option<Box<Ends>>,
     followers: Option<[Follower; 2]>,
-    /// Whether bytes are missing or frames could not be followed: a Close frame may have been missed.
+    /// Whether bytes are missing or frames could not be followed: counts are lower bounds.
     pub incomplete: bool,
 }
 
@@ -44,10 +44,14 @@ pub struct Ends {
     pub client: Option<Timestamp>,
     /// First FIN or RST of the server's side.
     pub server: Option<Timestamp>,
+    /// To the server and to the client: until when the last of what was sent may be something that was not read. What was
+    /// read after that shows that it was no Close frame (RFC 6455 5.5.1) and no FIN.
+    pub unread_until: [Option<Timestamp>; 2],
 }
 
 impl Ends {
-    const NONE: Self = Self { close_from_client: None, close_from_server: None, client: None, server: None };
+    const NONE: Self =
+        Self { close_from_client: None, close_from_server: None, client: None, server: None, unread_until: [None; 2] };
 
     /// Whether the client's side ended it, and the server's side did not before.
     #[must_use]
@@ -113,17 +117,33 @@ impl Tunnel {
     pub(super) fn bytes(&mut self, way: Direction, bytes: &[u8], stamp: Stamp) -> Option<&'static str> {
         self.spoken(way, stamp.at);
         *count(&mut self.bytes, way) += bytes.len() as u64;
-        let mut follower = self.followers.as_mut().map(|followers| std::mem::take(&mut followers[index(way)]))?;
+        let Some(followers) = &mut self.followers else {
+            self.note_read(way, stamp.at);
+            return None;
+        };
+        let mut follower = std::mem::take(&mut followers[way.index()]);
         let mut wrong = None;
+        follower.find_frames(bytes, way == Direction::ToServer);
         follower.follow(bytes, |frame| match frame {
             Ok(opcode) => self.frame(way, opcode, stamp.at),
             Err(what) => wrong = Some(what),
         });
-        self.incomplete |= follower.is_lost();
         if let Some(followers) = &mut self.followers {
-            followers[index(way)] = follower;
+            followers[way.index()] = follower;
         }
+        self.note_read(way, stamp.at);
         wrong
+    }
+
+    /// What was sent this way was read up to now, as far as frames could be followed.
+    fn note_read(&mut self, way: Direction, at: Timestamp) {
+        let is_lost = self.followers.as_ref().is_some_and(|followers| followers[way.index()].is_lost());
+        self.incomplete |= is_lost;
+        if is_lost {
+            self.ends_mut().unread_until[way.index()] = Some(at);
+        } else if let Some(ends) = &mut self.ends {
+            ends.unread_until[way.index()] = None;
+        }
     }
 
     fn spoken(&mut self, way: Direction, at: Timestamp) {
@@ -154,8 +174,8 @@ impl Tunnel {
     /// What is needed of the bytes to come.
     pub(super) fn wants(&self, way: Direction) -> Want {
         match &self.followers {
-            Some(followers) if !followers[index(way)].is_lost() => {
-                followers[index(way)].to_header().map_or(Want::All, Want::Frames)
+            Some(followers) if !followers[way.index()].is_lost() => {
+                followers[way.index()].to_header().map_or(Want::All, Want::Frames)
             }
             _ => Want::Nothing,
         }
@@ -169,8 +189,10 @@ impl Tunnel {
         *count(&mut self.bytes, way) += passed.length;
         *count(&mut self.frames, way) += passed.frames;
         if let Some(followers) = &mut self.followers {
-            followers[index(way)].jump(passed.length, passed.to_header);
-            self.incomplete |= followers[index(way)].is_lost();
+            followers[way.index()].jump(passed.length, passed.to_header);
+        }
+        if passed.length > 0 {
+            self.note_read(way, passed.at);
         }
     }
 
@@ -183,12 +205,13 @@ impl Tunnel {
         }
     }
 
-    /// Bytes are missing.
-    pub(super) fn gap(&mut self, way: Direction, length: u64) {
+    /// Bytes are missing that were sent by a time.
+    pub(super) fn gap(&mut self, way: Direction, length: u64, by: Timestamp) {
         *count(&mut self.bytes, way) += length;
         self.incomplete = true;
+        self.ends_mut().unread_until[way.index()] = Some(by);
         if let Some(followers) = &mut self.followers {
-            followers[index(way)].skip(length);
+            followers[way.index()].skip(length);
         }
     }
 
@@ -198,10 +221,6 @@ impl Tunnel {
         let ended = if way == Direction::ToServer { &mut ends.client } else { &mut ends.server };
         *ended = Some(ended.map_or(at, |before| before.min(at)));
     }
-}
-
-fn index(way: Direction) -> usize {
-    usize::from(way == Direction::ToClient)
 }
 
 fn count(traffic: &mut Traffic, way: Direction) -> &mut u64 {

@@ -28,7 +28,7 @@ pub(super) fn check(decided: &Decided) -> Option<Alert> {
 
 /// The first request that went upstream as HTTP/1.0, and the proxy that sent it.
 pub(super) fn find(decided: &Decided) -> Option<(&Request, Endpoint, Option<Product>)> {
-    if decided.denied || !decided.uniform {
+    if decided.denied || !decided.claims.hops.holds() {
         return None;
     }
     let attempt = &decided.attempt;
@@ -43,6 +43,6 @@ pub(super) fn find(decided: &Decided) -> Option<(&Request, Endpoint, Option<Prod
     }
     let (hop, request): (&Hop, _) = lone_upstream(decided)?;
     let upgrade = request.is_upgrade() && !request.is_offer() || request.key().is_some();
-    let old = request.version == HttpVersion::Http10 && upgrade && !decided.maybe_side;
+    let old = request.version == HttpVersion::Http10 && upgrade && decided.claims.main.holds();
     old.then(|| (request, hop.client.clone(), None))
 }

@@ -1,10 +1,12 @@
 //! `missing-101`: an upgrade attempt ended, and no 101 reached the client. Says who answered and why.
 
+use std::net::SocketAddr;
+
 use super::{
     super::{
         Config,
         alert::{Alert, AnsweredBy, Cause, Details, Level, RuleId},
-        attempt::Decided,
+        attempt::{Decided, Last},
         event::{Attempt, Endpoint, Fields, Hop, HttpVersion, Outcome, ProductName, Request, Response, Role, Silence},
         handshake::field::{self, UpgradeRequest},
     },
@@ -22,21 +24,24 @@ pub(super) fn check(decided: &Decided, config: &Config) -> Option<Alert> {
     let attempt = &decided.attempt;
     let client = attempt.first();
     let request = client.request.as_ref()?;
-    let asked = request.is_upgrade() || request.complete && request.key().is_some() && !decided.maybe_side;
+    let asked = request.is_upgrade() || request.complete && request.key().is_some() && decided.claims.main.holds();
     let broken = matches!(attempt.outcome, Outcome::Refused | Outcome::Failed);
-    if !asked || request.is_offer() || !broken || decided.superseded {
+    if !asked || request.is_offer() || !broken || !decided.claims.only.holds() {
         return None;
     }
     if client.silence == Some(Silence::ClosedByClient) && decided.waited < config.answer_timeout {
         return None;
     }
     // A proxy with hard-coded fields sends such requests too.
-    if decided.unread && request.is_websocket() && (request.key().is_none() || field::defect(request).is_some()) {
+    if !decided.claims.all_seen.holds()
+        && request.is_websocket()
+        && (request.key().is_none() || field::defect(request).is_some())
+    {
         return None;
     }
     // A proxy whose request failed may have tried another server then.
     let failed = status(client).is_none_or(|status| status >= 500);
-    if decided.before_unread && failed && attempt.hops.len() == 1 {
+    if !decided.claims.first.holds() && failed && attempt.hops.len() == 1 {
         return None;
     }
     let Finding { cause, answered_by, by } = find(decided, request);
@@ -52,7 +57,7 @@ fn find(decided: &Decided, request: &Request) -> Finding {
     let path: Vec<_> = decided.attempt.path().collect();
     let (client, last) = (path[0], path[path.len() - 1]);
     let answered = client.response.as_ref();
-    if !decided.uniform {
+    if !decided.claims.hops.holds() {
         return Finding { cause: Cause::Unknown, answered_by: AnsweredBy::Unknown, by: None };
     }
     if let Some(lost) = path.iter().skip(1).position(|hop| status(hop) == Some(101)) {
@@ -75,10 +80,11 @@ fn find(decided: &Decided, request: &Request) -> Finding {
             by: Some(client.client.clone()),
         };
     }
-    if path.len() > 1 && !decided.stopped || lone_upstream(decided).is_some() {
-        forwarded(decided, client, last)
-    } else {
-        alone(decided, last)
+    match decided.last {
+        Last::Proxy { upstream_seen, failed } if lone_upstream(decided).is_none() => {
+            alone(decided, last, upstream_seen, failed)
+        }
+        Last::Origin | Last::Proxy { .. } => forwarded(decided, client, last),
     }
 }
 
@@ -127,28 +133,29 @@ fn forwarded(decided: &Decided, client: &Hop, last: &Hop) -> Finding {
         whole && field::defect(request).is_none()
     };
     let whole = response.complete && last.request.as_ref().is_some_and(is_proper);
-    at_origin(if whole && !decided.unread { Cause::OriginRejected } else { Cause::Unknown })
+    at_origin(if whole && decided.claims.all_seen.holds() { Cause::OriginRejected } else { Cause::Unknown })
 }
 
 /// A proxy got the request, and nothing of it was seen behind that proxy.
-fn alone(decided: &Decided, last: &Hop) -> Finding {
+fn alone(decided: &Decided, last: &Hop, upstream_seen: bool, failed: Option<(Silence, SocketAddr)>) -> Finding {
+    let unread = !decided.claims.all_seen.holds();
     let proxy = Some(last.server.clone());
     let Some(response) = &last.response else {
-        let refused = decided.unreachable.map(|(silence, at)| Finding {
+        let refused = failed.map(|(silence, at)| Finding {
             cause: if silence == Silence::Refused { Cause::UpstreamRefused } else { Cause::UpstreamUnreachable },
             answered_by: AnsweredBy::Nobody,
             by: Some(Endpoint::Ip(at)),
         });
         return refused.unwrap_or(Finding { cause: Cause::Unknown, answered_by: AnsweredBy::Nobody, by: None });
     };
-    let own = decided.upstream_seen || decided.own_page.is_some();
+    let own = upstream_seen || decided.own_page.is_some();
     let answered_by = if own { AnsweredBy::Proxy } else { AnsweredBy::Unknown };
     if decided.denied && matches!(response.status, 401 | 403) {
         return Finding { cause: Cause::AuthRequired, answered_by: AnsweredBy::Proxy, by: proxy };
     }
     match by_status(last.request.as_ref(), response) {
         // A redirect of the proxy's own is no route to the origin.
-        Some(Cause::Redirected) if own && !decided.unread => {
+        Some(Cause::Redirected) if own && !unread => {
             return Finding { cause: Cause::NotForwarded, answered_by, by: proxy };
         }
         Some(cause) => return Finding { cause, answered_by, by: proxy },
@@ -156,14 +163,14 @@ fn alone(decided: &Decided, last: &Hop) -> Finding {
     }
     let gateway = matches!(response.status, 502 | 504)
         || response.status == 503 && decided.own_page == Some(ProductName::HaProxy);
-    match decided.unreachable {
+    match failed {
         Some((silence, at)) if response.status >= 500 => Finding {
             cause: if silence == Silence::Refused { Cause::UpstreamRefused } else { Cause::UpstreamUnreachable },
             answered_by: AnsweredBy::Proxy,
             by: Some(Endpoint::Ip(at)),
         },
         // What the proxy sent may be among what was not captured.
-        _ if decided.unread || decided.denied || gateway && !decided.upstream_seen => {
+        _ if unread || decided.denied || gateway && !upstream_seen => {
             Finding { cause: Cause::Unknown, answered_by, by: None }
         }
         _ if own && gateway => Finding { cause: Cause::UpstreamUnreachable, answered_by, by: proxy },

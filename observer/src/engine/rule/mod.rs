@@ -94,7 +94,7 @@ fn steps(attempt: &Attempt) -> impl Iterator<Item = Step<'_>> {
 /// The only hop, when it was sent by a proxy whose client side was not seen.
 fn lone_upstream(decided: &Decided) -> Option<(&Hop, &Request)> {
     let hop = decided.attempt.first();
-    let alone = decided.attempt.path().count() == 1 && hop.role == Role::Upstream && !decided.hop_unread;
+    let alone = decided.attempt.path().count() == 1 && hop.role == Role::Upstream && decided.claims.whole.holds();
     alone.then_some(hop).zip(hop.request.as_ref())
 }
 

@@ -30,7 +30,7 @@ pub(super) struct Change {
 }
 
 pub(super) fn check(decided: &Decided) -> Option<Alert> {
-    if !decided.uniform || decided.denied {
+    if !decided.claims.hops.holds() || decided.denied {
         return None;
     }
     let attempt = &decided.attempt;

@@ -56,7 +56,7 @@ fn instead(drop: &Drop) -> String {
 /// The first step on which a field was dropped.
 pub(super) fn find(decided: &Decided) -> Option<Drop> {
     let attempt: &Attempt = &decided.attempt;
-    if decided.denied || !decided.uniform {
+    if decided.denied || !decided.claims.hops.holds() {
         return None;
     }
     let on_the_way = steps(attempt).find_map(|step| {
@@ -92,7 +92,7 @@ fn dropped(before: &Request, after: &Request) -> Vec<&'static str> {
 /// The client's side was not seen: a key without the pair.
 fn before_the_first(decided: &Decided) -> Option<Drop> {
     let (hop, request) = lone_upstream(decided)?;
-    if !request.complete || decided.maybe_side || request.key().is_none() {
+    if !request.complete || !decided.claims.main.holds() || request.key().is_none() {
         return None;
     }
     let mut fields = Vec::new();

@@ -11,7 +11,7 @@ use super::{
 };
 
 pub(super) fn check(decided: &Decided) -> Option<Alert> {
-    if !decided.uniform {
+    if !decided.claims.hops.holds() {
         return None;
     }
     let attempt = &decided.attempt;

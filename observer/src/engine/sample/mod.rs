@@ -284,6 +284,7 @@ pub(crate) fn tunnel(attempt: &Arc<Attempt>) -> Tunnel {
         closed_by: ClosedBy::Proxy,
         idle: Duration::from_millis(60_060),
         incomplete: false,
+        missing: None,
     }
 }
 

@@ -13,7 +13,7 @@ use std::{
 use smallvec::SmallVec;
 
 use super::{
-    Closed, ConnectionId, Direction, End, Link, Reader, Stamp,
+    Closed, ConnectionId, Direction, End, Link, Missing, Reader, Stamp,
     flow::{Fin, Flow, Ready},
     key::{Kept, Key},
 };
@@ -228,7 +228,7 @@ impl<R: Reader> Connection<R> {
         }
         if let Some(acknowledgment) = segment.acknowledgment {
             self.opens_other(side, segment, acknowledgment);
-            self.flows[1 - side].acknowledge(acknowledgment);
+            self.flows[1 - side].acknowledge(acknowledgment, stamp.at);
         }
         if segment.flags.rst() {
             self.rst(side, stamp, to, &mut news);
@@ -238,7 +238,7 @@ impl<R: Reader> Connection<R> {
         if segment.wire_payload > 0 {
             self.payload(side, first, segment, stamp, to);
         } else {
-            self.flows[side].stands(first);
+            self.flows[side].stands(first, stamp.at);
         }
         if segment.flags.fin() {
             let flow = &mut self.flows[side];
@@ -253,6 +253,7 @@ impl<R: Reader> Connection<R> {
             self.give_up(hole, false, (stamp.at, stamp.at), to, &mut news);
             self.pump(to, &mut news);
         }
+        self.flows.iter_mut().for_each(Flow::tidy);
         news
     }
 
@@ -359,7 +360,7 @@ impl<R: Reader> Connection<R> {
                     moved |= taken > 0;
                 }
                 Some(Ready::Cut(length)) => {
-                    self.reader.gap(to, link, way, length, stamp, stamp.at);
+                    self.reader.gap(to, link, way, &Missing { length, stamp, by: stamp.at });
                     self.flows[side].advance(length);
                     news.gaps += 1;
                     news.gap_bytes += length;

@@ -49,6 +49,8 @@ struct Unusual {
     fin: Option<Fin>,
     /// Whether the end was told to the reader.
     ended: bool,
+    /// When the peer last acknowledged bytes that were not seen.
+    acked_unseen_at: Option<Timestamp>,
     pending: Pending,
 }
 
@@ -153,24 +155,37 @@ impl Flow {
         }
     }
 
-    /// Notes what the peer acknowledged.
-    pub(super) fn acknowledge(&mut self, acknowledgment: u32) {
+    /// Notes what the peer acknowledged, and when.
+    pub(super) fn acknowledge(&mut self, acknowledgment: u32, at: Timestamp) {
         if !self.started {
             self.anchor(acknowledgment);
         }
         if !self.heard || self.position(acknowledgment) > self.acked() {
             self.acked = acknowledgment;
             self.heard = true;
+            if self.has_unseen() {
+                self.unusual.get_or_insert_default().acked_unseen_at = Some(at);
+            }
         }
     }
 
-    /// Notes where its sender stands: what comes before was sent, whether it was seen or not.
-    pub(super) fn stands(&mut self, sequence: u32) {
+    /// Notes where its sender stood at a time: what comes before was sent, whether it was seen or not.
+    pub(super) fn stands(&mut self, sequence: u32, at: Timestamp) {
         if !self.started {
             self.anchor(sequence);
         } else if self.position(sequence) > self.next {
-            self.acknowledge(sequence);
+            self.acknowledge(sequence, at);
         }
+    }
+
+    /// Whether the peer acknowledged more than was read.
+    fn has_unseen(&self) -> bool {
+        !self.started || self.acked() > self.next
+    }
+
+    /// When the peer last acknowledged bytes that were not seen.
+    pub(super) fn acked_unseen_at(&self) -> Option<Timestamp> {
+        self.unusual.as_ref()?.acked_unseen_at
     }
 
     /// The position up to which the peer acknowledged.
@@ -357,8 +372,8 @@ impl Flow {
     }
 
     /// Takes no more room than what is there needs.
-    fn tidy(&mut self) {
-        if self.is_clear() && self.fin().is_none() {
+    pub(super) fn tidy(&mut self) {
+        if self.is_clear() && self.fin().is_none() && !self.has_unseen() {
             self.unusual = None;
         }
     }

@@ -20,7 +20,7 @@ use std::{
 };
 
 pub use self::counts::Counts;
-pub use self::reader::{Closed, ConnectionId, Direction, End, Link, Opening, Passed, Reader, Stamp, Want};
+pub use self::reader::{Closed, ConnectionId, Direction, End, Link, Missing, Opening, Passed, Reader, Stamp, Want};
 use self::{
     connection::{Connection, News, Watch},
     index::Index,

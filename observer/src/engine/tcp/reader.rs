@@ -14,6 +14,15 @@ pub enum Direction {
 }
 
 impl Direction {
+    /// 0 to the server, 1 to the client: for pairs of what each direction has.
+    #[must_use]
+    pub const fn index(self) -> usize {
+        match self {
+            Self::ToServer => 0,
+            Self::ToClient => 1,
+        }
+    }
+
     /// The other way.
     #[must_use]
     pub const fn reversed(self) -> Self {
@@ -68,6 +77,17 @@ impl Link {
     }
 }
 
+/// Bytes that were on the wire, but not captured.
+#[derive(Clone, Copy, Debug)]
+pub struct Missing {
+    /// How many; 0 where that is not known.
+    pub length: u64,
+    /// Of what comes after them.
+    pub stamp: Stamp,
+    /// When they had been sent, at the latest: a segment after them, or an acknowledgment of them, was seen then.
+    pub by: Timestamp,
+}
+
 /// How a direction ended.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum End {
@@ -100,8 +120,8 @@ pub trait Reader: Default {
 
     /// Takes bytes in order and says how many it took; fewer means that it waits for the other direction.
     fn bytes(&mut self, to: &mut Self::Listener, link: &Link, way: Direction, bytes: &[u8], stamp: Stamp) -> usize;
-    /// `length` bytes were on the wire by `now`, but not captured; 0 when how many is unknown.
-    fn gap(&mut self, to: &mut Self::Listener, link: &Link, way: Direction, length: u64, stamp: Stamp, now: Timestamp);
+    /// Bytes were on the wire, but not captured.
+    fn gap(&mut self, to: &mut Self::Listener, link: &Link, way: Direction, missing: &Missing);
     /// No more bytes come this way. A reset ends both ways.
     fn end(&mut self, to: &mut Self::Listener, link: &Link, way: Direction, end: End, at: Timestamp);
     /// It is the same connection as another one, seen before or after NAT, which goes on in its place.

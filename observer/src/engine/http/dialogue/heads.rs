@@ -10,6 +10,7 @@ use crate::engine::{
         head::{self, Framing, MAX_HEAD},
         preface::{self, Preface},
     },
+    knowledge::FlowClass,
     tcp::{Direction, Link, Stamp},
 };
 
@@ -124,7 +125,7 @@ impl<L: Listener> Dialogue<L> {
             Preface::Http2 => to.anomaly(link, AnomalyKind::Http2, stamp),
             Preface::Other | Preface::Http => {}
         }
-        self.opaque();
+        self.opaque(to, link);
         Some(bytes.len())
     }
 
@@ -137,10 +138,11 @@ impl<L: Listener> Dialogue<L> {
         });
         let (server_name, alpn) = preface::client_hello(bytes);
         to.anomaly(link, AnomalyKind::Tls { server_name, alpn }, stamp);
-        self.opaque();
+        self.opaque(to, link);
     }
 
-    pub(super) fn opaque(&mut self) {
+    pub(super) fn opaque(&mut self, to: &mut L, link: &Link) {
+        self.classify(to, link, FlowClass::Opaque);
         self.client = State::Opaque;
         self.server = State::Opaque;
     }
@@ -148,7 +150,7 @@ impl<L: Listener> Dialogue<L> {
     /// Bytes that are no HTTP/1 message where one should begin.
     pub(super) fn not_http(&mut self, to: &mut L, link: &Link, way: Direction, what: &'static str, stamp: Stamp) {
         if !self.begun {
-            self.opaque();
+            self.opaque(to, link);
             return;
         }
         to.anomaly(link, AnomalyKind::NotHttp(what), stamp);
@@ -157,6 +159,7 @@ impl<L: Listener> Dialogue<L> {
 
     pub(super) fn request(&mut self, to: &mut L, link: &Link, head: &RequestHead<'_>) {
         self.begun = true;
+        self.classify(to, link, FlowClass::Http);
         let forwarded_for = self.unusual.as_ref().and_then(|unusual| unusual.forwarded_for);
         let ticket = to.request(link, head, forwarded_for);
         let kind = Kind::of(head);
@@ -171,7 +174,7 @@ impl<L: Listener> Dialogue<L> {
         if self.outstanding.len() > MAX_OUTSTANDING {
             to.anomaly(link, AnomalyKind::NotHttp("pipeline without answers"), head.stamp);
             self.silence_all(to, Silence::NotCaptured, head.stamp.at);
-            self.opaque();
+            self.opaque(to, link);
             return;
         }
         // One that was read only now may have its answer among what is missing.
@@ -215,11 +218,15 @@ impl<L: Listener> Dialogue<L> {
 
     pub(super) fn response(&mut self, to: &mut L, link: &Link, head: &ResponseHead<'_>) {
         self.begun = true;
+        self.classify(to, link, FlowClass::Http);
         self.server = State::Start;
         if matches!(head.status, 100 | 102..=199) {
             return;
         }
         let exchange = self.answered(head.stamp);
+        if exchange.is_none() {
+            self.report_unasked(to, link, head.stamp);
+        }
         if exchange.is_some()
             && let Some(unusual) = &mut self.unusual
         {
@@ -266,10 +273,10 @@ impl<L: Listener> Dialogue<L> {
         };
         let mut tunnel = Tunnel::new(head.stamp.at, websocket);
         if !head.complete {
-            tunnel.gap(Direction::ToClient, 0);
+            tunnel.gap(Direction::ToClient, 0, head.stamp.at);
         }
         if self.has_missed() || !matches!(self.client, State::Waiting) {
-            tunnel.gap(Direction::ToServer, 0);
+            tunnel.gap(Direction::ToServer, 0, head.stamp.at);
         }
         if let Some(at) = self.unusual.as_ref().and_then(|unusual| unusual.client_ended) {
             tunnel.end(Direction::ToServer, at);

@@ -5,7 +5,7 @@ use smallvec::SmallVec;
 use super::{After, Connection, News, Watch};
 use crate::engine::{
     tcp::{
-        Direction, End, Opening, Reader, Stamp,
+        Direction, End, Missing, Opening, Reader, Stamp,
         flow::{Flow, Watched},
     },
     time::Timestamp,
@@ -111,6 +111,7 @@ impl<R: Reader> Connection<R> {
             Some(fin) if target == fin.position + 1 => fin.position,
             _ => target,
         };
+        let acked_at = flow.acked_unseen_at();
         let length = if was_started { target.saturating_sub(flow.next) } else { 0 };
         if was_started && length == 0 {
             return;
@@ -122,7 +123,8 @@ impl<R: Reader> Connection<R> {
             news.gaps += 1;
             news.gap_bytes += length;
         }
-        self.reader.gap(to, &link, way, length, stamp, now);
+        let by = if flow.next_stamp().is_some() { stamp.at } else { acked_at.unwrap_or(now) };
+        self.reader.gap(to, &link, way, &Missing { length, stamp, by });
         // What the other direction's reader waited for may be missing: it goes on before what comes next here.
         self.flows[1 - side].stalled = false;
     }

@@ -1,12 +1,14 @@
-//! What the capture leaves open about an attempt: hops that were not read, and hops that may be another's. Where there is
-//! such a doubt, nobody is accused.
+//! What may be missing of an attempt: holes that could hide another hop of it, connections opened for something that was
+//! not seen, and hops that may be another attempt's. Each is the reason of a claim that does not hold.
 
-use std::{net::IpAddr, time::Duration};
+use std::time::Duration;
 
 use super::{
     super::{
         event::{Confidence, Join, JoinMethod, Role, Silence},
+        frame::InterfaceId,
         handshake::{Handshake, field::UpgradeRequest},
+        knowledge::{Claim, Doubt, Hole, HoleKind},
         tcp::Link,
         time::Timestamp,
     },
@@ -23,40 +25,114 @@ const SIBLINGS: Duration = Duration::from_secs(1);
 /// How soon a proxy tries the next server after a refusal.
 const NEXT_TRY: Duration = Duration::from_millis(10);
 
-/// What is missing that may matter to an attempt.
+/// When something would have been on the wire, by the clock of a tap; those of others may be `skew` apart.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Sight {
-    /// Anything.
-    pub(super) unread: bool,
-    /// A hop of which something was seen.
-    pub(super) hop_unread: bool,
-    /// Such a hop before the first.
-    pub(super) before_unread: bool,
+pub(super) struct Window {
+    pub(super) from: Timestamp,
+    pub(super) to: Timestamp,
+    pub(super) interface: InterfaceId,
+    pub(super) skew: Duration,
+}
+
+impl Window {
+    /// While the client of a hop waited, or until `now`.
+    pub(super) fn of(hop: &Handshake, now: Timestamp, skew: Duration) -> Self {
+        Self { from: hop.request.at, to: hop.ended_at.unwrap_or(now), interface: hop.interface, skew }
+    }
+
+    /// The same and some time before and after it.
+    pub(super) fn around(self) -> Self {
+        Self { from: self.from.before(self.skew), to: self.to + self.skew, ..self }
+    }
+
+    /// Whether something sent then may be in a hole.
+    fn meets(&self, hole: &Hole) -> bool {
+        let skew = if hole.interface == Some(self.interface) { Duration::ZERO } else { self.skew };
+        self.from.before(skew) <= hole.to && hole.from <= self.to + skew
+    }
+}
+
+/// The holes that may hide part of an attempt.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Missed {
+    /// A hop before the first, or another try beside it.
+    pub(super) before: Option<Hole>,
+    /// A hop behind one of those seen.
+    pub(super) behind: Option<Hole>,
     /// Another client's request to the same server.
-    beside_unread: bool,
+    pub(super) beside: Option<Hole>,
+    /// Frames that were lost anywhere meanwhile.
+    pub(super) lost: Option<Hole>,
+}
+
+impl Missed {
+    /// One that may hide a hop, and is of a connection that was seen.
+    pub(super) fn hop(&self) -> Option<Hole> {
+        self.before.or(self.behind)
+    }
+
+    /// One that may hide a hop.
+    pub(super) fn any(&self) -> Option<Hole> {
+        self.hop().or(self.lost)
+    }
+}
+
+fn because(hole: Option<Hole>) -> Option<Doubt> {
+    hole.map(|hole| Doubt::Hole(Box::new(hole)))
 }
 
 impl Attempts {
-    /// What is missing from `span.0` to `span.1`, when frames may have been `lost`.
-    pub(super) fn sight(&self, placed: &[Placed], span: (Timestamp, Timestamp), lost: bool) -> Sight {
-        let (before_unread, behind_unread) = self.is_unread(placed, span);
-        let hop_unread = before_unread || behind_unread;
-        let client = &placed[0].handshake.link;
-        let beside = |link: &Link| link.server == client.server && link.id != client.id;
-        let beside_unread = self.unread.is_missing(span.0, span.1, beside);
-        Sight { unread: lost || hop_unread, hop_unread, before_unread, beside_unread }
+    /// The smallest hole that may hide what was sent in a window: of one that `matters`.
+    pub(super) fn hole(&self, window: &Window, matters: impl Fn(&Hole) -> bool) -> Option<Hole> {
+        self.holes.hiding(Timestamp::MIN, Timestamp::MAX, |hole| window.meets(hole) && matters(hole)).copied()
     }
 
-    /// Connections that failed while `by` waited for its answer until `end`, as far as they tell why; and whether others
-    /// tell that what was made of it was not read.
+    /// A hole of lost frames, which may have been anybody's.
+    pub(super) fn loss(&self, window: &Window) -> Option<Hole> {
+        self.hole(&window.around(), Hole::is_anywhere)
+    }
+
+    /// What may be missing of an attempt whose client waited in a window.
+    pub(super) fn missed(&self, placed: &[Placed], window: &Window) -> Missed {
+        let client = &placed[0].handshake.link;
+        let may_be_another = |hole: &Hole| {
+            hole.kind != HoleKind::Lost
+                && hole.may_hold_request()
+                && !placed.iter().any(|placed| hole.is_of(&placed.handshake.link))
+        };
+        // Beside what a proxy sent there may be another try.
+        let by_proxy = placed[0].role == Role::Upstream;
+        let before = |hole: &Hole| {
+            let ends = [hole.server, hole.client];
+            let mut ends = ends.iter().take(if by_proxy { 2 } else { 1 });
+            may_be_another(hole) && ends.any(|end| end.may_be_at(client.client.ip()))
+        };
+        let behind = |hole: &Hole| {
+            may_be_another(hole)
+                && placed.iter().any(|placed| {
+                    let (link, hosts) = (&placed.handshake.link, self.proxies.hosts(&placed.handshake.link));
+                    !hole.server.is(link.server) && hosts.iter().any(|host| hole.client.may_be_at(*host))
+                })
+        };
+        let beside = |hole: &Hole| may_be_another(hole) && hole.server.may_be(client.server);
+        Missed {
+            before: self.hole(&window.around(), before),
+            behind: self.hole(window, behind),
+            beside: self.hole(&window.around(), beside),
+            lost: self.loss(window),
+        }
+    }
+
+    /// Connections that failed while `by` waited for its answer until `end`, as far as they tell why; and why others leave open
+    /// what was made of it.
     pub(super) fn failed(
         &mut self,
         placed: &[Placed],
         by: &Handshake,
         end: Timestamp,
-        sight: &mut Sight,
+        missed: &Missed,
         stopped: bool,
-    ) -> Vec<Failed> {
+    ) -> (Vec<Failed>, Option<Doubt>) {
         let search = Search {
             proxy: by.link.server,
             hosts: &self.proxies.hosts(&by.link),
@@ -68,14 +144,16 @@ impl Attempts {
         let alone = placed.len() == 1;
         // On one host, clients open connections to those that were asked, too.
         let onward = |link: &Link| placed.iter().all(|placed| placed.handshake.link.server != link.server);
-        sight.unread |= (stopped || alone) && self.connects.is_pending(&search, onward);
+        let pending = self.connects.pending(&search, onward).filter(|_| stopped || alone);
+        let is_cut = alone && !by.request.complete && by.request.key().is_none();
         // What a proxy makes of a request is not found where its key was not read.
-        sight.unread |= alone && !by.request.complete && by.request.key().is_none();
+        let cut = || is_cut.then(|| Hole::on(&by.link, HoleKind::CutHead, None, (by.request.at, by.request.at)));
+        let mut doubt = because(missed.any().or(pending).or_else(cut));
         let mut failed = self.connects.failed(&search);
         failed.retain(|failed| !placed.iter().any(|placed| placed.handshake.link.id == failed.link.id));
         // Where bytes are missing, what fits only by another clock may be another's.
         let fits = |failed: &Failed| failed.silence == Silence::Refused && failed.interface == by.interface;
-        failed.retain(|failed| !sight.unread || fits(failed));
+        failed.retain(|failed| doubt.is_none() || fits(failed));
         // Who waits on was not refused.
         failed.retain(|failed| failed.silence != Silence::Refused || by.ended_at.is_some());
         let (mut own, mut either) = (Vec::new(), Vec::new());
@@ -90,17 +168,17 @@ impl Attempts {
         }
         own.truncate(8);
         if !placed[0].handshake.is_server_error() {
-            return own;
+            return (own, doubt);
         }
         // An attempt that has another hop to show does without.
         if !stopped && !alone {
             either.clear();
         }
-        sight.unread |= !either.is_empty();
+        doubt = doubt.or_else(|| (!either.is_empty()).then_some(Doubt::Rival));
         for failed in own.last().map_or(&*either, std::slice::from_ref) {
             self.connects.tell(failed.link.id, search.fit(failed));
         }
-        own
+        (own, doubt)
     }
 
     /// How well a refusal fits the answer to another request of the same proxy than `by`, at best: one of which nothing
@@ -120,7 +198,7 @@ impl Attempts {
 
     /// Whether one of a proxy's `hosts` sent a request that is no hop of this attempt to another server right after a
     /// refusal: it may have been refused for that.
-    fn was_followed(&self, failed: &Failed, placed: &[Placed], hosts: &[IpAddr]) -> bool {
+    fn was_followed(&self, failed: &Failed, placed: &[Placed], hosts: &[std::net::IpAddr]) -> bool {
         let is_next = |at: Timestamp, link: &Link| {
             let at_once = (failed.at..=failed.at + NEXT_TRY).contains(&at);
             let elsewhere = link.server != failed.link.server && link.server != placed[0].handshake.link.server;
@@ -131,26 +209,10 @@ impl Attempts {
             || self.lately.iter().any(|(_, at, link)| is_next(*at, link))
     }
 
-    /// Whether bytes of a connection are missing that may be a hop of an attempt: before its first, or behind another.
-    pub(super) fn is_unread(&self, placed: &[Placed], (from, to): (Timestamp, Timestamp)) -> (bool, bool) {
-        let client = &placed[0].handshake.link;
-        let is_missing = |matters: &dyn Fn(&Link) -> bool| {
-            self.unread.is_missing(from, to, |link| {
-                matters(link) && !placed.iter().any(|placed| placed.handshake.link.id == link.id)
-            })
-        };
-        let behind =
-            |placed: &Placed, link: &Link| self.proxies.hosts(&placed.handshake.link).contains(&link.client.ip());
-        // Beside what a proxy sent there may be another try.
-        let by_proxy = placed[0].role == Role::Upstream;
-        let before =
-            |link: &Link| link.server.ip() == client.client.ip() || by_proxy && link.client.ip() == client.client.ip();
-        (is_missing(&before), is_missing(&|link| placed.iter().any(|placed| behind(placed, link))))
-    }
-
     /// Whether what a proxy made of a request may have been taken, or be left, for another's with the same key; or have been
     /// decided alone.
-    pub(super) fn may_be_taken(&self, down: &Handshake, own: &[Placed], (from, to): (Timestamp, Timestamp)) -> bool {
+    pub(super) fn may_be_taken(&self, down: &Handshake, own: &[Placed], window: &Window) -> bool {
+        let (from, to) = (window.from, window.to);
         let (names, hosts) = (store::names(down), self.proxies.hosts(&down.link));
         let lately = self.lately.iter().filter(|(name, ..)| names.iter().any(|(_, own)| own == name));
         let open = store::key_name(down).into_iter().flat_map(|key| self.store.named(key, from, to, join::SEARCHED));
@@ -186,22 +248,35 @@ impl Attempts {
     }
 }
 
-/// Whether an attempt's hops may be told in another way.
-pub(super) fn is_open_to_doubt(placed: &[Placed], join: Option<Join>, failed: &[Failed], sight: Sight) -> bool {
+/// That each hop is this attempt's and no other's, and none is missing between them.
+pub(super) fn hops_are_its_own(
+    placed: &[Placed],
+    join: Option<Join>,
+    failed: &[Failed],
+    missed: &Missed,
+    doubt: Option<&Doubt>,
+) -> Claim {
     let (client, last) = (&placed[0].handshake, placed.iter().rfind(|placed| placed.role == Role::Upstream));
     // Nobody says that nothing answered when something did.
     let answered = last.is_some_and(|last| matches!(last.handshake.status(), Some(200..=499)));
-    let contradicted = answered && matches!(client.status(), Some(502 | 504));
+    if answered && matches!(client.status(), Some(502 | 504)) {
+        return Claim::Unknown(Doubt::Contradiction);
+    }
     // A connection that failed for one of several clients may have been for this one.
-    let either = join.is_some_and(|join| join.confidence == Confidence::Ambiguous) && !failed.is_empty();
+    if join.is_some_and(|join| join.confidence == Confidence::Ambiguous) && !failed.is_empty() {
+        return Claim::Unknown(Doubt::Rival);
+    }
     // Where a hop was not read, another may only look like it; no answer tells otherwise that is not there.
     let is_keyed = placed.iter().any(|hop| hop.handshake.request.key().is_some());
     let likeness = is_keyed && join.is_some_and(|join| join.method == JoinMethod::Fingerprint);
-    let alike = sight.hop_unread && (likeness || client.response.is_none());
-    let unread = sight.unread && !report::is_relayed(placed) || sight.hop_unread && !report::is_next_to_next(placed);
+    let relayed = report::is_relayed(placed);
     // An error of the proxy's own long after the hop behind it was over does not follow from that: another client's request
     // may have had its key.
     let over = last.and_then(|last| last.handshake.ended_at).zip(client.ended_at);
     let is_late = client.is_server_error() && over.is_some_and(|(over, end)| end.since(over) >= REPEATED_AFTER);
-    contradicted || either || alike || unread || is_late && sight.beside_unread && !report::is_relayed(placed)
+    let looks_like = likeness || client.response.is_none() || !report::is_next_to_next(placed);
+    let hop = because(missed.hop().filter(|_| looks_like));
+    let unseen = doubt.cloned().filter(|_| !relayed);
+    let beside = because(missed.beside.filter(|_| is_late && !relayed));
+    Claim::unless(hop.or(unseen).or(beside))
 }

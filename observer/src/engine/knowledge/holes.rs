@@ -1,0 +1,128 @@
+//! The table of holes. When it is full, the older half is merged into fewer, larger holes: what is forgotten about a hole
+//! only ever makes it larger.
+
+use std::{collections::VecDeque, hash::Hash};
+
+use foldhash::fast::FixedState;
+use hashbrown::HashMap;
+use smallvec::SmallVec;
+
+use super::{FlowClass, Hole, HoleKind, Place};
+use crate::engine::{
+    tcp::{ConnectionId, Link},
+    time::Timestamp,
+};
+
+/// Holes kept apart, at most. Few conclusions are open at a time, and a hole is looked at for each.
+const MOST: usize = 4096;
+/// Of those, so many at most are left of the older half when it is merged.
+const LEFT: usize = MOST / 8;
+/// Connections whose protocol is not known yet, at most.
+const MOST_UNKNOWN: usize = 1024;
+
+/// All that the capture may have missed.
+#[derive(Default, Debug)]
+pub struct Holes {
+    /// In the order in which they were found.
+    known: VecDeque<Hole>,
+    /// Holes of connections whose protocol is not known yet.
+    unknown: HashMap<ConnectionId, SmallVec<[Hole; 2]>, FixedState>,
+}
+
+impl Holes {
+    /// Bytes held, by estimate.
+    #[must_use]
+    pub fn memory(&self) -> usize {
+        self.known.len() * size_of::<Hole>() + self.unknown.len() * 2 * (2 * size_of::<Hole>() + 32)
+    }
+
+    /// Adds a hole that is of no one connection.
+    pub fn add(&mut self, hole: Hole) {
+        // Losses are reported in pieces that follow each other.
+        if let Some(last) = self.known.back_mut()
+            && last.kind == HoleKind::Lost
+            && hole.kind == HoleKind::Lost
+            && last.from <= hole.from
+            && hole.from <= last.to
+        {
+            last.to = last.to.max(hole.to);
+            last.count += 1;
+            return;
+        }
+        self.known.push_back(hole);
+        if self.known.len() > MOST {
+            self.coarsen();
+        }
+    }
+
+    /// Adds a hole of a connection.
+    pub fn add_of(&mut self, id: ConnectionId, hole: Hole) {
+        if hole.class != FlowClass::Unknown {
+            return self.add(hole);
+        }
+        if self.unknown.len() >= MOST_UNKNOWN && !self.unknown.contains_key(&id) {
+            let all = std::mem::take(&mut self.unknown);
+            let mut all: Vec<_> = all.into_iter().collect();
+            all.sort_unstable_by_key(|(id, _)| *id);
+            all.into_iter().flat_map(|(_, holes)| holes).for_each(|hole| self.add(hole));
+        }
+        self.unknown.entry(id).or_default().push(hole);
+    }
+
+    /// The protocol of a connection is known now.
+    pub fn classify(&mut self, id: ConnectionId, class: FlowClass) {
+        let holes = self.unknown.remove(&id);
+        holes.into_iter().flatten().for_each(|hole| self.add(Hole { class, ..hole }));
+    }
+
+    /// A connection left the table: no more is known about it from now on.
+    pub fn close(&mut self, id: ConnectionId) {
+        if !self.unknown.is_empty() {
+            let holes = self.unknown.remove(&id);
+            holes.into_iter().flatten().for_each(|hole| self.add(hole));
+        }
+    }
+
+    /// The hole that may hide something which was sent between two times, the smallest first: of one that `matters`.
+    pub fn hiding(&self, from: Timestamp, to: Timestamp, matters: impl Fn(&Hole) -> bool) -> Option<&Hole> {
+        let near = |hole: &&Hole| from <= hole.to && hole.from <= to && matters(hole);
+        let all = self.unknown.values().flatten().chain(&self.known);
+        all.filter(near).min_by_key(|hole| (hole.count, hole.to.since(hole.from), hole.from, hole.client, hole.server))
+    }
+
+    /// A hole of this very connection.
+    pub fn of(&self, link: &Link, from: Timestamp, to: Timestamp) -> Option<&Hole> {
+        self.hiding(from, to, |hole| hole.is_of(link))
+    }
+
+    /// Merges the older half: those to one server first, then those of one client's host, then all.
+    fn coarsen(&mut self) {
+        let mut old: Vec<_> = self.known.drain(..MOST / 2).collect();
+        old = grouped(old, |hole| (hole.server, hole.class == FlowClass::Opaque, hole.way));
+        if old.len() > LEFT {
+            let host = |hole: &Hole| match hole.client {
+                Place::End(end) => Place::Host(end.ip()),
+                other => other,
+            };
+            old = grouped(old, |hole| (host(hole), hole.class == FlowClass::Opaque, hole.way));
+        }
+        if old.len() > LEFT {
+            old = grouped(old, |hole| hole.class == FlowClass::Opaque);
+        }
+        old.into_iter().rev().for_each(|hole| self.known.push_front(hole));
+    }
+}
+
+/// Makes one hole of those with one key; in the order of the first of each.
+fn grouped<K: Eq + Hash>(holes: Vec<Hole>, key: impl Fn(&Hole) -> K) -> Vec<Hole> {
+    let mut places: HashMap<K, usize, FixedState> = HashMap::default();
+    let mut groups: Vec<Hole> = Vec::new();
+    for hole in holes {
+        let place = *places.entry(key(&hole)).or_insert(groups.len());
+        match groups.get_mut(place) {
+            Some(group) => *group = group.merged(&hole),
+            None => groups.push(hole),
+        }
+    }
+    groups
+}

@@ -25,6 +25,7 @@ struct Seen {
     at: i64,
     number: u64,
     interface: u32,
+    clock: u32,
     link: LinkType,
     wire_length: u32,
     bytes: Vec<u8>,
@@ -63,6 +64,7 @@ fn read(paths: &[PathBuf]) -> Outcome {
                 at: frame.at.as_nanos(),
                 number: frame.number,
                 interface: frame.interface.0,
+                clock: frame.clock.0,
                 link: frame.link,
                 wire_length: frame.wire_length,
                 bytes: frame.bytes.to_vec(),
@@ -98,6 +100,7 @@ fn pcap_in_both_orders_and_units() {
                 at: 3_000_000_000 + nanos,
                 number: 1,
                 interface: 0,
+                clock: 0,
                 link: LinkType::LinuxSll,
                 wire_length: 3,
                 bytes: b"abc".to_vec(),
@@ -175,6 +178,8 @@ fn pcapng_sections_have_interfaces_of_their_own() {
         ]
     );
     assert_eq!(outcome.frames[3].bytes, b"second");
+    let clocks: Vec<_> = outcome.frames.iter().map(|seen| seen.clock).collect();
+    assert_eq!(clocks, [0, 0, 1, 1]);
     let names: Vec<_> = outcome.interfaces.iter().map(|info| info.name.as_deref().unwrap()).collect();
     assert_eq!(names, ["eth0", "any\u{fffd}", "eth0", "any\u{fffd}"]);
 }
@@ -374,6 +379,8 @@ fn several_files_are_merged_by_time() {
     assert_eq!(outcome.times(), [1, 2, 3, 4, 5, 6, 6, 6, 9]);
     let order: Vec<_> = outcome.frames.iter().map(|seen| (seen.interface, seen.number)).collect();
     assert_eq!(order, [(0, 1), (1, 1), (1, 2), (0, 2), (3, 1), (0, 3), (0, 4), (1, 3), (1, 4)]);
+    let clocks: std::collections::BTreeSet<_> = outcome.frames.iter().map(|seen| seen.clock).collect();
+    assert_eq!(clocks.len(), 3);
     assert!(outcome.interfaces[1].source.ends_with("merge-b.pcap"));
 }
 

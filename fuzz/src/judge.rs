@@ -6,7 +6,7 @@ use observer::{
     engine::{
         Config, Engine,
         demand::{Activity, Control},
-        frame::{Frame, InterfaceId, LinkType},
+        frame::{ClockId, Frame, InterfaceId, LinkType},
         time::Timestamp,
     },
     sink::{self, Emit, Ending, Options, Sink},
@@ -61,7 +61,8 @@ impl Judge {
 
     pub(super) fn bytes(&mut self, link: LinkType, at: Timestamp, bytes: &[u8], wire_length: u32) {
         let number = self.number + 1;
-        self.frame(&Frame { at, number, interface: InterfaceId(0), link, wire_length, bytes });
+        let (interface, clock) = (InterfaceId(0), ClockId(0));
+        self.frame(&Frame { at, number, interface, clock, link, wire_length, bytes });
     }
 
     pub(super) fn frame(&mut self, frame: &Frame<'_>) {

@@ -11,7 +11,7 @@ use base64::{Engine as _, prelude::BASE64_STANDARD};
 use etherparse::PacketBuilder;
 use observer::engine::{
     Config, Engine,
-    frame::{Frame, InterfaceId, LinkType},
+    frame::{ClockId, Frame, InterfaceId, LinkType},
     time::Timestamp,
 };
 use sha1::{Digest, Sha1};
@@ -142,6 +142,7 @@ impl Wire {
                 at: self.at,
                 number: self.frames,
                 interface: InterfaceId(0),
+                clock: ClockId(0),
                 link: LinkType::Ethernet,
                 wire_length: u32::try_from(bytes.len()).expect("frames are short"),
                 bytes,

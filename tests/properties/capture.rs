@@ -59,11 +59,12 @@ fn read(directory: &Path) -> Capture {
     files.sort();
     let interfaces = SharedInterfaces::default();
     let name = directory.file_name().unwrap().to_string_lossy().into_owned();
-    let files = files.into_iter().map(|path| frames(path, &interfaces)).collect();
+    let files = (0..).zip(files).map(|(clock, path)| frames(path, clock, &interfaces)).collect();
     Capture { name, files }
 }
 
-fn frames(path: PathBuf, interfaces: &SharedInterfaces) -> Vec<Owned> {
+/// The frames of a file whose clock is the given one.
+fn frames(path: PathBuf, clock: u32, interfaces: &SharedInterfaces) -> Vec<Owned> {
     let (mut tap, errors) = FileTap::open(&[Input::Path(path)], interfaces, Arc::new(AtomicBool::new(false)));
     assert!(errors.is_empty(), "{errors:?}");
     let mut frames = Vec::new();
@@ -72,6 +73,7 @@ fn frames(path: PathBuf, interfaces: &SharedInterfaces) -> Vec<Owned> {
             at: frame.at,
             number: frame.number,
             interface: frame.interface.0,
+            clock,
             link: frame.link,
             wire: frame.wire_length,
             bytes: frame.bytes.to_vec(),

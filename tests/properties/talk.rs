@@ -91,6 +91,7 @@ impl Wire {
             at: Timestamp::from_nanos(1_700_000_000_000_000_000 + self.nanos),
             number: self.frames.len() as u64 + 1,
             interface: 0,
+            clock: 0,
             link: LinkType::Raw,
             wire: 0,
             bytes: Vec::new(),

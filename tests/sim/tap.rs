@@ -127,7 +127,8 @@ fn taps(play: &Play, random: &mut Random, whole: bool, holds: impl Fn(&Sent) -> 
         let level = play.net.connections[sent.connection].level;
         let interface = if skewed { u32::try_from(level).expect("short") } else { 0 };
         let at = sent.at + clocks[level];
-        capture.frames.push(frame(&sent.segment, at, interface));
+        let clock = interface;
+        capture.frames.push(frame(&sent.segment, at, interface, clock));
         if let Some((inside, outside)) = nat {
             let mut outer = sent.segment.clone();
             let coming = outer.destination == inside;
@@ -135,7 +136,7 @@ fn taps(play: &Play, random: &mut Random, whole: bool, holds: impl Fn(&Sent) -> 
             let Some(end) = ends.into_iter().find(|end| **end == inside) else { continue };
             *end = outside;
             let apart = if coming { -5 * MICRO } else { 5 * MICRO };
-            capture.frames.push(frame(&outer, at + apart, interface + 10));
+            capture.frames.push(frame(&outer, at + apart, interface + 10, clock));
         }
     }
     capture.frames.sort_by_key(|frame| frame.at);
@@ -156,11 +157,12 @@ fn nat(play: &Play, random: &mut Random) -> (SocketAddr, SocketAddr) {
     (inside, SocketAddr::new(ip, 8443))
 }
 
-fn frame(segment: &Segment, at: Time, interface: u32) -> Owned {
+fn frame(segment: &Segment, at: Time, interface: u32, clock: u32) -> Owned {
     let like = Owned {
         at: Timestamp::from_nanos(BEGIN + at),
         number: 0,
         interface,
+        clock,
         link: LinkType::Raw,
         wire: 0,
         bytes: Vec::new(),

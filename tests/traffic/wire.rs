@@ -4,7 +4,7 @@
 use std::net::{IpAddr, SocketAddr};
 
 use observer::engine::{
-    frame::{Frame, InterfaceId, LinkType},
+    frame::{ClockId, Frame, InterfaceId, LinkType},
     time::Timestamp,
 };
 
@@ -19,6 +19,7 @@ pub struct Owned {
     pub at: Timestamp,
     pub number: u64,
     pub interface: u32,
+    pub clock: u32,
     pub link: LinkType,
     pub wire: u32,
     pub bytes: Vec<u8>,
@@ -30,6 +31,7 @@ impl Owned {
             at: self.at,
             number: self.number,
             interface: InterfaceId(self.interface),
+            clock: ClockId(self.clock),
             link: self.link,
             wire_length: self.wire,
             bytes: &self.bytes,

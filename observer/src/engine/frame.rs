@@ -11,6 +11,8 @@ pub struct Frame<'a> {
     pub number: u64,
     /// Where it was captured; unique over all taps of a run.
     pub interface: InterfaceId,
+    /// Which clock `at` was read from.
+    pub clock: ClockId,
     /// How to read the first bytes.
     pub link: LinkType,
     /// Length on the wire, in bytes. More than `bytes.len()` when the snapshot length cut it.
@@ -22,6 +24,11 @@ pub struct Frame<'a> {
 /// An interface of a tap: one pcapng interface description, one pcap file, or one live interface.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Debug)]
 pub struct InterfaceId(pub u32);
+
+/// A clock that stamps frames. All interfaces of a live tap share one, and so do those of a pcapng section; every file has
+/// its own. Times of two clocks may differ by anything, though both may stand for the same moment.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Debug)]
+pub struct ClockId(pub u32);
 
 /// The link-layer header types that the engine reads (names as in the tcpdump registry).
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]

@@ -358,6 +358,7 @@ fn stamp(frame: &Frame<'_>, segment: &Segment<'_>) -> Stamp {
         at: frame.at,
         frame: frame.number,
         interface: frame.interface,
+        clock: frame.clock,
         sequence: segment.sequence,
         acknowledgment: segment.acknowledgment,
     }

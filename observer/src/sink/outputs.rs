@@ -7,6 +7,7 @@ use crate::{
     engine::{
         alert::Details,
         event::{Event, Field, Outcome},
+        frame::ClockId,
         sample,
     },
     tap::InterfaceInfo,
@@ -80,8 +81,11 @@ fn validate(output: &str) {
 }
 
 fn several_sources() -> Options {
-    let info =
-        |name: Option<&str>, source: &str| InterfaceInfo { name: name.map(str::to_owned), source: source.to_owned() };
+    let info = |name: Option<&str>, source: &str| InterfaceInfo {
+        name: name.map(str::to_owned),
+        source: source.to_owned(),
+        clock: ClockId(0),
+    };
     let options = options();
     options.interfaces.register(info(Some("eth0"), "client.pcapng"));
     options.interfaces.register(info(None, "origin.pcap"));

@@ -18,7 +18,7 @@ use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 #[cfg(feature = "pcap")]
 pub use self::choice::{Choice, HostTap};
 pub use self::error::{TapError, permission, program};
-use crate::engine::frame::InterfaceId;
+use crate::engine::frame::{ClockId, InterfaceId};
 #[cfg(feature = "pcap")]
 use crate::engine::{
     attempt::Owner,
@@ -60,6 +60,8 @@ pub struct InterfaceInfo {
     pub name: Option<String>,
     /// The file as the user named it, or `-`.
     pub source: String,
+    /// The clock that stamps its frames.
+    pub clock: ClockId,
 }
 
 /// All interfaces of a run, by [`InterfaceId`]; grows as taps discover them. Clones share one table, also over threads.

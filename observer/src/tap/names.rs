@@ -11,7 +11,7 @@ use rustix::net::{
 };
 
 use crate::{
-    engine::frame::InterfaceId,
+    engine::frame::{ClockId, InterfaceId},
     tap::{InterfaceInfo, SharedInterfaces},
 };
 
@@ -88,7 +88,11 @@ impl Names {
             self.table.borrow().iter().position(|info| info.source == SOURCE && info.name.as_deref() == Some(&*name));
         match same.and_then(|at| u32::try_from(at).ok()) {
             Some(at) => InterfaceId(at),
-            None => self.table.register(InterfaceInfo { name: Some(name), source: SOURCE.to_owned() }),
+            None => self.table.register(InterfaceInfo {
+                name: Some(name),
+                source: SOURCE.to_owned(),
+                clock: ClockId::default(),
+            }),
         }
     }
 }

@@ -7,7 +7,7 @@ use etherparse::PacketBuilder;
 use super::{Flags, Packets, Parsed, Segment};
 use crate::engine::{
     anomaly::AnomalyKind,
-    frame::{Frame, InterfaceId, LinkType},
+    frame::{ClockId, Frame, InterfaceId, LinkType},
     time::Timestamp,
 };
 
@@ -19,7 +19,15 @@ const PAYLOAD: &[u8] = b"GET /ws HTTP/1.1\r\nUpgrade: websocket\r\n\r\n";
 
 fn frame(link: LinkType, bytes: &[u8]) -> Frame<'_> {
     let wire_length = u32::try_from(bytes.len()).unwrap();
-    Frame { at: Timestamp::from_nanos(0), number: 1, interface: InterfaceId(0), link, wire_length, bytes }
+    Frame {
+        at: Timestamp::from_nanos(0),
+        number: 1,
+        interface: InterfaceId(0),
+        clock: ClockId(0),
+        link,
+        wire_length,
+        bytes,
+    }
 }
 
 /// An IPv4 packet with a PSH, ACK segment that holds `payload`.

@@ -2,7 +2,12 @@
 
 use std::net::{IpAddr, SocketAddr};
 
-use crate::engine::{anomaly::AnomalyKind, demand::Skipped, frame::InterfaceId, time::Timestamp};
+use crate::engine::{
+    anomaly::AnomalyKind,
+    demand::Skipped,
+    frame::{ClockId, InterfaceId},
+    time::Timestamp,
+};
 
 /// Which way bytes go.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
@@ -42,6 +47,8 @@ pub struct Stamp {
     pub frame: u64,
     /// Interface of its frame.
     pub interface: InterfaceId,
+    /// The clock that `at` was read from.
+    pub clock: ClockId,
     /// Sequence number of the first of these bytes.
     pub sequence: u32,
     /// Its acknowledgment number.

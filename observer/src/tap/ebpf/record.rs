@@ -6,7 +6,7 @@ use std::ops::Range;
 use observer_ebpf::Frame as Record;
 
 use crate::engine::{
-    frame::{Frame, InterfaceId, LinkType},
+    frame::{ClockId, Frame, InterfaceId, LinkType},
     time::Timestamp,
 };
 
@@ -32,7 +32,7 @@ impl Parts {
     ) -> Option<Frame<'a>> {
         let bytes = item.get(size_of::<Record>()..)?.get(..record.captured as usize)?;
         let link = if record.network == 0 { LinkType::Raw } else { LinkType::Ethernet };
-        let frame = Frame { at, number, interface, link, wire_length: record.length, bytes };
+        let frame = Frame { at, number, interface, clock: ClockId::default(), link, wire_length: record.length, bytes };
         if record.headers == 0 {
             return Some(frame);
         }

@@ -111,7 +111,7 @@ impl FileTap {
     fn add(&mut self, place: usize, input: &Input, interfaces: &SharedInterfaces) -> Result<(), TapError> {
         let source = source::open(input, &self.stop, &self.read)?;
         self.size = self.size.zip(source.size).map(|(all, one)| all + one);
-        let mut reader = Reader::new(input, source, interfaces)?;
+        let mut reader = Reader::new(place, input, source, interfaces)?;
         loop {
             match reader.advance()? {
                 Step::Frame => break self.waiting.push(Box::new(Waiting { place, reader })),

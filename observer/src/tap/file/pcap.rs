@@ -6,7 +6,7 @@ use super::{
     window::Window,
 };
 use crate::engine::{
-    frame::{InterfaceId, LinkType},
+    frame::{ClockId, InterfaceId, LinkType},
     time::Timestamp,
 };
 
@@ -32,6 +32,7 @@ pub(super) struct Pcap {
     snapshot: u32,
     link: LinkType,
     interface: InterfaceId,
+    clock: ClockId,
     /// Whether a record may have its two lengths in the other order, as before version 2.4.
     swapped: bool,
 }
@@ -52,7 +53,11 @@ pub(super) const fn variant(magic: [u8; 4]) -> Option<(Order, i64, usize)> {
 
 impl Pcap {
     /// Reads the file's header, which the caller has found to be there.
-    pub(super) fn new(header: &[u8; HEADER], register: impl FnOnce() -> InterfaceId) -> Result<Self, Fault> {
+    pub(super) fn new(
+        header: &[u8; HEADER],
+        clock: ClockId,
+        register: impl FnOnce() -> InterfaceId,
+    ) -> Result<Self, Fault> {
         let [a, b, c, d, ..] = *header;
         let (order, unit, head) = variant([a, b, c, d]).ok_or_else(|| Fault::Version("no pcap version".to_owned()))?;
         let major = order.u16_at(header, 4);
@@ -66,7 +71,7 @@ impl Pcap {
         // The upper bits may tell the length of the frame check sequence.
         let link = LinkType::from_number(order.u32_at(header, 20) & 0x03ff_ffff);
         let swapped = order.u16_at(header, 6) < 4;
-        Ok(Self { order, unit, head, snapshot, link, interface: register(), swapped })
+        Ok(Self { order, unit, head, snapshot, link, interface: register(), clock, swapped })
     }
 
     /// Goes to the next record. False where the file ends.
@@ -118,7 +123,7 @@ impl Pcap {
 
     /// What all records of the file have in common.
     pub(super) fn record(&self) -> Record {
-        Record { interface: self.interface, link: self.link, ..Record::default() }
+        Record { interface: self.interface, clock: self.clock, link: self.link, ..Record::default() }
     }
 
     /// The file ends inside a record: it was cut, unless the record's header is not to be believed.

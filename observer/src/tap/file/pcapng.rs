@@ -5,10 +5,13 @@ use pcap_parser::pcapng::parse_sectionheaderblock;
 
 use super::{
     interface::Interface,
-    record::{Fault, Order, RECORD_MAX, Record},
+    record::{Fault, Order, RECORD_MAX, Record, clock},
     window::Window,
 };
-use crate::tap::{InterfaceInfo, SharedInterfaces};
+use crate::{
+    engine::frame::ClockId,
+    tap::{InterfaceInfo, SharedInterfaces},
+};
 
 /// The first four bytes of a section, in either byte order.
 pub(super) const SECTION: u32 = 0x0a0d_0d0a;
@@ -37,16 +40,22 @@ pub(super) struct PcapNg {
     /// Those of all sections.
     described: usize,
     table: SharedInterfaces,
+    /// The file's place among all.
+    place: usize,
+    /// The number of the current section, from 0, once there is one.
+    number: Option<u16>,
 }
 
 impl PcapNg {
-    pub(super) fn new(label: &str, table: &SharedInterfaces) -> Self {
+    pub(super) fn new(place: usize, label: &str, table: &SharedInterfaces) -> Self {
         Self {
             label: label.to_owned(),
             order: Order::Little,
             interfaces: Vec::new(),
             described: 0,
             table: table.clone(),
+            place,
+            number: None,
         }
     }
 
@@ -105,6 +114,7 @@ impl PcapNg {
             return Err(Fault::Version(format!("pcapng version {major}.{minor}")));
         }
         self.interfaces.clear();
+        self.number = Some(self.number.map_or(0, |number| number.saturating_add(1)));
         Ok(())
     }
 
@@ -113,10 +123,15 @@ impl PcapNg {
             return Err(Fault::Corrupt(format!("more than {INTERFACES_MAX} interfaces are described")));
         }
         let (mut interface, name) = Interface::read(self.order, block)?;
-        interface.id = self.table.register(InterfaceInfo { name, source: self.label.clone() });
+        let clock = self.clock();
+        interface.id = self.table.register(InterfaceInfo { name, source: self.label.clone(), clock });
         self.interfaces.push(interface);
         self.described += 1;
         Ok(())
+    }
+
+    fn clock(&self) -> ClockId {
+        clock(self.place, self.number.unwrap_or(0))
     }
 
     /// An enhanced or obsolete packet block: they differ in how they name the interface.
@@ -131,6 +146,7 @@ impl PcapNg {
         let units = u64::from(self.order.u32_at(head, 12)) << 32 | u64::from(self.order.u32_at(head, 16));
         record.at = interface.clock.timestamp(units);
         record.interface = interface.id;
+        record.clock = self.clock();
         record.link = interface.link;
         record.wire_length = self.order.u32_at(head, 24).max(captured);
         record.bytes = start + PACKET_HEAD..start + PACKET_HEAD + captured as usize;
@@ -143,6 +159,7 @@ impl PcapNg {
         let Some(interface) = self.interfaces.first() else { return Err(no_interface(0)) };
         let Some(room) = block.len().checked_sub(HEAD + TRAILER) else { return Err(too_short(block)) };
         record.interface = interface.id;
+        record.clock = self.clock();
         record.link = interface.link;
         record.wire_length = self.order.u32_at(block, 8);
         let captured = room.min(record.wire_length as usize).min(interface.snapshot);

@@ -3,7 +3,7 @@
 use super::{
     pcap::{self, Pcap},
     pcapng::{self, PcapNg},
-    record::{Fault, Record},
+    record::{Fault, Record, clock},
     source::{Input, Source, unpack},
     window::Window,
 };
@@ -38,13 +38,18 @@ enum Format {
 }
 
 impl Reader {
-    /// Reads the file's header.
-    pub(super) fn new(input: &Input, source: Source, interfaces: &SharedInterfaces) -> Result<Self, TapError> {
+    /// Reads the file's header. `place` is that of the file among all files of the run.
+    pub(super) fn new(
+        place: usize,
+        input: &Input,
+        source: Source,
+        interfaces: &SharedInterfaces,
+    ) -> Result<Self, TapError> {
         let file = input.spoken();
         let (bytes, unpacked) = unpack(source.bytes).map_err(|source| TapError::Open { file: file.clone(), source })?;
         let mut window = Window::new(bytes, source.size.filter(|_| !unpacked));
         let recognised = loop {
-            match recognise(&mut window, &input.label(), interfaces) {
+            match recognise(&mut window, place, &input.label(), interfaces) {
                 Err(Fault::Quiet) => {}
                 other => break other,
             }
@@ -112,6 +117,7 @@ impl Reader {
             at: self.record.at,
             number: self.frames,
             interface: self.record.interface,
+            clock: self.record.clock,
             link: self.record.link,
             wire_length: self.record.wire_length,
             bytes: self.window.slice(self.record.bytes.clone()),
@@ -142,12 +148,17 @@ impl Reader {
 }
 
 /// `None` when it is no capture.
-fn recognise(window: &mut Window, label: &str, interfaces: &SharedInterfaces) -> Result<Option<Format>, Fault> {
+fn recognise(
+    window: &mut Window,
+    place: usize,
+    label: &str,
+    interfaces: &SharedInterfaces,
+) -> Result<Option<Format>, Fault> {
     window.has(4)?;
     let Some(magic) = window.bytes().first_chunk().copied() else { return Ok(None) };
     if u32::from_le_bytes(magic) == pcapng::SECTION {
         return match window.has(pcapng::BLOCK_MIN)? {
-            true => Ok(Some(Format::PcapNg(PcapNg::new(label, interfaces)))),
+            true => Ok(Some(Format::PcapNg(PcapNg::new(place, label, interfaces)))),
             false => Err(Fault::Cut),
         };
     }
@@ -158,7 +169,9 @@ fn recognise(window: &mut Window, label: &str, interfaces: &SharedInterfaces) ->
         return Err(Fault::Cut);
     }
     let Some(header) = window.bytes().first_chunk() else { return Err(Fault::Cut) };
-    let pcap = Pcap::new(header, || interfaces.register(InterfaceInfo { name: None, source: label.to_owned() }))?;
+    let clock = clock(place, 0);
+    let info = InterfaceInfo { name: None, source: label.to_owned(), clock };
+    let pcap = Pcap::new(header, clock, || interfaces.register(info))?;
     window.consume(pcap::HEADER);
     Ok(Some(Format::Pcap(pcap)))
 }

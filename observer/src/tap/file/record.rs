@@ -3,7 +3,7 @@
 use std::{io, ops::Range};
 
 use crate::engine::{
-    frame::{InterfaceId, LinkType},
+    frame::{ClockId, InterfaceId, LinkType},
     time::Timestamp,
 };
 
@@ -53,6 +53,7 @@ impl Order {
 pub(super) struct Record {
     pub(super) at: Timestamp,
     pub(super) interface: InterfaceId,
+    pub(super) clock: ClockId,
     pub(super) link: LinkType,
     pub(super) wire_length: u32,
     pub(super) bytes: Range<usize>,
@@ -65,12 +66,20 @@ impl Default for Record {
         Self {
             at: Timestamp::default(),
             interface: InterfaceId::default(),
+            clock: ClockId::default(),
             link: LinkType::Null,
             wire_length: 0,
             bytes: 0..0,
             unread: 0,
         }
     }
+}
+
+/// The clock of a section of a file, by their places. It is the same each time that these files are read, in whichever
+/// order frames come.
+pub(super) fn clock(file: usize, section: u16) -> ClockId {
+    let file = u16::try_from(file).unwrap_or(u16::MAX);
+    ClockId(u32::from(file) << 16 | u32::from(section))
 }
 
 /// Why a format cannot go on.

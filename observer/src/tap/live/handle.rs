@@ -7,7 +7,7 @@ use pcap::{Active, Capture, Linktype, Packet, Precision};
 use super::{ANY, Options};
 use crate::{
     engine::{
-        frame::{Frame, InterfaceId, LinkType},
+        frame::{ClockId, Frame, InterfaceId, LinkType},
         time::Timestamp,
     },
     tap::{TapError, names::Names},
@@ -92,7 +92,8 @@ fn frame<'a>(packet: &Packet<'a>, number: u64, interface: InterfaceId, link: Lin
     // With `Precision::Nano` the second field holds nanoseconds, whatever its name says.
     let pcap::PacketHeader { ts, len, .. } = *packet.header;
     let nanos = ts.tv_sec.saturating_mul(1_000_000_000).saturating_add(ts.tv_usec);
-    Frame { at: Timestamp::from_nanos(nanos), number, interface, link, wire_length: len, bytes: packet.data }
+    let clock = ClockId::default();
+    Frame { at: Timestamp::from_nanos(nanos), number, interface, clock, link, wire_length: len, bytes: packet.data }
 }
 
 /// The interface index in a Linux cooked v2 header.

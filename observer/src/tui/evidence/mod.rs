@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex};
 
 use crate::{
     engine::{
-        frame::{Frame, InterfaceId, LinkType},
+        frame::{ClockId, Frame, InterfaceId, LinkType},
         time::Timestamp,
     },
     tap::file::Input,
@@ -35,6 +35,7 @@ struct Kept {
     at: Timestamp,
     number: u64,
     interface: InterfaceId,
+    clock: ClockId,
     link: LinkType,
     wire_length: u32,
     bytes: Box<[u8]>,
@@ -42,12 +43,12 @@ struct Kept {
 
 impl Kept {
     fn of(frame: &Frame<'_>) -> Self {
-        let Frame { at, number, interface, link, wire_length, bytes } = *frame;
-        Self { at, number, interface, link, wire_length, bytes: bytes.into() }
+        let Frame { at, number, interface, clock, link, wire_length, bytes } = *frame;
+        Self { at, number, interface, clock, link, wire_length, bytes: bytes.into() }
     }
 
     fn frame(&self) -> Frame<'_> {
-        let Self { at, number, interface, link, wire_length, ref bytes } = *self;
-        Frame { at, number, interface, link, wire_length, bytes }
+        let Self { at, number, interface, clock, link, wire_length, ref bytes } = *self;
+        Frame { at, number, interface, clock, link, wire_length, bytes }
     }
 }

@@ -42,7 +42,7 @@ impl Ring {
 mod tests {
     use super::*;
     use crate::engine::{
-        frame::{InterfaceId, LinkType},
+        frame::{ClockId, InterfaceId, LinkType},
         time::Timestamp,
     };
 
@@ -51,8 +51,8 @@ mod tests {
         let mut ring = Ring::new(3 * (100 + OVERHEAD));
         for number in 1..=5 {
             let at = Timestamp::from_nanos(0);
-            let (interface, link) = (InterfaceId(0), LinkType::Ethernet);
-            ring.push(&Frame { at, number, interface, link, wire_length: 100, bytes: &[0; 100] });
+            let (interface, clock, link) = (InterfaceId(0), ClockId(0), LinkType::Ethernet);
+            ring.push(&Frame { at, number, interface, clock, link, wire_length: 100, bytes: &[0; 100] });
         }
         let numbers: Vec<_> = ring.frames().map(|frame| frame.number).collect();
         assert_eq!(numbers, [3, 4, 5]);

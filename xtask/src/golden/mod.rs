@@ -1,6 +1,7 @@
 //! Golden captures: a case of `captures/` and what the binary says about it, held against the truth and against what
 //! was blessed. Shared, as source, by `cargo xtask bless` and the test `tests/captures.rs`.
 
+pub(crate) mod alert;
 pub(crate) mod difference;
 pub(crate) mod truth;
 
@@ -54,7 +55,8 @@ impl Case {
     fn load(captures: &Path, name: &str) -> Result<Self> {
         let folder = captures.join(name);
         let text = fs::read_to_string(folder.join("case.toml")).with_context(|| format!("there is no case {name}"))?;
-        let spec = toml::from_str(&text).with_context(|| format!("{name}/case.toml"))?;
+        let spec: Spec = toml::from_str(&text).with_context(|| format!("{name}/case.toml"))?;
+        spec.truth.check().with_context(|| format!("{name}/case.toml"))?;
         Ok(Self { name: name.to_owned(), folder, spec })
     }
 
@@ -90,13 +92,23 @@ impl Case {
         self.folder.join("expected.jsonl")
     }
 
-    /// Where `events` contradict what is known to have happened, one line each.
-    pub(crate) fn lies(&self, events: &[Value]) -> Vec<String> {
-        self.spec.truth.contradictions(events)
+    /// Where `events` contradict what is known to have happened, one line each. Where the case was played on another
+    /// network, its addresses are `moved`.
+    pub(crate) fn lies(&self, events: &[Value], moved: bool) -> Vec<String> {
+        self.spec.truth.contradictions(events, moved)
     }
 }
 
 /// The lines of an output.
 pub(crate) fn events(output: &str) -> Result<Vec<Value>> {
     output.lines().map(|line| serde_json::from_str(line).with_context(|| line.to_owned())).collect()
+}
+
+/// Those of a kind.
+fn of<'a>(events: &'a [Value], dataset: &str) -> impl Iterator<Item = &'a Value> {
+    events.iter().filter(move |event| text(event, "/event/dataset") == Some(dataset))
+}
+
+fn text<'a>(event: &'a Value, pointer: &str) -> Option<&'a str> {
+    event.pointer(pointer)?.as_str()
 }

@@ -1,42 +1,79 @@
 //! What is known about a capture from the proxy's configuration and logs, whatever `observer` says about it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 
+use anyhow::{Result, ensure};
 use serde::Deserialize;
 use serde_json::Value;
 
+use super::{
+    alert::{self, Alert},
+    of, text,
+};
+
+/// Who may have ended a tunnel.
+const CLOSERS: [&str; 4] = ["client", "proxy", "origin", "unknown"];
+
 /// `[truth]` of `case.toml`; `captures/README.md` explains it.
-#[derive(Deserialize)]
+#[derive(Deserialize, Debug)]
+#[serde(deny_unknown_fields)]
 pub(crate) struct Truth {
-    attempts: usize,
-    upgraded: usize,
+    pub(crate) attempts: usize,
+    pub(crate) upgraded: usize,
+    /// Of the attempts, those whose outcome the capture does not show.
     #[serde(default)]
-    unknown: usize,
-    alerts: Vec<Alert>,
-    notices: Option<String>,
+    pub(crate) unknown: usize,
+    pub(crate) alerts: Vec<Alert>,
+    pub(crate) tunnels: Vec<Tunnels>,
+    /// `any` where notices are a matter of taste.
+    pub(crate) notices: Option<String>,
+    pub(crate) note: String,
 }
 
-#[derive(Deserialize)]
-struct Alert {
-    rule: String,
-    count: usize,
-    cause: Option<String>,
+/// So many tunnels were ended by one side.
+#[derive(Deserialize, Debug)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Tunnels {
+    pub(crate) closed_by: String,
+    pub(crate) count: usize,
 }
 
-/// Alerts by rule and, where it is known, cause.
-type Counts<'a> = BTreeMap<(&'a str, Option<&'a str>), usize>;
+/// As a line of `case.toml`.
+impl fmt::Display for Tunnels {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{{ closed_by = {:?}, count = {} }}", self.closed_by, self.count)
+    }
+}
 
 impl Truth {
-    /// What is wrong with `events`, one line each.
-    pub(crate) fn contradictions(&self, events: &[Value]) -> Vec<String> {
+    /// Refuses a truth that leaves something open.
+    pub(crate) fn check(&self) -> Result<()> {
+        self.alerts.iter().try_for_each(|row| row.check(self.are_notices_free()))?;
+        for Tunnels { closed_by, .. } in &self.tunnels {
+            ensure!(CLOSERS.contains(&closed_by.as_str()), "nobody is called {closed_by}");
+        }
+        ensure!(self.upgraded.max(self.unknown) <= self.attempts, "there are only {} attempts", self.attempts);
+        let tunnels: usize = self.tunnels.iter().map(|row| row.count).sum();
+        ensure!(tunnels == self.upgraded, "the ends of {tunnels} tunnels are told, but {} upgraded", self.upgraded);
+        ensure!(!self.note.trim().is_empty(), "the note must say what proves it");
+        Ok(())
+    }
+
+    /// What is wrong with `events`, one line each. Where addresses are `moved`, endpoints are known by their ports.
+    pub(crate) fn contradictions(&self, events: &[Value], moved: bool) -> Vec<String> {
         let mut lines = self.attempts(events);
-        lines.extend(self.alerts(events));
+        lines.extend(alert::contradictions(&self.alerts, self.are_notices_free(), events, moved));
+        lines.extend(self.tunnels(events));
         lines
+    }
+
+    const fn are_notices_free(&self) -> bool {
+        self.notices.is_some()
     }
 
     /// Where the capture does not show an outcome, the attempt may pass for upgraded or not.
     fn attempts(&self, events: &[Value]) -> Vec<String> {
-        let attempts: Vec<_> = events.iter().filter(|event| is_of(event, "observer.attempt")).collect();
+        let attempts: Vec<_> = of(events, "observer.attempt").collect();
         let upgraded = attempts.iter().filter(|event| text(event, "/attempt/outcome") == Some("upgraded")).count();
         let possible = self.upgraded.saturating_sub(self.unknown)..=self.upgraded;
         let line = |what, count, truth| format!("{what}: {count} instead of {truth}");
@@ -45,38 +82,28 @@ impl Truth {
         all.into_iter().chain(good).collect()
     }
 
-    fn alerts(&self, events: &[Value]) -> Vec<String> {
-        let mut expected = Counts::new();
-        for alert in &self.alerts {
-            *expected.entry((&alert.rule, alert.cause.as_deref())).or_default() += alert.count;
-        }
-        let mut seen = Counts::new();
-        for event in events.iter().filter(|event| is_of(event, "observer.alert")) {
-            let rule = text(event, "/rule/id").unwrap_or("without a rule");
-            let listed = self.alerts.iter().find(|alert| alert.rule == rule);
-            if listed.is_none() && self.notices.is_some() && text(event, "/log/level") == Some("notice") {
-                continue;
-            }
-            let cause = text(event, "/details/cause").filter(|_| listed.is_none_or(|alert| alert.cause.is_some()));
-            *seen.entry((rule, cause)).or_default() += 1;
-        }
-        let keys: BTreeSet<_> = expected.keys().chain(seen.keys()).collect();
-        keys.into_iter().filter_map(|key| mismatch(key, seen.get(key), expected.get(key))).collect()
+    /// The tunnel of an attempt whose outcome the capture does not show may be missing.
+    fn tunnels(&self, events: &[Value]) -> Vec<String> {
+        let tunnels: Vec<_> = of(events, "observer.tunnel").map(closer).collect();
+        let names = CLOSERS.into_iter().chain(["nobody yet"]);
+        let counts = names.map(|name| {
+            let truth: usize = self.tunnels.iter().filter(|row| row.closed_by == name).map(|row| row.count).sum();
+            (name, tunnels.iter().filter(|closer| **closer == name).count(), truth)
+        });
+        let counts: Vec<_> = counts.collect();
+        let missing: usize = counts.iter().map(|(_, count, truth)| truth.saturating_sub(*count)).sum();
+        let is_wrong = |(_, count, truth): &(_, usize, usize)| count > truth || count < truth && missing > self.unknown;
+        let wrong = counts.into_iter().filter(is_wrong);
+        wrong.map(|(name, count, truth)| format!("tunnels closed by {name}: {count} instead of {truth}")).collect()
     }
 }
 
-fn mismatch((rule, cause): &(&str, Option<&str>), seen: Option<&usize>, expected: Option<&usize>) -> Option<String> {
-    let cause = cause.map(|cause| format!(" ({cause})")).unwrap_or_default();
-    let count = |number: Option<&usize>| number.copied().unwrap_or_default();
-    (seen != expected).then(|| format!("alert {rule}{cause}: {} instead of {}", count(seen), count(expected)))
-}
-
-fn is_of(event: &Value, dataset: &str) -> bool {
-    text(event, "/event/dataset") == Some(dataset)
-}
-
-fn text<'a>(event: &'a Value, pointer: &str) -> Option<&'a str> {
-    event.pointer(pointer)?.as_str()
+/// Who ended a tunnel, by its record.
+fn closer(event: &Value) -> &str {
+    match event.pointer("/details/still_open") {
+        Some(Value::Bool(true)) => "nobody yet",
+        _ => text(event, "/details/closed_by").unwrap_or_default(),
+    }
 }
 
 #[cfg(test)]
@@ -85,54 +112,72 @@ mod tests {
 
     use super::*;
 
-    fn truth(text: &str) -> Truth {
-        toml::from_str(text).unwrap()
+    fn truth(attempts: usize, upgraded: usize, more: &str) -> Truth {
+        let text = format!("attempts = {attempts}\nupgraded = {upgraded}\nalerts = []\nnote = 'logs'\n{more}");
+        toml::from_str(&text).unwrap()
     }
 
     fn attempt(outcome: &str) -> Value {
         json!({"event": {"dataset": "observer.attempt"}, "attempt": {"outcome": outcome}})
     }
 
-    fn alert(rule: &str, level: &str, cause: Option<&str>) -> Value {
-        json!({"event": {"dataset": "observer.alert"}, "rule": {"id": rule}, "log": {"level": level},
-               "details": {"cause": cause}})
+    fn tunnel(closed_by: &str) -> Value {
+        json!({"event": {"dataset": "observer.tunnel"}, "details": {"closed_by": closed_by, "still_open": false}})
     }
 
     #[test]
     fn attempts_are_counted() {
         let events = [attempt("upgraded"), attempt("refused"), attempt("unknown")];
-        assert!(truth("attempts = 3\nupgraded = 1\nalerts = []").contradictions(&events).is_empty());
-        let lines = truth("attempts = 2\nupgraded = 0\nalerts = []").contradictions(&events);
-        assert_eq!(lines, ["attempts: 3 instead of 2", "attempts upgraded: 1 instead of 0"]);
+        let lines = |attempts, upgraded| truth(attempts, upgraded, "tunnels = []").contradictions(&events, false);
+        assert!(lines(3, 1).is_empty());
+        assert_eq!(lines(2, 0), ["attempts: 3 instead of 2", "attempts upgraded: 1 instead of 0"]);
     }
 
     #[test]
     fn an_unknown_outcome_is_not_held_against_the_truth() {
-        let known = truth("attempts = 1\nupgraded = 1\nunknown = 1\nalerts = []");
-        for outcome in ["unknown", "upgraded"] {
-            assert!(known.contradictions(&[attempt(outcome)]).is_empty(), "{outcome}");
-        }
-        assert!(!known.contradictions(&[]).is_empty());
+        let known = truth(1, 1, "unknown = 1\ntunnels = [{ closed_by = 'client', count = 1 }]");
+        assert!(known.contradictions(&[attempt("unknown")], false).is_empty());
+        assert!(known.contradictions(&[attempt("upgraded"), tunnel("client")], false).is_empty());
+        assert!(!known.contradictions(&[], false).is_empty());
+        let lines = known.contradictions(&[attempt("upgraded"), tunnel("proxy")], false);
+        assert_eq!(lines, ["tunnels closed by proxy: 1 instead of 0"]);
     }
 
     #[test]
-    fn alerts_are_exact_by_rule_and_by_cause_where_one_is_given() {
-        let text = "attempts = 0\nupgraded = 0\nalerts = [{ rule = 'missing-101', count = 1, cause = 'http10' }]";
-        let right = alert("missing-101", "error", Some("http10"));
-        assert!(truth(text).contradictions(std::slice::from_ref(&right)).is_empty());
-        let lines = truth(text).contradictions(&[alert("missing-101", "error", Some("unknown"))]);
+    fn tunnels_are_exact_by_who_ended_them() {
+        let known = truth(0, 0, "tunnels = [{ closed_by = 'client', count = 2 }, { closed_by = 'proxy', count = 1 }]");
+        let lines = |ends: [&str; 3]| known.contradictions(&ends.map(tunnel), false);
+        assert!(lines(["client", "proxy", "client"]).is_empty());
         assert_eq!(
-            lines,
-            ["alert missing-101 (http10): 0 instead of 1", "alert missing-101 (unknown): 1 instead of 0"]
+            lines(["client", "proxy", "unknown"]),
+            ["tunnels closed by client: 1 instead of 2", "tunnels closed by unknown: 1 instead of 0"]
         );
-        let lines = truth(text).contradictions(&[right, alert("abrupt-close", "notice", None)]);
-        assert_eq!(lines, ["alert abrupt-close: 1 instead of 0"]);
+        assert_eq!(known.contradictions(&[tunnel("client"), tunnel("client")], false).len(), 1);
+        let mut open = tunnel("unknown");
+        open["details"]["still_open"] = json!(true);
+        let lines = known.contradictions(&[tunnel("client"), open, tunnel("proxy")], false);
+        assert_eq!(lines, ["tunnels closed by client: 1 instead of 2", "tunnels closed by nobody yet: 1 instead of 0"]);
     }
 
     #[test]
-    fn notices_may_be_free() {
-        let text = "attempts = 0\nupgraded = 0\nalerts = []\nnotices = 'any'";
-        assert!(truth(text).contradictions(&[alert("abrupt-close", "notice", None)]).is_empty());
-        assert_eq!(truth(text).contradictions(&[alert("mass-close", "warning", None)]).len(), 1);
+    fn a_truth_that_leaves_something_open_is_refused() {
+        let tunnels = "tunnels = [{ closed_by = 'client', count = 2 }]";
+        let why = |truth: Truth| truth.check().map_err(|error| error.to_string());
+        assert_eq!(why(truth(2, 2, tunnels)), Ok(()));
+        assert_eq!(why(truth(2, 1, tunnels)), Err("the ends of 2 tunnels are told, but 1 upgraded".to_owned()));
+        assert!(why(truth(2, 2, &tunnels.replace("client", "nobody yet"))).is_err());
+        assert!(why(Truth { note: "\n".to_owned(), ..truth(2, 2, tunnels) }).is_err());
+        assert!(toml::from_str::<Truth>("attempts = 0\nupgraded = 0\nalerts = []\nnote = 'logs'").is_err());
+    }
+
+    #[test]
+    fn only_notices_are_ever_free() {
+        let row = |level| format!("alerts = [{{ rule = 'abrupt-close', count = 1, level = '{level}' }}]");
+        let text =
+            |level, more| format!("attempts = 0\nupgraded = 0\ntunnels = []\nnote = 'logs'\n{}\n{more}", row(level));
+        let check = |level, more| toml::from_str::<Truth>(&text(level, more)).unwrap().check().is_ok();
+        assert!(check("notice", "notices = 'any'"));
+        assert!(!check("notice", ""));
+        assert!(!check("warning", "notices = 'any'"));
     }
 }

@@ -1,16 +1,16 @@
 //! What a case leaves in `captures/<name>/`: the capture, `case.toml`, and a README of how it was made.
 
 use std::collections::BTreeSet;
-use std::fmt::Write as _;
+use std::fmt::{Display, Write as _};
 use std::fs;
 use std::path::Path;
 
 use anyhow::{Context, Result};
 
 use super::Lab;
-use super::case::{Alert, Case, Product};
+use super::case::{Case, Product};
 use super::proxy::{self, Running};
-use crate::command::output;
+use crate::{command::output, golden::truth::Truth};
 
 /// Longest excerpt of one log in a README.
 const LOG_LINES: usize = 16;
@@ -34,28 +34,34 @@ pub(crate) fn truth(case: &Case, lab: &Lab) -> Result<()> {
 
 fn case_toml(case: &Case) -> Result<String> {
     let products: Vec<_> = case.proxy.iter().map(|it| proxy::version(it.product)).collect::<Result<_>>()?;
-    let truth = &case.truth;
     let mut text = String::new();
     writeln!(text, "title = {:?}", case.title)?;
     writeln!(text, "proxy = {:?}", products.join(" -> "))?;
     writeln!(text, "files = {:?}", case.files())?;
     writeln!(text, "args = {:?}", case.args)?;
-    writeln!(text, "\n[truth]\nattempts = {}\nupgraded = {}", truth.attempts, truth.upgraded)?;
-    if truth.unknown > 0 {
-        writeln!(text, "unknown = {}", truth.unknown)?;
-    }
-    let alerts: String = truth.alerts.iter().map(alert).collect();
-    writeln!(text, "alerts = [{}]", if alerts.is_empty() { String::new() } else { format!("\n{alerts}") })?;
-    if let Some(notices) = &truth.notices {
-        writeln!(text, "notices = {notices:?}")?;
-    }
-    writeln!(text, "note = '''\n{}'''", truth.note.trim_start())?;
+    writeln!(text, "\n{}", truth_toml(&case.truth)?)?;
     Ok(text)
 }
 
-fn alert(alert: &Alert) -> String {
-    let cause = alert.cause.as_ref().map(|cause| format!(", cause = {cause:?}")).unwrap_or_default();
-    format!("    {{ rule = {:?}, count = {}{cause} }},\n", alert.rule, alert.count)
+fn truth_toml(truth: &Truth) -> Result<String> {
+    let mut text = String::from("[truth]\n");
+    writeln!(text, "attempts = {}\nupgraded = {}", truth.attempts, truth.upgraded)?;
+    if truth.unknown > 0 {
+        writeln!(text, "unknown = {}", truth.unknown)?;
+    }
+    writeln!(text, "alerts = {}", list(&truth.alerts))?;
+    writeln!(text, "tunnels = {}", list(&truth.tunnels))?;
+    if let Some(notices) = &truth.notices {
+        writeln!(text, "notices = {notices:?}")?;
+    }
+    write!(text, "note = '''\n{}'''", truth.note.trim_start())?;
+    Ok(text)
+}
+
+/// A row a line.
+fn list<T: Display>(rows: &[T]) -> String {
+    let rows: String = rows.iter().map(|row| format!("\n    {row},")).collect();
+    if rows.is_empty() { "[]".to_owned() } else { format!("[{rows}\n]") }
 }
 
 fn readme(case: &Case, lab: &Lab, stage: &Path, proxies: &[Running]) -> Result<String> {
@@ -145,4 +151,22 @@ fn node_version(lab: &Lab, name: &str) -> Result<String> {
     let package = fs::read_to_string(lab.cache.join("node_modules").join(name).join("package.json"))?;
     let line = package.lines().find_map(|line| line.trim().strip_prefix("\"version\": \""));
     Ok(line.and_then(|rest| rest.split('"').next()).unwrap_or("unknown").to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_capture_has_the_truth_of_its_case() {
+        let lab = Lab::locate().unwrap();
+        for case in lab.cases(&[]).unwrap() {
+            let text = fs::read_to_string(lab.captures.join(&case.name).join("case.toml")).unwrap();
+            assert!(
+                text.ends_with(&(truth_toml(&case.truth).unwrap() + "\n")),
+                "{}: `cargo xtask lab --truth`",
+                case.name
+            );
+        }
+    }
 }

@@ -283,7 +283,8 @@ impl Scene {
 
     fn lies(&self, records: &[Value]) -> Result<Vec<String>> {
         let cases = golden::cases(&workspace::captures(), std::slice::from_ref(&self.case.name))?;
-        Ok(cases.iter().flat_map(|case| case.lies(records)).collect())
+        let moved = self.network != self.case.network;
+        Ok(cases.iter().flat_map(|case| case.lies(records, moved)).collect())
     }
 }
 

@@ -43,7 +43,7 @@ pub(crate) struct Alert {
 impl Alert {
     /// Refuses a row that leaves something open, unless it is about notices and these are `free`.
     pub(crate) fn check(&self, free: bool) -> Result<()> {
-        let Self { rule, count, level, by, .. } = self;
+        let Self { rule, count, level, by, certain, .. } = self;
         let Some((_, needed)) = RULES.iter().find(|(name, _)| name == rule) else { bail!("no rule is called {rule}") };
         ensure!(*count > 0, "{rule}: a count of 0 says nothing");
         ensure!(LEVELS.contains(&level.as_str()), "{rule}: no level is called {level}");
@@ -54,6 +54,8 @@ impl Alert {
                 _ => {}
             }
         }
+        let is_error = level == "error";
+        ensure!(certain.is_none_or(|certain| certain == is_error), "{rule}: an error is certain, and nothing else is");
         if let Some(by) = by.as_deref().filter(|by| *by != NOBODY) {
             let port = by.rsplit_once(':').map(|(_, port)| port);
             ensure!(port.is_some_and(|it| it == "*" || it.parse::<u16>().is_ok()), "{rule}: {by} is no endpoint");
@@ -189,13 +191,13 @@ mod tests {
         toml::from_str(text).unwrap()
     }
 
-    fn alert(rule: &str, level: &str, details: Value) -> Value {
+    fn alert(rule: &str, level: &str, details: &Value) -> Value {
         json!({"event": {"dataset": "observer.alert"}, "rule": {"id": rule}, "log": {"level": level},
                "source": {"ip": "10.0.0.2", "port": 40000}, "details": details})
     }
 
-    fn missing(by: Value) -> Value {
-        alert("missing-101", "error", json!({"cause": "http10", "answered_by": "origin", "by": by}))
+    fn missing(by: &Value) -> Value {
+        alert("missing-101", "error", &json!({"cause": "http10", "answered_by": "origin", "by": by}))
     }
 
     #[track_caller]
@@ -206,7 +208,7 @@ mod tests {
 
     #[test]
     fn each_fact_can_be_wrong() {
-        let right = missing(json!({"ip": "10.0.0.1", "port": 80}));
+        let right = missing(&json!({"ip": "10.0.0.1", "port": 80}));
         check(&[MISSING], std::slice::from_ref(&right), &[]);
         let wrong = [
             ("/log/level", json!("warning"), "level is warning instead of error"),
@@ -221,17 +223,18 @@ mod tests {
             *event.pointer_mut(pointer).unwrap() = value;
             check(&[MISSING], &[event], &[&format!("alert missing-101: {line}")]);
         }
-        let idle = |certain| alert("idle-close", "error", json!({"by": {"ip": "::1", "port": 80}, "certain": certain}));
+        let idle =
+            |certain| alert("idle-close", "error", &json!({"by": {"ip": "::1", "port": 80}, "certain": certain}));
         check(&[IDLE], &[idle(true), idle(true)], &[]);
         check(&[IDLE], &[idle(true), idle(false)], &["alert idle-close: certain is false instead of true"]);
         let abrupt = "rule = 'abrupt-close'\ncount = 1\nlevel = 'notice'\nclosed_by = 'origin'";
-        let event = alert("abrupt-close", "notice", json!({"closed_by": "client"}));
+        let event = alert("abrupt-close", "notice", &json!({"closed_by": "client"}));
         check(&[abrupt], &[event], &["alert abrupt-close: closed_by is client instead of origin"]);
     }
 
     #[test]
     fn what_is_missing_and_what_is_too_many_is_told() {
-        let right = missing(json!({"ip": "10.0.0.1", "port": 80}));
+        let right = missing(&json!({"ip": "10.0.0.1", "port": 80}));
         let row = row(MISSING).to_string();
         check(&[MISSING], &[], &[&format!("missing: {row}")]);
         let many = "one alert too many: missing-101 (error, http10, 10.0.0.1:80)";
@@ -242,7 +245,7 @@ mod tests {
     #[test]
     fn the_nearest_row_is_held_against_a_wrong_alert() {
         let first = "rule = 'idle-close'\ncount = 1\nlevel = 'warning'\nby = '[::1]:80'\ncertain = false";
-        let event = alert("idle-close", "error", json!({"by": {"ip": "::1", "port": 81}, "certain": true}));
+        let event = alert("idle-close", "error", &json!({"by": {"ip": "::1", "port": 81}, "certain": true}));
         let once = IDLE.replace('2', "1");
         let lines = contradictions(&[row(first), row(&once)], false, &[event], false);
         assert_eq!(lines[0], "alert idle-close: by is [::1]:81 instead of [::1]:80");
@@ -252,26 +255,26 @@ mod tests {
     #[test]
     fn a_chosen_port_is_that_of_the_first_hop() {
         let client = MISSING.replace("10.0.0.1:80", "10.0.0.2:*");
-        check(&[&client], &[missing(json!({"ip": "10.0.0.2", "port": 40000}))], &[]);
+        check(&[&client], &[missing(&json!({"ip": "10.0.0.2", "port": 40000}))], &[]);
         check(
             &[&client],
-            &[missing(json!({"ip": "10.0.0.2", "port": 40001}))],
+            &[missing(&json!({"ip": "10.0.0.2", "port": 40001}))],
             &["alert missing-101: by is 10.0.0.2:40001 instead of 10.0.0.2:*"],
         );
     }
 
     #[test]
     fn where_addresses_are_moved_ports_still_count() {
-        let told = |port| contradictions(&[row(MISSING)], false, &[missing(json!({"ip": "::9", "port": port}))], true);
+        let told = |port| contradictions(&[row(MISSING)], false, &[missing(&json!({"ip": "::9", "port": port}))], true);
         assert!(told(80).is_empty());
         assert_eq!(told(3000), ["alert missing-101: by is [::9]:3000 instead of 10.0.0.1:80"]);
         let nobody = row(&MISSING.replace("10.0.0.1:80", NOBODY));
-        assert!(contradictions(&[nobody], false, &[missing(json!(null))], true).is_empty());
+        assert!(contradictions(&[nobody], false, &[missing(&json!(null))], true).is_empty());
     }
 
     #[test]
     fn notices_may_be_free_but_not_what_is_worse() {
-        let event = |level| [alert("abrupt-close", level, json!({"closed_by": "client"}))];
+        let event = |level| [alert("abrupt-close", level, &json!({"closed_by": "client"}))];
         assert!(contradictions(&[], true, &event("notice"), false).is_empty());
         assert_eq!(contradictions(&[], false, &event("notice"), false), ["one alert too many: abrupt-close (notice)"]);
         assert_eq!(contradictions(&[], true, &event("warning"), false).len(), 1);
@@ -299,6 +302,7 @@ mod tests {
             (format!("{MISSING}\ncertain = true"), "missing-101: its alerts have no `certain`"),
             (MISSING.replace("'error'", "'fatal'"), "missing-101: no level is called fatal"),
             (MISSING.replace(":80", ""), "missing-101: 10.0.0.1 is no endpoint"),
+            (IDLE.replace("true", "false"), "idle-close: an error is certain, and nothing else is"),
             (MISSING.replace("count = 1", "count = 0"), "missing-101: a count of 0 says nothing"),
         ];
         for (text, why) in wrong {

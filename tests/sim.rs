@@ -10,10 +10,6 @@
 mod crowd;
 #[path = "sim/judge.rs"]
 mod judge;
-#[path = "sim/message.rs"]
-mod message;
-#[path = "sim/net.rs"]
-mod net;
 #[path = "sim/onward.rs"]
 mod onward;
 #[path = "sim/plan.rs"]
@@ -40,6 +36,7 @@ use self::{
     tally::Tally,
     tap::{Capture, WHOLE},
     traffic::{
+        message, net,
         observe::{Seen, observe},
         pcap,
         random::Random,

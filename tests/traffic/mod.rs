@@ -2,7 +2,9 @@
 #![allow(dead_code, reason = "each test program uses a part")]
 
 pub mod damage;
+pub mod message;
 pub mod mutate;
+pub mod net;
 pub mod observe;
 pub mod pcap;
 pub mod random;

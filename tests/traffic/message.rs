@@ -3,7 +3,7 @@
 use base64::{Engine, prelude::BASE64_STANDARD};
 use sha1::{Digest, Sha1};
 
-use crate::traffic::random::Random;
+use super::random::Random;
 
 /// Field lines in order.
 #[derive(Clone, Default, Debug)]

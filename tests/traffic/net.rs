@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use crate::traffic::{
+use super::{
     random::Random,
     wire::{ACK, FIN, RST, SYN, Segment},
 };

@@ -2,17 +2,23 @@
 #![allow(clippy::unwrap_used, reason = "a test ends where something unexpected happens")]
 
 mod bytes;
+#[path = "scene/skip.rs"]
+mod skip;
+#[path = "scene/wait.rs"]
+mod wait;
 
 use std::{
     fs,
-    io::{Read, Write},
+    io::{BufRead, BufReader, Write},
     path::{Path, PathBuf},
-    process::{Child, Command, Output, Stdio},
+    process::{Child, ChildStdin, Command, Output, Stdio},
+    sync::mpsc,
     thread,
-    time::Duration,
 };
 
 use bytes::{file, pcap};
+use skip::skip;
+use wait::wait_until;
 
 fn observer(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_observer"));
@@ -143,15 +149,10 @@ fn a_broken_pipe_is_success() {
 
 #[test]
 fn a_full_disk_is_code_3() {
-    let Ok(full) = fs::File::create("/dev/full") else { return println!("skipped: there is no /dev/full") };
+    let Ok(full) = fs::File::create("/dev/full") else { return skip("there is no /dev/full") };
     let output = observer(&["schema"]).stdout(full).output().unwrap();
     assert_eq!(code(&output), 3);
     assert_eq!(problems(&output).len(), 1, "{output:?}");
-}
-
-/// Waits until the child has taken what was written, as far as can be told from outside.
-fn settle() {
-    thread::sleep(Duration::from_millis(300));
 }
 
 fn interrupt(child: &Child, signal: &str) {
@@ -159,23 +160,47 @@ fn interrupt(child: &Child, signal: &str) {
     assert!(sent.success());
 }
 
+/// `ssh HOST tcpdump -U -w - | observer read -`, where the pipe is silent now, in the middle of a frame.
+struct Silent {
+    child: Child,
+    stdin: ChildStdin,
+    /// The byte that the frame lacks.
+    last: u8,
+    told: mpsc::Receiver<String>,
+}
+
+impl Silent {
+    fn start() -> Self {
+        let capture = concat!(env!("CARGO_MANIFEST_DIR"), "/../captures/nginx-bare/capture.pcap");
+        let mut child = observer(&["read", "--format", "json", "-"]).stdin(Stdio::piped()).spawn().unwrap();
+        let (mut stdin, stdout) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
+        let whole = fs::read(capture).unwrap();
+        let (last, most) = whole.split_last().unwrap();
+        stdin.write_all(most).unwrap();
+        let (sender, told) = mpsc::channel();
+        thread::spawn(move || BufReader::new(stdout).lines().try_for_each(|line| sender.send(line.unwrap())));
+        Self { child, stdin, last: *last, told }
+    }
+
+    /// Waits until it tells of an alert: then it has read what there is.
+    fn wait_for_alert(&self) {
+        let alert = || self.told.try_iter().find(|line| line.contains("observer.alert"));
+        wait_until("an alert", alert, Option::is_some);
+    }
+}
+
 #[test]
 fn a_signal_ends_a_waiting_run_well() {
     for signal in ["-INT", "-TERM"] {
-        let mut child = observer(&["read", "-"]).stdin(Stdio::piped()).spawn().unwrap();
-        let mut stdin = child.stdin.take().unwrap();
-        let whole = pcap(&[1, 2]);
-        stdin.write_all(&whole[..whole.len() - 1]).unwrap();
-        settle();
-        interrupt(&child, signal);
-        let mut out = Vec::new();
-        child.stdout.take().unwrap().read_to_end(&mut out).unwrap();
-        let output = child.wait_with_output().unwrap();
+        let silent = Silent::start();
+        silent.wait_for_alert();
+        interrupt(&silent.child, signal);
+        let output = silent.child.wait_with_output().unwrap();
         assert_eq!(code(&output), 0);
-        assert!(!out.is_empty(), "what was read is told");
+        assert!(silent.told.iter().any(|line| line.contains("observer.stats")), "what was read is told");
         let [warning] = &problems(&output)[..] else { panic!("{output:?}") };
         assert!(warning.contains("stopped by a signal"), "{warning}");
-        drop(stdin);
+        drop(silent.stdin);
     }
 }
 
@@ -211,29 +236,13 @@ fn help_is_as_reviewed() {
     assert_eq!(help, fs::read_to_string(path).unwrap());
 }
 
-/// `ssh HOST tcpdump -U -w - | observer read -`: the verdict comes though no further frame does.
+/// The verdict comes though no further frame does.
 #[test]
 fn a_quiet_pipe_is_judged() {
-    let capture = concat!(env!("CARGO_MANIFEST_DIR"), "/../captures/nginx-bare/");
-    let mut names = fs::read_dir(capture).unwrap().map(|entry| entry.unwrap().path());
-    let path = names.find(|path| path.extension().is_some_and(|end| end == "pcap" || end == "pcapng")).unwrap();
-    let mut child =
-        observer(&["read", "--format", "json", "--emit", "alert", "-"]).stdin(Stdio::piped()).spawn().unwrap();
-    let mut stdin = child.stdin.take().unwrap();
-    let mut stdout = child.stdout.take().unwrap();
-    let whole = fs::read(path).unwrap();
-    // All but the last byte: it waits in the middle of a frame.
-    stdin.write_all(&whole[..whole.len() - 1]).unwrap();
-    let (sender, told) = std::sync::mpsc::channel();
-    thread::spawn(move || {
-        let mut first = [0; 4096];
-        let length = stdout.read(&mut first).unwrap();
-        let _ = sender.send(length);
-        std::io::copy(&mut stdout, &mut std::io::sink())
-    });
-    assert!(told.recv_timeout(Duration::from_secs(5)).expect("an alert in time") > 0);
-    stdin.write_all(&whole[whole.len() - 1..]).unwrap();
-    drop(stdin);
-    let output = child.wait_with_output().unwrap();
+    let mut silent = Silent::start();
+    silent.wait_for_alert();
+    silent.stdin.write_all(&[silent.last]).unwrap();
+    drop(silent.stdin);
+    let output = silent.child.wait_with_output().unwrap();
     assert_eq!((code(&output), problems(&output)), (0, vec![]));
 }

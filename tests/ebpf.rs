@@ -1,7 +1,6 @@
 //! The tap in the kernel, on a real proxy: the same judgements as libpcap and `observer read`, what it leaves out, what it
 //! loses, and that nothing of it is left when its process has ended.
 #![allow(clippy::unwrap_used, reason = "a test ends where something unexpected happens")]
-#![allow(clippy::disallowed_methods, reason = "a test of real programs waits in real time")]
 
 mod scene;
 
@@ -9,11 +8,9 @@ use std::{
     collections::BTreeSet,
     fs,
     process::{Child, Command, Stdio},
-    thread,
-    time::Duration,
 };
 
-use scene::{Scene, end, possible, run, wait_for};
+use scene::{Scene, end, possible, run, wait::wait_until, wait_for, wait_text};
 use serde_json::Value;
 
 const BARE: [&str; 3] = ["upgrade:/bare", "response", "fin"];
@@ -84,9 +81,7 @@ fn every_tap_judges_alike() {
         return;
     }
     let scene = Scene::new();
-    let capture = scene.path("all.pcap");
-    let dump = scene.start("tcpdump", "tcpdump", &["-i", "lo", "--nano", "-U", "-B", "65536", "-w", &capture, "tcp"]);
-    wait_for("tcpdump", || scene.told("tcpdump.err").contains("listening on"));
+    let dump = scene.dump();
     let kernel = scene.observer("kernel", &KERNEL);
     let pcap = scene.observer("pcap", &["--tap", "pcap", "--format", "json"]);
     for steps in [&BARE[..], &GOOD, &BARE, &GOOD] {
@@ -95,13 +90,11 @@ fn every_tap_judges_alike() {
     }
     stream(&scene, [300, 20_000, 3, 0]);
     stream(&scene, [2000, 3, 20, 0]);
-    thread::sleep(Duration::from_millis(300));
-    for observer in [kernel, pcap] {
+    for (observer, feed) in [(kernel, "kernel.out"), (pcap, "pcap.out")] {
+        scene.wait_records(feed, [6, 4, 6]);
         assert_eq!(end(observer, "-TERM").0, Some(0));
     }
-    // tcpdump sees its ring once a second, and not at its end.
-    thread::sleep(Duration::from_millis(1500));
-    end(dump, "-INT");
+    let capture = dump.stop();
     let read = Command::new(env!("CARGO_BIN_EXE_observer"));
     let output = { read }.args(["read", "--format", "json", &capture]).output().unwrap();
     let expected = judged(&lines(&String::from_utf8(output.stdout).unwrap()));
@@ -124,7 +117,7 @@ fn a_tunnels_payload_stays_in_the_kernel() {
     // In the pause the demand comes down to the kernel; what a burst right behind the 101 brings before is shipped.
     let bytes = stream(&scene, [4000, 50_000, 10, 1000]);
     assert!(bytes > 200_000_000);
-    thread::sleep(Duration::from_millis(300));
+    scene.wait_records("out.out", [1, 1, 0]);
     assert_eq!(end(observer, "-TERM").0, Some(0));
     let told = lines(&scene.told("out.out"));
     let stats = told.last().unwrap();
@@ -154,8 +147,8 @@ fn ordinary_requests_stay_in_the_kernel() {
     // The one begins behind another on its connection, and goes on behind it.
     let output = scene.client(&[&pages[..], &BARE[..2], &pages, &BARE].concat());
     assert!(output.status.success(), "{output:?}");
-    thread::sleep(Duration::from_millis(300));
     let [kernel, pcap] = [(kernel, "kernel"), (pcap, "pcap")].map(|(observer, name)| {
+        scene.wait_records(&format!("{name}.out"), [4, 1, 9]);
         assert_eq!(end(observer, "-TERM").0, Some(0));
         lines(&scene.told(&format!("{name}.out")))
     });
@@ -182,7 +175,12 @@ fn what_the_ring_cannot_take_is_told() {
         scene.client(&BARE);
     }
     signal("-CONT");
-    thread::sleep(Duration::from_millis(300));
+    // Clients go on until one of them finds room in the ring: then all that was there before has been read.
+    let next = || {
+        scene.client(&GOOD);
+        scene.told("out.out")
+    };
+    wait_text("a tunnel of a client that came later", next, |feed| feed.contains("/good"));
     assert_eq!(end(observer, "-TERM").0, Some(0));
     let told = lines(&scene.told("out.out"));
     assert_ne!(told.last().unwrap()["details"]["drops"], 0);
@@ -229,9 +227,9 @@ fn filters_do_what_links_do_and_go_when_they_do() {
         assert!(filters(&scene).0.contains("ethernet"), "{}", filters(&scene).0);
         let output = scene.client(&BARE);
         assert!(output.status.success(), "{output:?}");
-        wait_for("the alert", || scene.told("out.out").contains("upgrade-headers-dropped"));
+        scene.wait_told("out.out", "the alert", |text| text.contains("upgrade-headers-dropped"));
         end(observer, signal);
-        wait_for("the filters to go", || filters(&scene).0.is_empty());
+        wait_text("the filters to go", || filters(&scene).0, str::is_empty);
         wait_for("the kernel to let go", || !held.iter().any(|id| is_loaded(*id)));
         assert!(!filters(&scene).1.contains("clsact"), "{}", filters(&scene).1);
         assert_eq!(scene.told("out.err"), "");
@@ -263,7 +261,7 @@ fn filters_that_were_left_are_removed_at_the_next_start_and_no_others() {
     for observer in [next, other] {
         end(observer, "-TERM");
     }
-    wait_for("the filters to go", || filters(&scene).0.is_empty());
+    wait_text("the filters to go", || filters(&scene).0, str::is_empty);
 }
 
 #[test]
@@ -275,10 +273,10 @@ fn interfaces_that_come_later_are_watched_without_privileges() {
     let every = scene.observer("every", &[&KERNEL[..], &["--fence", "require"]].concat());
     let before = programs(&every);
     run(scene.command("ip").args(["link", "add", "late0", "type", "veth", "peer", "late1"]));
-    wait_for("both ways of both ends, and loopback", || links(&every, "tcx") == 5);
+    wait_until("both ways of both ends, and loopback", || links(&every, "tcx"), |links| *links == 5);
     assert_eq!(programs(&every), before);
     run(scene.command("ip").args(["link", "del", "late0"]));
-    wait_for("loopback alone", || links(&every, "tcx") == 1);
+    wait_until("loopback alone", || links(&every, "tcx"), |links| *links == 1);
     assert_eq!(end(every, "-TERM").0, Some(0));
     assert_eq!(scene.told("every.err"), "");
 }

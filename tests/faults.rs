@@ -1,20 +1,21 @@
 //! What goes wrong around a live run: it is killed, the kernel drops frames, an interface goes down. What was judged
 //! before is not lost, and what was lost is counted. (Full disks, stuck readers and rotated logs: see `feed.rs`.)
 #![allow(clippy::unwrap_used, reason = "a test ends where something unexpected happens")]
-#![allow(clippy::disallowed_methods, reason = "a test of real programs waits in real time")]
 
 mod scene;
 
-use std::{fs, io::Write, process::Command, thread, time::Duration};
+use std::{fs, io::Write, process::Command};
 
-use scene::{Scene, end, possible, run, wait_for};
+use scene::{Scene, end, possible, run, status, wait::wait_until, wait_for_records, wait_text};
 use serde_json::Value;
 
 const BARE: [&str; 3] = ["upgrade:/bare", "response", "fin"];
 /// Alerts of one such client.
 const ALERTS: usize = 3;
-/// Times that a writer is killed.
+/// Times that a writer is killed, each time when it has written more.
 const KILLS: usize = 8;
+/// What it has written more, in bytes: all of this is less than what is told of one client.
+const MORE: usize = 500;
 
 /// All lines, each of them whole.
 fn lines(text: &str) -> Vec<Value> {
@@ -34,11 +35,13 @@ fn a_killed_writer_leaves_whole_lines_to_the_next_one() {
     let scene = Scene::new();
     let log = scene.path("feed.json");
     let arguments = ["-i", "lo", "--format", "json", "--output", &log];
+    let size = || fs::read(&log).unwrap().len();
     for kill in 0..KILLS {
         let observer = scene.observer("out", &arguments);
+        let before = size();
         scene.client(&BARE);
-        thread::sleep(Duration::from_millis(5 * kill as u64));
-        end(observer, "-KILL");
+        wait_until("more in the log", size, |size| *size >= before + kill * MORE);
+        assert_eq!(end(observer, "-KILL"), (None, Some(9)), "it ran until then");
         // Where the kernel was in the middle of a write, this is what is left.
         let written = fs::read(&log).unwrap();
         let line =
@@ -47,9 +50,9 @@ fn a_killed_writer_leaves_whole_lines_to_the_next_one() {
         fs::File::options().append(true).open(&log).unwrap().write_all(cut).unwrap();
     }
     let observer = scene.observer("out", &arguments);
+    let before = size();
     scene.client(&BARE);
-    wait_for("an alert of the last run", || fs::read_to_string(&log).unwrap().contains("observer.alert"));
-    thread::sleep(Duration::from_millis(200));
+    wait_for_records("the log since", || fs::read_to_string(&log).unwrap().split_off(before), [1, 0, ALERTS]);
     assert_eq!(end(observer, "-TERM").0, Some(0), "{}", scene.told("out.err"));
     let told = lines(&fs::read_to_string(&log).unwrap());
     assert!(alerts(&told) >= ALERTS);
@@ -75,9 +78,10 @@ fn what_the_kernel_drops_is_counted() {
         return;
     }
     let scene = Scene::new();
-    let observer = scene.observer("out", &["--tap", "pcap", "-i", "lo", "--buffer", "1MiB", "--format", "json"]);
+    let arguments = ["--tap", "pcap", "-i", "lo", "--buffer", "1MiB", "--format", "json"];
+    let observer = scene.observer("out", &arguments);
     scene.client(&BARE);
-    wait_for("the first alerts", || alerts(&lines(&scene.told("out.out"))) == ALERTS);
+    scene.wait_records("out.out", [1, 0, ALERTS]);
     let signal = |name: &str| run(Command::new("kill").args([name, &observer.id().to_string()]));
     signal("-STOP");
     // A hundred frames of 50 kB from the origin, which the ring cannot take.
@@ -85,7 +89,12 @@ fn what_the_kernel_drops_is_counted() {
     run(scene.command("python3").args([&stream, "100-50000-0-0"]));
     scene.client(&BARE);
     signal("-CONT");
-    thread::sleep(Duration::from_millis(500));
+    // Clients go on until one of them finds room in the ring: then all that was there before has been read.
+    let next = || {
+        scene.client(&["upgrade:/good", "head", "text:hi", "frame", "close", "frame"]);
+        scene.told("out.out")
+    };
+    wait_text("a tunnel of a client that came later", next, |feed| feed.contains("/good"));
     assert_eq!(end(observer, "-TERM").0, Some(0));
     let told = lines(&scene.told("out.out"));
     assert_ne!(told.last().unwrap()["details"]["drops"], 0);
@@ -101,12 +110,15 @@ fn an_interface_may_be_down_for_a_while() {
         let scene = Scene::new();
         let observer = scene.observer("out", &["--tap", tap, "--format", "json"]);
         scene.client(&BARE);
-        wait_for("the first alerts", || alerts(&lines(&scene.told("out.out"))) == ALERTS);
+        scene.wait_records("out.out", [1, 0, ALERTS]);
         run(scene.command("ip").args(["link", "set", "lo", "down"]));
-        thread::sleep(Duration::from_millis(300));
+        // Nothing is told of it; but it looks, as often as the thread that captures wakes up.
+        let woken = || status(observer.id(), "voluntary_ctxt_switches").parse::<u64>().unwrap();
+        let before = woken();
+        wait_until("looks at the interface that is down", woken, |woken| *woken > before + 1);
         run(scene.command("ip").args(["link", "set", "lo", "up"]));
         scene.client(&BARE);
-        wait_for("alerts after it", || alerts(&lines(&scene.told("out.out"))) == 2 * ALERTS);
+        scene.wait_records("out.out", [2, 0, 2 * ALERTS]);
         assert_eq!(end(observer, "-TERM").0, Some(0), "{}", scene.told("out.err"));
     }
 }

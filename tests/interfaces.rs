@@ -1,7 +1,6 @@
 //! The tap in the kernel on real interfaces of every kind: what comes in and goes out, with tags, without a link layer,
 //! by either version of IP.
 #![allow(clippy::unwrap_used, reason = "a test ends where something unexpected happens")]
-#![allow(clippy::disallowed_methods, reason = "a test of real programs waits in real time")]
 
 mod scene;
 
@@ -98,7 +97,7 @@ fn observer(host: &Scene, interfaces: &[&str]) -> Child {
 
 /// Ends an observer once it has told of `rule`: the addresses of both ends of each hop.
 fn accused(host: &Scene, observer: Child, rule: &str) -> Vec<[String; 2]> {
-    wait_for("the alert", || host.told("out.out").contains(rule));
+    host.wait_told("out.out", "the alert", |text| text.contains(rule));
     assert_eq!(end(observer, "-TERM").0, Some(0));
     assert_eq!(host.told("out.err"), "");
     let told: Vec<Value> = host.told("out.out").lines().map(|line| serde_json::from_str(line).unwrap()).collect();

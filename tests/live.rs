@@ -1,13 +1,11 @@
 //! `observer live` from outside, on a real proxy: the same alerts as `observer read`, ends, errors, privileges.
 #![allow(clippy::unwrap_used, reason = "a test ends where something unexpected happens")]
-#![allow(clippy::disallowed_methods, reason = "a test of real programs waits in real time")]
 
 mod scene;
 
 use std::{
     process::{Command, Output, Stdio},
     sync::Arc,
-    thread,
     time::Duration,
 };
 
@@ -19,7 +17,7 @@ use observer::{
         live::{Clock, Reading},
     },
 };
-use scene::{Scene, end, possible, run, status, wait_for};
+use scene::{Scene, end, possible, run, status, wait::wait_until, wait_for, wait_until_watching};
 use serde_json::Value;
 
 const BARE: [&str; 3] = ["upgrade:/bare", "response", "fin"];
@@ -49,9 +47,7 @@ fn live_gives_the_alerts_of_read() {
         return;
     }
     let scene = Scene::new();
-    let capture = scene.path("all.pcap");
-    let dump = scene.start("tcpdump", "tcpdump", &["-i", "lo", "--nano", "-U", "-B", "8192", "-w", &capture, "tcp"]);
-    wait_for("tcpdump", || scene.told("tcpdump.err").contains("listening on"));
+    let dump = scene.dump();
     let lo = scene.observer("lo", &["--tap", "pcap", "-i", "lo", "--format", "json"]);
     let any = scene.observer("any", &["--tap", "pcap", "-i", "any", "--format", "json"]);
     let every = scene.observer("every", &["--format", "json", "--filter", "port 8080 or portrange 3000-3001"]);
@@ -59,15 +55,11 @@ fn live_gives_the_alerts_of_read() {
         let output = scene.client(steps);
         assert!(output.status.success(), "{output:?}");
     }
-    thread::sleep(Duration::from_millis(300));
-    for observer in [lo, any, every] {
-        let (code, took) = end(observer, "-TERM");
-        assert_eq!(code, Some(0));
-        assert!(took < Duration::from_secs(1), "it took {took:?}");
+    for (observer, feed) in [(lo, "lo.out"), (any, "any.out"), (every, "every.out")] {
+        scene.wait_records(feed, [3, 1, 6]);
+        assert_eq!(end(observer, "-TERM").0, Some(0));
     }
-    // tcpdump sees its ring once a second, and not at its end.
-    thread::sleep(Duration::from_millis(1500));
-    end(dump, "-INT");
+    let capture = dump.stop();
     let read = Command::new(env!("CARGO_BIN_EXE_observer"));
     let output = { read }.args(["read", "--format", "json", &capture]).output().unwrap();
     let expected = alerts(&lines(&String::from_utf8(output.stdout).unwrap()));
@@ -126,7 +118,7 @@ fn a_clock_that_is_set_changes_no_verdict() {
 }
 
 #[test]
-fn alerts_come_at_once() {
+fn alerts_wait_for_no_further_traffic() {
     if !possible() {
         return;
     }
@@ -134,9 +126,7 @@ fn alerts_come_at_once() {
     let observer = scene.observer("out", &["-i", "lo", "--format", "json", "--emit", "alert"]);
     for round in 1..=3 {
         scene.client(&BARE);
-        // The client's own end comes after its answer: what is left of the 50 ms is for a busy machine.
-        thread::sleep(Duration::from_millis(200));
-        assert_eq!(lines(&scene.told("out.out")).len(), round * 3);
+        scene.wait_records("out.out", [0, 0, round * 3]);
     }
     end(observer, "-INT");
 }
@@ -157,7 +147,7 @@ fn hops_name_the_processes_that_hold_them() {
         let mut client = scene.start_client("client", &["upgrade:/good", "head", "sleep:0.5", "text:hi", "frame"]);
         let id = client.id();
         assert!(client.wait().unwrap().success(), "{}", scene.told("client.err"));
-        wait_for("the attempt", || lines(&scene.told("out.out")).len() == round);
+        scene.wait_records("out.out", [round, 0, 0]);
         let attempt = lines(&scene.told("out.out")).pop().unwrap();
         let hops = attempt["attempt"]["hops"].as_array().unwrap();
         let told = hops.iter().flat_map(|hop| [&hop["client"]["process"], &hop["server"]["process"]]);
@@ -193,7 +183,7 @@ fn privileges_are_gone_when_frames_are_read() {
     let children = std::fs::read_to_string(format!("/proc/{0}/task/{0}/children", observer.id())).unwrap();
     let owners: u32 = children.trim().parse().unwrap();
     let look = format!("{:016x}", 1 << 19 | 1 << 2);
-    wait_for("its fence", || status(owners, "Seccomp") == "2");
+    wait_until("its fence", || status(owners, "Seccomp"), |mode| mode == "2");
     for (name, expected) in [("CapEff", &*look), ("CapPrm", &look), ("CapBnd", "0000000000000000"), ("NoNewPrivs", "1")]
     {
         assert_eq!(status(owners, name), expected, "{name}");
@@ -201,12 +191,12 @@ fn privileges_are_gone_when_frames_are_read() {
     assert!(status(owners, "Uid").split('\t').all(|uid| uid != "0"));
     let _ = Command::new("kill").args(["-HUP", &owners.to_string()]).status();
     scene.client(&BARE);
-    thread::sleep(Duration::from_millis(200));
+    scene.wait_records("out.out", [1, 0, 3]);
     assert!(observer.try_wait().unwrap().is_none(), "{}", scene.told("out.err"));
     assert_eq!(alerts(&lines(&scene.told("out.out"))).len(), 3);
     assert_eq!(status(owners, "Name"), "observer-owners", "a signal is not for it");
     end(observer, "-TERM");
-    wait_for("its end", || status(owners, "Name").is_empty());
+    wait_until("its end", || status(owners, "Name"), String::is_empty);
 }
 
 fn observer(arguments: &[&str]) -> Command {
@@ -283,10 +273,10 @@ fn a_reader_that_goes_away_ends_it_well() {
     let mut command = scene.command(program);
     let piped = command.args(["live", "-i", "lo", "--format", "json"]).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = piped.spawn().unwrap();
-    wait_for("the fence", || status(child.id(), "Seccomp") == "2");
+    wait_until_watching(child.id());
     drop(child.stdout.take());
     scene.client(&BARE);
-    wait_for("the end", || child.try_wait().unwrap().is_some());
+    wait_until("the end", || child.try_wait().unwrap(), Option::is_some);
     let output = child.wait_with_output().unwrap();
     assert_eq!((output.status.code(), output.stderr), (Some(0), Vec::new()));
 }
@@ -307,12 +297,12 @@ fn interfaces_may_come_and_go() {
     let again = scene.observer("again", &["--tap", "pcap", "-i", "away0", "--format", "json", "--fence", "off"]);
     run(scene.command("ip").args(["link", "del", "away0"]));
     for name in ["kept.err", "again.err"] {
-        wait_for("the loss", || scene.told(name).contains("away0 is lost"));
+        scene.wait_told(name, "the loss", |text| text.contains("away0 is lost"));
     }
     add();
     up();
-    wait_for("the return", || scene.told("again.err").contains("away0 is back"));
-    wait_for("the reason", || scene.told("kept.err").contains("without the privileges"));
+    scene.wait_told("again.err", "the return", |text| text.contains("away0 is back"));
+    scene.wait_told("kept.err", "the reason", |text| text.contains("without the privileges"));
     let (code, lines) = (end(deaf, "-0").0, scene.told("deaf.err"));
     assert_eq!(code, Some(3));
     assert!(lines.lines().last().unwrap().contains("every interface is lost"), "{lines}");

@@ -1,6 +1,5 @@
 //! The screens as a person has them: the real binary in a terminal of `tmux`, driven by keys and read back.
 #![allow(clippy::unwrap_used, reason = "a test ends where something unexpected happens")]
-#![allow(clippy::disallowed_methods, reason = "a test of real programs waits in real time")]
 
 mod scene;
 mod screen;
@@ -12,7 +11,7 @@ use std::{
     process::Command,
 };
 
-use scene::{Scene, possible, wait_for};
+use scene::{Scene, possible, wait::wait_until};
 use screen::Screen;
 
 fn capture(name: &str) -> String {
@@ -133,7 +132,7 @@ fn a_live_run_on_a_proxy_host() {
     let text = screen.expect(&["observer  lo", "1 Attempts 0", "q quit"]);
     assert!(text.lines().count() <= 24 && text.lines().all(|line| line.chars().count() <= 80), "{text}");
     scene.client(&["upgrade:/bare", "response", "fin"]);
-    let mut tunnel = scene.start_client("tunnel", &["upgrade:/good", "head", "text:hi", "frame", "sleep:45"]);
+    let mut tunnel = scene.start_client("tunnel", &["upgrade:/good", "head", "text:hi", "frame", "eof"]);
     screen.expect(&["1 Attempts 2", "✗ 426 GET /bare", "✓ 101 GET /good", "1 open"]);
     screen.press(&["/", "status:426"]);
     screen.expect(&["1 match status:426"]);
@@ -144,7 +143,7 @@ fn a_live_run_on_a_proxy_host() {
     screen.expect(&["wrote observer-", ".json and .pcapng ("]);
     screen.press(&["Escape", "3"]);
     let first = until_cut(&screen.expect(&["until cut", "/good", "60s?"]));
-    wait_for("the countdown", || until_cut(&screen.text()) < first - 0.9);
+    wait_until("the countdown", || until_cut(&screen.text()), |left| *left < first - 0.9);
     screen.press(&["q"]);
     let text = screen.expect(&["exit 0", "exported"]);
     assert!(!text.contains("until cut"), "the alternate screen is still there\n{text}");

@@ -4,13 +4,9 @@ use std::{
     env, fs,
     path::{Path, PathBuf},
     process::{Command, Output},
-    thread,
-    time::Duration,
 };
 
-/// How long a screen may take to show what it should.
-const PATIENCE: u32 = 100;
-const STEP: Duration = Duration::from_millis(100);
+use crate::scene::{skip::skip, wait_text};
 
 /// A terminal with the program in it, on a server of its own.
 pub(crate) struct Screen {
@@ -19,7 +15,7 @@ pub(crate) struct Screen {
 }
 
 impl Screen {
-    /// Runs the program; `None` where there is no tmux, which CI must have.
+    /// Runs the program; `None` where there is no tmux.
     pub(crate) fn open(name: &str, size: (u16, u16), arguments: &str) -> Option<Self> {
         Self::run(name, size, &format!("'{}' {arguments}", env!("CARGO_BIN_EXE_observer")))
     }
@@ -27,8 +23,7 @@ impl Screen {
     /// Runs a command of the shell.
     pub(crate) fn run(name: &str, size: (u16, u16), command: &str) -> Option<Self> {
         if Command::new("tmux").arg("-V").output().is_err() {
-            assert!(env::var_os("CI").is_none(), "tmux is missing");
-            eprintln!("skipped: tmux is missing");
+            skip("tmux is missing");
             return None;
         }
         let home = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("tui-{name}"));
@@ -37,7 +32,7 @@ impl Screen {
         // A path of a socket has to be short.
         let socket = env::temp_dir().join(format!("observer-{}-{name}", std::process::id()));
         let screen = Self { socket, home };
-        let command = format!("cd {}; {command}; echo \"exit $?\"; exec sleep 60", screen.home.display());
+        let command = format!("cd {}; {command}; echo \"exit $?\"; exec tail -f /dev/null", screen.home.display());
         let (width, height) = (size.0.to_string(), size.1.to_string());
         let output =
             screen.tmux(&["-f", "/dev/null", "new-session", "-d", "-s", "t", "-x", &width, "-y", &height, &command]);
@@ -63,15 +58,8 @@ impl Screen {
 
     /// Waits until the screen shows all of these.
     pub(crate) fn expect(&self, parts: &[&str]) -> String {
-        let mut text = String::new();
-        for _ in 0..PATIENCE {
-            text = self.text();
-            if parts.iter().all(|part| text.contains(part)) {
-                return text;
-            }
-            thread::sleep(STEP);
-        }
-        panic!("{parts:?} is not on\n{text}");
+        let shows = |text: &str| parts.iter().all(|part| text.contains(part));
+        wait_text(&format!("{parts:?} on the screen"), || self.text(), shows)
     }
 
     /// The process in the terminal.

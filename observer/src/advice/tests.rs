@@ -24,7 +24,7 @@ fn dropped() -> Details {
 }
 
 fn missing(cause: Cause) -> Details {
-    Details::Missing101 { status: vec![Some(403)], answered_by: AnsweredBy::Proxy, cause, by: None }
+    Details::Missing101 { status: vec![Some(403)], answered_by: AnsweredBy::Proxy, cause, by: None, doubt: None }
 }
 
 #[test]

@@ -4,6 +4,7 @@ use std::{fmt, sync::Arc, time::Duration};
 
 use super::{
     event::{Attempt, ClosedBy, Endpoint, HttpVersion, Product},
+    knowledge::Doubt,
     time::Timestamp,
 };
 
@@ -173,6 +174,8 @@ pub enum Details {
         cause: Cause,
         /// The endpoint at fault, where one can be named.
         by: Option<Endpoint>,
+        /// Why the cause is unknown, where more is known about that than that nothing was seen.
+        doubt: Option<Doubt>,
     },
     /// `idle-close`.
     IdleClose {

@@ -3,6 +3,7 @@
 
 pub mod escape;
 mod json;
+pub(crate) mod reason;
 pub mod redact;
 pub mod schema;
 pub(crate) mod text;

@@ -56,13 +56,21 @@ use super::{
     anomaly::Anomaly,
     event::{Attempt, ProductName, Silence},
     http::UpgradeId,
-    knowledge::{Claim, Hole, Holes},
+    knowledge::{Claim, Doubt, Hole, Holes},
     tcp::Link,
     time::Timestamp,
 };
 
 /// Idle times this close to each other are one timer's.
 pub const SAME_IDLE: Duration = Duration::from_millis(500);
+
+impl Claims {
+    /// Why something of it cannot be told, the first reason.
+    #[must_use]
+    pub fn doubt(&self) -> Option<&Doubt> {
+        [&self.hops, &self.all_seen, &self.whole].into_iter().find_map(Claim::doubt)
+    }
+}
 
 /// Something for the rules to judge.
 #[derive(Debug)]

@@ -123,7 +123,6 @@ impl Tunnel {
         };
         let mut follower = std::mem::take(&mut followers[way.index()]);
         let mut wrong = None;
-        follower.find_frames(bytes, way == Direction::ToServer);
         follower.follow(bytes, |frame| match frame {
             Ok(opcode) => self.frame(way, opcode, stamp.at),
             Err(what) => wrong = Some(what),

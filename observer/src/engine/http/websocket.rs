@@ -68,14 +68,6 @@ impl Follower {
         };
     }
 
-    /// Looks for frame boundaries where they are no longer known: a segment that consists of whole frames, masked or not as
-    /// its sender has to (RFC 6455 5.1), begins with one.
-    pub(super) fn find_frames(&mut self, segment: &[u8], from_client: bool) {
-        if self.is_lost() && is_whole_frames(segment, from_client) {
-            *self = Self::Between;
-        }
-    }
-
     /// Bytes up to the next header; `None` where that is not known.
     pub(super) fn to_header(&self) -> Option<u64> {
         match self {
@@ -139,19 +131,6 @@ impl Follower {
         tell(begun.map(|begun| begun.opcode));
         length
     }
-}
-
-fn is_whole_frames(mut segment: &[u8], from_client: bool) -> bool {
-    while let [_, second, ..] = *segment {
-        let Some(Ok(begun)) = begin(segment) else { return false };
-        let end = usize::try_from(begun.left).ok().and_then(|left| begun.length.checked_add(left));
-        let masked = second & 0x80 != 0;
-        match end.and_then(|end| segment.get(end..)) {
-            Some(rest) if masked == from_client => segment = rest,
-            _ => return false,
-        }
-    }
-    segment.is_empty()
 }
 
 /// Reads the beginning of a frame; `None` while bytes of it are missing.

@@ -49,12 +49,12 @@ impl Claim {
         if self.holds() { other } else { self }
     }
 
-    /// The hole that stands in its way.
+    /// Why it does not hold.
     #[must_use]
-    pub fn hole(&self) -> Option<&Hole> {
+    pub const fn doubt(&self) -> Option<&Doubt> {
         match self {
-            Self::Unknown(Doubt::Hole(hole)) => Some(hole),
-            _ => None,
+            Self::Certain => None,
+            Self::Unknown(doubt) => Some(doubt),
         }
     }
 }

@@ -14,6 +14,8 @@ use super::{
 
 /// How far before a timer's nominal time a proxy may act on it: nginx reuses timers within 300 ms.
 const EARLY: Duration = Duration::from_millis(500);
+/// Tunnels that end together after the same silence prove a timer: two may have fallen silent together before a reload.
+const SEVERAL: usize = 3;
 /// How far after.
 const LATE: Duration = Duration::from_secs(1);
 
@@ -43,9 +45,13 @@ fn candidates(idle: Duration) -> Vec<IdleTimer> {
 /// Whether a timer explains the end of one of several tunnels that ended together: all of them were silent for the same
 /// time, or this one for a time that its proxy, or a known product, keeps.
 pub(super) fn is_by_timer(ended: &Ended, group: &Group, config: &Config) -> bool {
-    let alike = |other: &Ended| other.tunnel.idle.abs_diff(ended.tunnel.idle) <= SAME_IDLE;
-    let known = ended.repeated || !candidates(ended.tunnel.idle).is_empty() || group.members.iter().all(alike);
+    let alike = || group.members.iter().all(|other| ends_alike(ended, other));
+    let known = ended.repeated || !candidates(ended.tunnel.idle).is_empty() || alike();
     ended.is_silent(config.idle_min) && known
+}
+
+fn ends_alike(one: &Ended, other: &Ended) -> bool {
+    one.quiet.holds() && other.quiet.holds() && other.tunnel.idle.abs_diff(one.tunnel.idle) <= SAME_IDLE
 }
 
 pub(super) fn check(ended: &Ended, group: &Group) -> Alert {
@@ -59,7 +65,8 @@ pub(super) fn check(ended: &Ended, group: &Group) -> Alert {
             candidates.retain(own);
         }
     }
-    let certain = ended.repeated || !candidates.is_empty();
+    let alike = group.members.iter().filter(|other| ends_alike(ended, other)).count();
+    let certain = ended.repeated || !candidates.is_empty() || alike >= SEVERAL;
     let heartbeat = tunnel.pings + tunnel.pongs > 0;
     let message = format!(
         "{} closed the tunnel of {} after {:.1} s of silence{}.",

@@ -48,7 +48,8 @@ pub(super) fn check(decided: &Decided, config: &Config) -> Option<Alert> {
     let status: Vec<_> = attempt.path().map(|hop| hop.response.as_ref().map(|response| response.status)).collect();
     let message = sentence(decided, cause, by.as_ref(), status[0]);
     let product = by.as_ref().and_then(|by| product_at(attempt, by)).or_else(|| client.product.clone());
-    let details = Details::Missing101 { status, answered_by, cause, by };
+    let doubt = decided.claims.doubt().filter(|_| cause == Cause::Unknown).cloned();
+    let details = Details::Missing101 { status, answered_by, cause, by, doubt };
     let alert = alert(RuleId::Missing101, Level::Error, attempt.decided_at, attempt, message, details);
     Some(Alert { product, ..alert })
 }
@@ -58,7 +59,10 @@ fn find(decided: &Decided, request: &Request) -> Finding {
     let (client, last) = (path[0], path[path.len() - 1]);
     let answered = client.response.as_ref();
     if !decided.claims.hops.holds() {
-        return Finding { cause: Cause::Unknown, answered_by: AnsweredBy::Unknown, by: None };
+        // Who answered on the only hop that was seen does not depend on which others there were.
+        let alone = path.len() == 1 && client.role == Role::Upstream;
+        let answered_by = if alone { relayed(client, last) } else { AnsweredBy::Unknown };
+        return Finding { cause: Cause::Unknown, answered_by, by: None };
     }
     if let Some(lost) = path.iter().skip(1).position(|hop| status(hop) == Some(101)) {
         // Where the answer before it was not captured, it may have been lost before that.
@@ -235,6 +239,7 @@ fn sentence(decided: &Decided, cause: Cause, by: Option<&Endpoint>, status: Opti
             let defect = attempt.first().request.as_ref().and_then(field::defect);
             format!("the client's request is no valid handshake: {}", defect.unwrap_or("it is malformed"))
         }
+        Cause::Unknown if decided.claims.doubt().is_some() => "the capture leaves open why".to_owned(),
         Cause::Unknown => "the capture does not show why".to_owned(),
     };
     format!("The upgrade of {path} got {got} instead of 101: {why}.")

@@ -27,8 +27,7 @@ pub(super) struct Drop {
 pub(super) fn check(decided: &Decided) -> Option<Alert> {
     let attempt = &decided.attempt;
     let drop = find(decided)?;
-    let broken = matches!(attempt.outcome, Outcome::Refused | Outcome::Failed);
-    let level = if broken { Level::Error } else { Level::Warning };
+    let level = if attempt.outcome == Outcome::Upgraded { Level::Warning } else { Level::Error };
     let message = format!(
         "{} is not configured to forward the upgrade of {}: it sent the request upstream {}.",
         call(drop.product.as_ref(), &drop.by),

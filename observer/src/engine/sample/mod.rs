@@ -184,6 +184,7 @@ pub(crate) fn bare_alerts(attempt: &Arc<Attempt>) -> Vec<Event> {
                 answered_by: AnsweredBy::Origin,
                 cause: Cause::HeadersDropped,
                 by: Some(by),
+                doubt: None,
             },
         ),
     ]
@@ -202,6 +203,7 @@ pub(crate) fn bad_gateway() -> Vec<Event> {
         answered_by: AnsweredBy::Proxy,
         cause: Cause::UpstreamRefused,
         by: Some(ip("127.0.0.1:3000")),
+        doubt: None,
     };
     let message = "nothing listens at 127.0.0.1:3000, where nginx connects: the client got 502";
     let alert = alert(&attempt, RuleId::Missing101, Level::Error, message, details);

@@ -14,6 +14,7 @@ use crate::engine::{
     event::{self, Stats, Tunnel},
     tcp::Direction,
 };
+use crate::sink::reason;
 
 /// What a line tells beyond what every line does.
 #[derive(Serialize)]
@@ -48,6 +49,9 @@ pub(super) struct Missing {
     cause: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     by: Option<Endpoint>,
+    /// Why the cause is unknown.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    missing: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -93,6 +97,9 @@ pub(super) struct TunnelDetails {
     closed_by: &'static str,
     idle_seconds: f64,
     incomplete: bool,
+    /// Why it is unknown who closed it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    missing: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -195,11 +202,12 @@ pub(super) fn of_alert(context: &Context<'_>, details: &alert::Details) -> Detai
             let value = |value: &Option<String>| value.as_deref().map(|value| context.field(field, value));
             Details::Negotiation { field, before: value(before), after: value(after), by: by(at) }
         }
-        From::Missing101 { status, answered_by, cause, by: at } => Details::Missing101(Missing {
+        From::Missing101 { status, answered_by, cause, by: at, doubt } => Details::Missing101(Missing {
             status: status[..context.limits.keep(status.len(), context.limits.list).0].to_vec(),
             answered_by: answered_by.as_str(),
             cause: cause.as_str(),
             by: at.as_ref().map(by),
+            missing: doubt.as_ref().map(reason::of_doubt),
         }),
         From::IdleClose { idle, by: at, heartbeat, candidates, certain } => Details::IdleClose(IdleClose {
             idle_seconds: seconds(*idle),
@@ -280,6 +288,7 @@ pub(super) fn of_tunnel(tunnel: &Tunnel) -> Details {
         closed_by: closed_by_name(tunnel.closed_by),
         idle_seconds: seconds(tunnel.idle),
         incomplete: tunnel.incomplete,
+        missing: tunnel.missing.as_ref().map(reason::of_hole),
     }))
 }
 

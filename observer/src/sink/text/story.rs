@@ -13,7 +13,7 @@ use crate::{
         event::{Attempt, Fields, Tunnel},
         time::Timestamp,
     },
-    sink::escape::escape,
+    sink::{escape::escape, reason},
 };
 
 /// Everything about one broken attempt.
@@ -235,11 +235,19 @@ fn verdict(words: &Words<'_>, alert: &Alert) -> Vec<Line> {
     let tint = if alert.level == Level::Error { Tint::Bad } else { Tint::Doubt };
     let mut lines: Vec<_> =
         wrap(&text, words.width - 2).into_iter().map(|text| Line::of(Tint::Plain, "  ").then(tint, text)).collect();
+    lines.extend(unknown(words, alert));
     for (name, value) in values(words, alert) {
         let room = words.width.saturating_sub(width(&name) + 6);
         lines.push(Line::of(Tint::Dim, format!("    {name}  ")).then(Tint::Plain, cut(&value, room)));
     }
     lines
+}
+
+/// Why the cause is unknown.
+fn unknown(words: &Words<'_>, alert: &Alert) -> Vec<Line> {
+    let Details::Missing101 { doubt: Some(doubt), .. } = &alert.details else { return Vec::new() };
+    let text = format!("unknown: {}", sentence(&reason::of_doubt(doubt)));
+    wrap(&text, words.width - 2).into_iter().map(|text| Line::of(Tint::Doubt, format!("  {text}"))).collect()
 }
 
 /// The values that a ladder does not show.

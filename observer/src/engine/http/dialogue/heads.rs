@@ -275,7 +275,9 @@ impl<L: Listener> Dialogue<L> {
         if !head.complete {
             tunnel.gap(Direction::ToClient, 0, head.stamp.at);
         }
-        if self.has_missed() || !matches!(self.client, State::Waiting) {
+        // A client waits for its 101 (RFC 6455 4.1): what is missing before that was the rest of its request.
+        tunnel.incomplete |= self.has_missed();
+        if !matches!(self.client, State::Waiting) {
             tunnel.gap(Direction::ToServer, 0, head.stamp.at);
         }
         if let Some(at) = self.unusual.as_ref().and_then(|unusual| unusual.client_ended) {

@@ -10,6 +10,8 @@
 mod crowd;
 #[path = "sim/judge.rs"]
 mod judge;
+#[path = "sim/noise.rs"]
+mod noise;
 #[path = "sim/onward.rs"]
 mod onward;
 #[path = "sim/plan.rs"]
@@ -67,8 +69,9 @@ impl Run {
             let verdict = judge(play, &capture, &seen, complete);
             (capture, seen, verdict)
         };
-        let complete = tap::complete(&play, &mut Random::new("complete", seed));
-        let (damaged, kind) = tap::damaged(&play, &mut Random::new("damaged", seed));
+        let noise = noise::beside(&play, seed, var("SIM_NOISE") == Some(1));
+        let complete = tap::complete(&play, &noise, &mut Random::new("complete", seed));
+        let (damaged, kind) = tap::damaged(&play, &noise, &mut Random::new("damaged", seed));
         let (complete, damaged) = (judged(&play, complete, true), judged(&play, damaged, false));
         Self { play, complete, damaged, kind }
     }

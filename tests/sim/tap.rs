@@ -3,16 +3,18 @@
 use std::{
     collections::HashMap,
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+    ops::Range,
 };
 
 use observer::engine::{frame::LinkType, time::Timestamp};
 
 use super::{
-    net::{MICRO, MILLI, Sent, Time},
+    net::{Id, MICRO, MILLI, Net, Sent, Time},
     play::Play,
 };
 use crate::traffic::{
     damage, mutate,
+    noise::Noise,
     random::Random,
     wire::{Owned, Segment},
 };
@@ -29,6 +31,46 @@ pub struct Capture {
     pub aliases: HashMap<SocketAddr, SocketAddr>,
     /// How far the clock of the tap at each level is ahead.
     pub clocks: [Time; 4],
+}
+
+impl Capture {
+    /// Strangers' frames, each where its time puts it; all others stay as they are.
+    fn add(&mut self, noise: &Noise, part: &Part) {
+        let is_skewed = self.ways.contains(&"skew");
+        let stamped = |sent: &Sent| {
+            let level = noise.net.connections[sent.connection].level;
+            let interface = if is_skewed { u32::try_from(level).expect("short") } else { 0 };
+            frame(&sent.segment, sent.at + self.clocks[level], interface)
+        };
+        let mut frames: Vec<_> = noise.captured().filter(|sent| part.holds(sent, &noise.net)).map(stamped).collect();
+        frames.sort_by_key(|frame| frame.at);
+        let mut frames = frames.into_iter().peekable();
+        for own in std::mem::take(&mut self.frames) {
+            while let Some(before) = frames.next_if(|frame| frame.at < own.at) {
+                self.frames.push(before);
+            }
+            self.frames.push(own);
+        }
+        self.frames.extend(frames);
+    }
+}
+
+/// Which part of what was sent is captured.
+#[derive(Clone)]
+struct Part {
+    times: Range<Time>,
+    levels: Range<usize>,
+    /// But for this connection.
+    lost: Option<Id>,
+}
+
+impl Part {
+    const ALL: Self = Self { times: 0..Time::MAX, levels: 0..usize::MAX, lost: None };
+
+    fn holds(&self, sent: &Sent, of: &Net) -> bool {
+        let level = of.connections[sent.connection].level;
+        self.times.contains(&sent.at) && self.levels.contains(&level) && self.lost != Some(sent.connection)
+    }
 }
 
 /// The virtual time of a timestamp.
@@ -59,8 +101,8 @@ const EXCLUDED: [(&str, &str, &str); 4] = [
 ];
 
 /// A capture that holds everything.
-pub fn complete(play: &Play, random: &mut Random) -> Capture {
-    let mut capture = taps(play, random, true, |_| true);
+pub fn complete(play: &Play, noise: &Noise, random: &mut Random) -> Capture {
+    let mut capture = taps(play, random, true, &Part::ALL);
     let links = mutate::relink(&capture.frames, random);
     capture.frames = links;
     for (name, way) in WAYS {
@@ -70,6 +112,7 @@ pub fn complete(play: &Play, random: &mut Random) -> Capture {
             capture.frames = way(&capture.frames, random);
         }
     }
+    capture.add(noise, &Part::ALL);
     capture
 }
 
@@ -83,31 +126,32 @@ pub const UPSTREAM: &str = "upstream side only";
 pub const WHOLE: &str = "whole connections";
 
 /// A capture that lacks something, and the kind of its damage.
-pub fn damaged(play: &Play, random: &mut Random) -> (Capture, &'static str) {
+pub fn damaged(play: &Play, noise: &Noise, random: &mut Random) -> (Capture, &'static str) {
     let kinds = damage::KINDS.len();
     let choice = random.below(kinds + 5);
     if let Some(&(name, _, damage)) = damage::KINDS.get(choice) {
-        let mut capture = taps(play, random, false, |_| true);
+        let mut capture = taps(play, random, false, &Part::ALL);
         let frames = damage(&capture.frames, random);
         let traceless = damage::is_traceless(&capture.frames, &frames);
         capture.frames = frames;
+        capture.add(noise, &Part::ALL);
         return (capture, if traceless { WHOLE } else { name });
     }
     let moment = play.net.sent[random.below(play.net.sent.len())].at;
-    match choice - kinds {
-        0 => (taps(play, random, false, |sent| sent.at >= moment), LATE),
-        1 => (taps(play, random, false, |sent| sent.at < moment), EARLY),
-        2 => (taps(play, random, false, |sent| play.net.connections[sent.connection].level == 0), DOWNSTREAM),
-        3 => (taps(play, random, false, |sent| play.net.connections[sent.connection].level > 0), UPSTREAM),
-        _ => {
-            let lost = random.below(play.net.connections.len());
-            (taps(play, random, false, |sent| sent.connection != lost), WHOLE)
-        }
-    }
+    let (part, kind) = match choice - kinds {
+        0 => (Part { times: moment..Time::MAX, ..Part::ALL }, LATE),
+        1 => (Part { times: 0..moment, ..Part::ALL }, EARLY),
+        2 => (Part { levels: 0..1, ..Part::ALL }, DOWNSTREAM),
+        3 => (Part { levels: 1..usize::MAX, ..Part::ALL }, UPSTREAM),
+        _ => (Part { lost: Some(random.below(play.net.connections.len())), ..Part::ALL }, WHOLE),
+    };
+    let mut capture = taps(play, random, false, &part);
+    capture.add(noise, &Part { lost: None, ..part });
+    (capture, kind)
 }
 
-/// Frames of all that `holds`, each stamped by the clock of its tap, in order of the stamps.
-fn taps(play: &Play, random: &mut Random, whole: bool, holds: impl Fn(&Sent) -> bool) -> Capture {
+/// Frames of a part, each stamped by the clock of its tap, in order of the stamps.
+fn taps(play: &Play, random: &mut Random, whole: bool, part: &Part) -> Capture {
     // Two clocks do not tell which of several hops with one key came first.
     let skewed = !play.world.is_one_host() && !play.truth.has_equal_keys && random.chance(30);
     let mut clock = || Time::try_from(random.below(400)).expect("short") * MILLI - 200 * MILLI;
@@ -123,7 +167,7 @@ fn taps(play: &Play, random: &mut Random, whole: bool, holds: impl Fn(&Sent) -> 
         capture.ways.push("nat");
         capture.aliases.insert(outside, inside);
     }
-    for sent in play.net.sent.iter().filter(|sent| holds(sent)) {
+    for sent in play.net.sent.iter().filter(|sent| part.holds(sent, &play.net)) {
         let level = play.net.connections[sent.connection].level;
         let interface = if skewed { u32::try_from(level).expect("short") } else { 0 };
         let at = sent.at + clocks[level];

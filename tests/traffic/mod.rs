@@ -5,6 +5,7 @@ pub mod damage;
 pub mod message;
 pub mod mutate;
 pub mod net;
+pub mod noise;
 pub mod observe;
 pub mod pcap;
 pub mod random;

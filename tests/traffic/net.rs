@@ -78,6 +78,11 @@ impl Net {
         id
     }
 
+    /// A connection that was open before the world began.
+    pub fn found(&mut self, client: SocketAddr, server: SocketAddr, level: usize, at: Time) -> Id {
+        self.connection(client, server, level, at)
+    }
+
     /// A SYN that was answered with RST.
     pub fn refused(&mut self, client: SocketAddr, server: SocketAddr, level: usize, at: Time) -> Id {
         let id = self.connection(client, server, level, at);

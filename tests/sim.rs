@@ -2,7 +2,8 @@
 //! in any order and number, or not all of it. It knows what is due, and holds the engine to it: of a complete capture
 //! nothing is missed, and never is anybody accused falsely.
 //!
-//! `cargo xtask sim` plays others than the usual seeds, or shows one.
+//! `cargo xtask sim` plays others than the usual seeds, or shows one. With SIM_NOISE=1 strangers talk between the same
+//! hosts.
 #![allow(clippy::unwrap_used, reason = "a test ends where something unexpected happens")]
 #![allow(missing_docs, unreachable_pub, reason = "nobody else uses a test")]
 
@@ -36,7 +37,7 @@ use self::{
     judge::{Verdict, judge},
     play::Play,
     tally::Tally,
-    tap::{Capture, WHOLE},
+    tap::{COMPLETE, Capture, FOREIGN_GAP, WHOLE},
     traffic::{
         message, net,
         observe::{Seen, observe},
@@ -52,41 +53,55 @@ const FAILED: &str = include_str!("sim/failed.txt");
 /// Failures that are shown in full.
 const SHOWN: usize = 2000;
 
-/// One seed's world, captured in two ways.
+/// Of so many worlds in a hundred, a third capture lacks bytes of strangers only.
+const FOREIGN_GAPS: usize = 25;
+
+/// One seed's world, captured in two or three ways.
 struct Run {
     play: Play,
-    complete: (Capture, Seen, Verdict),
-    damaged: (Capture, Seen, Verdict),
+    captured: Vec<Captured>,
+}
+
+/// One capture, and what the engine made of it.
+struct Captured {
     kind: &'static str,
+    capture: Capture,
+    seen: Seen,
+    verdict: Verdict,
 }
 
 impl Run {
     fn new(seed: u64) -> Self {
         let mut play = Play::new(seed);
         play.run();
-        let judged = |play: &Play, capture: Capture, complete: bool| {
-            let seen = observe(&capture.frames);
-            let verdict = judge(play, &capture, &seen, complete);
-            (capture, seen, verdict)
-        };
-        let noise = noise::beside(&play, seed, var("SIM_NOISE") == Some(1));
+        let mut noise = noise::beside(&play, seed, var("SIM_NOISE") == Some(1));
         let complete = tap::complete(&play, &noise, &mut Random::new("complete", seed));
         let (damaged, kind) = tap::damaged(&play, &noise, &mut Random::new("damaged", seed));
-        let (complete, damaged) = (judged(&play, complete, true), judged(&play, damaged, false));
-        Self { play, complete, damaged, kind }
+        let mut captured = vec![Captured::new(&play, COMPLETE, complete), Captured::new(&play, kind, damaged)];
+        let mut random = Random::new("foreign-gap", seed);
+        if random.chance(FOREIGN_GAPS)
+            && let Some(capture) = tap::foreign_gap(&play, &mut noise, &mut random)
+        {
+            captured.push(Captured::new(&play, FOREIGN_GAP, capture));
+        }
+        Self { play, captured }
     }
 
     fn failures(&self, seed: u64) -> Vec<String> {
         let replay = format!("seed {seed} (cargo xtask sim --seed {seed}), {}:", self.play.world.traits());
-        let whole = self.complete.2.failures.iter();
-        let mut failures: Vec<_> =
-            whole.map(|failure| format!("{replay} complete {:?}: {failure}", self.complete.0.ways)).collect();
-        if self.kind != WHOLE {
-            let damaged = self.damaged.2.failures.iter();
-            failures
-                .extend(damaged.map(|failure| format!("{replay} {} {:?}: {failure}", self.kind, self.damaged.0.ways)));
-        }
-        failures
+        let failures = |Captured { kind, capture, verdict, .. }: &Captured| -> Vec<_> {
+            let all = if *kind == WHOLE { &[][..] } else { &verdict.failures };
+            all.iter().map(|failure| format!("{replay} {kind} {:?}: {failure}", capture.ways)).collect()
+        };
+        self.captured.iter().flat_map(failures).collect()
+    }
+}
+
+impl Captured {
+    fn new(play: &Play, kind: &'static str, capture: Capture) -> Self {
+        let seen = observe(&capture.frames);
+        let verdict = judge(play, &capture, &seen, matches!(kind, COMPLETE | FOREIGN_GAP));
+        Self { kind, capture, seen, verdict }
     }
 }
 
@@ -108,8 +123,7 @@ fn every_alert_that_is_due_is_told_and_no_other() {
                 loop {
                     let Some(seed) = seeds.lock().unwrap().next() else { break };
                     let run = Run::new(seed);
-                    own.count("complete", &run.complete.2);
-                    own.count(run.kind, &run.damaged.2);
+                    run.captured.iter().for_each(|captured| own.count(captured.kind, &captured.verdict));
                     failures.lock().unwrap().extend(run.failures(seed));
                 }
                 tally.lock().unwrap().add(&own);
@@ -137,15 +151,16 @@ fn replay() {
         }
     }
     run.play.truth.due.iter().for_each(|due| println!("due {due:?}"));
-    for (name, (capture, seen, verdict)) in [("complete", &run.complete), (run.kind, &run.damaged)] {
-        println!("== {name} {:?}, {} frames", capture.ways, capture.frames.len());
+    for Captured { kind, capture, seen, verdict } in &run.captured {
+        println!("== {kind} {:?}, {} frames", capture.ways, capture.frames.len());
         println!("{} gaps, {} connections", seen.stats.gaps, seen.stats.connections);
         seen.attempts.iter().for_each(|attempt| println!("{:?}{}", attempt.outcome, judge::hops(attempt)));
         seen.alerts.iter().for_each(|alert| println!("{}", judge::line(alert)));
         verdict.failures.iter().for_each(|failure| println!("!! {failure}"));
     }
     if let Ok(path) = std::env::var("SIM_PCAP") {
-        fs::write(&path, pcap::file(&run.complete.0.frames)).unwrap();
-        fs::write(format!("{path}.damaged"), pcap::file(&run.damaged.0.frames)).unwrap();
+        for (captured, end) in run.captured.iter().zip(["", ".damaged", ".foreign-gap"]) {
+            fs::write(format!("{path}{end}"), pcap::file(&captured.capture.frames)).unwrap();
+        }
     }
 }

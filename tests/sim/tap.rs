@@ -116,7 +116,9 @@ pub fn complete(play: &Play, noise: &Noise, random: &mut Random) -> Capture {
     capture
 }
 
-/// The names of the kinds of damage that are not those of frames.
+/// The names of kinds of captures that are not those of damaged frames.
+pub const COMPLETE: &str = "complete";
+pub const FOREIGN_GAP: &str = "foreign-gap";
 pub const LATE: &str = "late start";
 pub const EARLY: &str = "early end";
 pub const DOWNSTREAM: &str = "client side only";
@@ -124,6 +126,17 @@ pub const UPSTREAM: &str = "upstream side only";
 /// Where every byte of a connection is lost there is nothing to see of it: what its absence says cannot be told from the
 /// truth.
 pub const WHOLE: &str = "whole connections";
+
+/// A capture that lacks only one segment of a stranger's connection of each kind; none where there are no strangers.
+pub fn foreign_gap(play: &Play, noise: &mut Noise, random: &mut Random) -> Option<Capture> {
+    if noise.kinds.is_empty() {
+        return None;
+    }
+    noise.lose_one_of_each();
+    let mut capture = taps(play, random, true, &Part::ALL);
+    capture.add(noise, &Part::ALL);
+    Some(capture)
+}
 
 /// A capture that lacks something, and the kind of its damage.
 pub fn damaged(play: &Play, noise: &Noise, random: &mut Random) -> (Capture, &'static str) {

@@ -18,7 +18,7 @@ pub(crate) struct Args {
     /// Play one seed and show all that happens there.
     #[arg(long, conflicts_with_all = ["seeds", "from"])]
     seed: Option<u64>,
-    /// Write that seed's two captures to this file and to this file with `.damaged` behind it.
+    /// Write that seed's captures to this file and to files with `.damaged` and `.foreign-gap` behind its name.
     #[arg(long, requires = "seed", value_name = "FILE")]
     pcap: Option<PathBuf>,
 }

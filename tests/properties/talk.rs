@@ -2,7 +2,7 @@
 
 use std::{net::SocketAddr, time::Duration};
 
-use observer::engine::{frame::LinkType, time::Timestamp};
+use observer::engine::time::Timestamp;
 
 use crate::traffic::wire::{ACK, FIN, Owned, RST, SYN, Segment};
 
@@ -87,15 +87,8 @@ impl Wire {
         let own = if side == Client { 0 } else { 1 };
         let segment = Segment::said(connection.ends, &mut connection.next, own, flags, payload);
         self.nanos += 200_000;
-        let like = Owned {
-            at: Timestamp::from_nanos(1_700_000_000_000_000_000 + self.nanos),
-            number: self.frames.len() as u64 + 1,
-            interface: 0,
-            clock: 0,
-            link: LinkType::Raw,
-            wire: 0,
-            bytes: Vec::new(),
-        };
+        let at = Timestamp::from_nanos(1_700_000_000_000_000_000 + self.nanos);
+        let like = Owned::raw(at, self.frames.len() as u64 + 1, 0);
         self.frames.push(segment.write(&like));
     }
 }

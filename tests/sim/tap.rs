@@ -6,7 +6,7 @@ use std::{
     ops::Range,
 };
 
-use observer::engine::{frame::LinkType, time::Timestamp};
+use observer::engine::time::Timestamp;
 
 use super::{
     net::{Id, MICRO, MILLI, Net, Sent, Time},
@@ -34,24 +34,16 @@ pub struct Capture {
 }
 
 impl Capture {
-    /// Strangers' frames, each where its time puts it; all others stay as they are.
+    /// Strangers' frames.
     fn add(&mut self, noise: &Noise, part: &Part) {
         let is_skewed = self.ways.contains(&"skew");
         let stamped = |sent: &Sent| {
             let level = noise.net.connections[sent.connection].level;
             let interface = if is_skewed { u32::try_from(level).expect("short") } else { 0 };
-            frame(&sent.segment, sent.at + self.clocks[level], interface)
+            frame(&sent.segment, sent.at + self.clocks[level], interface, interface)
         };
-        let mut frames: Vec<_> = noise.captured().filter(|sent| part.holds(sent, &noise.net)).map(stamped).collect();
-        frames.sort_by_key(|frame| frame.at);
-        let mut frames = frames.into_iter().peekable();
-        for own in std::mem::take(&mut self.frames) {
-            while let Some(before) = frames.next_if(|frame| frame.at < own.at) {
-                self.frames.push(before);
-            }
-            self.frames.push(own);
-        }
-        self.frames.extend(frames);
+        let frames = noise.captured().filter(|sent| part.holds(sent, &noise.net)).map(stamped).collect();
+        self.frames = mutate::among(std::mem::take(&mut self.frames), frames);
     }
 }
 
@@ -215,14 +207,6 @@ fn nat(play: &Play, random: &mut Random) -> (SocketAddr, SocketAddr) {
 }
 
 fn frame(segment: &Segment, at: Time, interface: u32, clock: u32) -> Owned {
-    let like = Owned {
-        at: Timestamp::from_nanos(BEGIN + at),
-        number: 0,
-        interface,
-        clock,
-        link: LinkType::Raw,
-        wire: 0,
-        bytes: Vec::new(),
-    };
-    segment.write(&like)
+    let like = Owned::raw(Timestamp::from_nanos(BEGIN + at), 0, interface);
+    segment.write(&Owned { clock, ..like })
 }

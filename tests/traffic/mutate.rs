@@ -249,3 +249,18 @@ pub fn relink(frames: &[Owned], random: &mut Random) -> Vec<Owned> {
     }
     out
 }
+
+/// Puts frames of others among these by their times. These stay in their order, whatever it is.
+pub fn among(frames: Vec<Owned>, mut others: Vec<Owned>) -> Vec<Owned> {
+    others.sort_by_key(|frame| frame.at);
+    let mut others = others.into_iter().peekable();
+    let mut out = Vec::with_capacity(frames.len());
+    for frame in frames {
+        while let Some(before) = others.next_if(|other| other.at < frame.at) {
+            out.push(before);
+        }
+        out.push(frame);
+    }
+    out.extend(others);
+    out
+}

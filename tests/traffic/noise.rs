@@ -26,7 +26,8 @@ pub enum Kind {
     /// at its very start. All requests are there, and ask for other things; a hole in an answer hides no request.
     Http,
     /// TLS to another port of a proxy's host, from hosts that no proxy sends from: the clients' own requests are there in
-    /// plaintext, so they are not in here, and neither is what a proxy sends on.
+    /// plaintext, so they are not in here, and neither is what a proxy sends on. It stays open: an end that falls together
+    /// with a tunnel's might be that of the tunnel's client.
     Tls,
     /// Another upgrade, with a key and a target of its own, of which all is as it should be. Once it is a tunnel there are no
     /// more requests on it.
@@ -184,7 +185,6 @@ impl Noise {
             let length = self.random.between(20, 2000);
             self.spared(id, side, at + 3 * MILLI, &record(23, &vec![0x5a; length]));
         }
-        self.ends(id);
     }
 
     fn upgrade(&mut self) {

@@ -38,6 +38,11 @@ impl Owned {
         }
     }
 
+    /// A frame to write a segment into, on a raw link.
+    pub fn raw(at: Timestamp, number: u64, interface: u32) -> Self {
+        Self { at, number, interface, clock: 0, link: LinkType::Raw, wire: 0, bytes: Vec::new() }
+    }
+
     pub fn delayed(mut self, nanos: i64) -> Self {
         self.at = Timestamp::from_nanos(self.at.as_nanos() + nanos);
         self

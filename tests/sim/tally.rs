@@ -1,13 +1,22 @@
-//! How many of the alerts that are due were told, by kind of capture and by rule.
+//! How many of the alerts that are due were told, by kind of capture and by rule, and where that is too few.
 
 use std::{collections::BTreeMap, fmt};
 
 use observer::engine::alert::RuleId;
 
-use super::judge::Verdict;
+use super::{floors, judge::Verdict};
 
-/// Told, and due.
-type Count = (u64, u64);
+/// Misses that are shown of one kind and rule.
+const SHOWN: usize = 20;
+
+/// Alerts of one rule that were due.
+#[derive(Default)]
+struct Count {
+    told: u64,
+    due: u64,
+    /// The others, with their seeds.
+    missed: Vec<(u64, String)>,
+}
 
 #[derive(Default)]
 pub struct Tally {
@@ -17,22 +26,41 @@ pub struct Tally {
 }
 
 impl Tally {
-    pub fn count(&mut self, kind: &'static str, verdict: &Verdict) {
+    pub fn count(&mut self, kind: &'static str, seed: u64, verdict: &Verdict) {
         *self.runs.entry(kind).or_default() += 1;
         *self.wrong.entry(kind).or_default() += verdict.failures.len() as u64;
-        for (rule, told) in &verdict.recalled {
-            let count = self.recalled.entry((kind, *rule)).or_default();
-            *count = (count.0 + u64::from(*told), count.1 + 1);
+        for (due, told) in &verdict.recalled {
+            let count = self.recalled.entry((kind, due.rule)).or_default();
+            count.due += 1;
+            count.told += u64::from(*told);
+            if !told && count.missed.len() < SHOWN {
+                count.missed.push((seed, format!("{due:?}")));
+            }
         }
     }
 
-    pub fn add(&mut self, other: &Self) {
+    pub fn add(&mut self, other: Self) {
         other.runs.iter().for_each(|(kind, count)| *self.runs.entry(kind).or_default() += count);
         other.wrong.iter().for_each(|(kind, count)| *self.wrong.entry(kind).or_default() += count);
-        for (key, (told, due)) in &other.recalled {
-            let count = self.recalled.entry(*key).or_default();
-            *count = (count.0 + told, count.1 + due);
+        for (key, other) in other.recalled {
+            let count = self.recalled.entry(key).or_default();
+            count.told += other.told;
+            count.due += other.due;
+            count.missed.extend(other.missed);
         }
+    }
+
+    /// Where fewer alerts were told than must be, with the first that were missed.
+    pub fn silences(&self) -> Vec<String> {
+        let silence = |((kind, rule), Count { told, due, missed }): (&(&str, RuleId), &Count)| {
+            let floor = floors::is_below(kind, *rule, *told, *due)?;
+            let mut missed: Vec<_> = missed.iter().collect();
+            missed.sort();
+            let missed: String =
+                missed.iter().take(SHOWN).map(|(seed, due)| format!("\n    seed {seed} missed {due}")).collect();
+            Some(format!("{kind}: {rule} was told {told} times of {due}, below {floor} in 1000{missed}"))
+        };
+        self.recalled.iter().filter_map(silence).collect()
     }
 }
 
@@ -42,7 +70,7 @@ impl fmt::Display for Tally {
         for (kind, runs) in &self.runs {
             write!(f, "{kind:20} {runs:>7} {:>6} ", self.wrong[kind])?;
             for rule in RuleId::ALL {
-                let (told, due) = self.recalled.get(&(*kind, rule)).copied().unwrap_or_default();
+                let (told, due) = self.recalled.get(&(*kind, rule)).map_or((0, 0), |count| (count.told, count.due));
                 if let Some(thousandths) = (told * 1000).checked_div(due) {
                     write!(f, " {rule} {}.{:03} of {due};", thousandths / 1000, thousandths % 1000)?;
                 }

@@ -1,6 +1,9 @@
 //! Mutations of what surrounds the traffic: clocks, addresses, other traffic, noise.
 
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
+};
 
 use observer::engine::frame::LinkType;
 
@@ -23,7 +26,7 @@ pub fn skewed(capture: &Capture, random: &mut Random) -> Vec<Owned> {
 
 fn spread(frames: &[Owned], clients: bool) -> Vec<Owned> {
     let name = |end: SocketAddr| {
-        let ephemeral = end.port() >= 32768;
+        let ephemeral = end.port() >= EPHEMERAL;
         match (clients, ephemeral) {
             _ if !end.ip().is_loopback() => end.ip(),
             (true, true) => Ipv4Addr::new(10, 9, 0, 1).into(),
@@ -34,12 +37,17 @@ fn spread(frames: &[Owned], clients: bool) -> Vec<Owned> {
     renamed(frames, name)
 }
 
-/// Other addresses for every segment.
+/// Other hosts for every segment.
 fn renamed(frames: &[Owned], name: impl Fn(SocketAddr) -> IpAddr) -> Vec<Owned> {
+    readdressed(frames, |end| SocketAddr::new(name(end), end.port()))
+}
+
+/// Other ends for every segment.
+fn readdressed(frames: &[Owned], name: impl Fn(SocketAddr) -> SocketAddr) -> Vec<Owned> {
     let rename = |frame: &Owned| {
         let Some(mut segment) = Segment::read(frame) else { return frame.clone() };
-        segment.source.set_ip(name(segment.source));
-        segment.destination.set_ip(name(segment.destination));
+        segment.source = name(segment.source);
+        segment.destination = name(segment.destination);
         segment.relink(LinkType::Raw, false);
         segment.write(frame)
     };
@@ -70,8 +78,32 @@ pub fn interleaved(one: &[Owned], other: &[Owned]) -> Vec<Owned> {
             Ipv6Addr::from(groups).into()
         }
     });
+    at_one_time(one, moved)
+}
+
+fn at_one_time(one: &[Owned], other: Vec<Owned>) -> Vec<Owned> {
     let shift = one[0].at.as_nanos() - other[0].at.as_nanos();
-    merge(vec![one.to_vec(), moved.into_iter().map(|frame| frame.delayed(shift)).collect()])
+    merge(vec![one.to_vec(), other.into_iter().map(|frame| frame.delayed(shift)).collect()])
+}
+
+/// Two captures at one time on the same hosts, the other on ports that the one does not use.
+pub fn on_other_ports(one: &[Owned], other: &[Owned]) -> Vec<Owned> {
+    let mut taken = ports(one);
+    let mut names = BTreeMap::new();
+    for port in ports(other) {
+        let from = if port < EPHEMERAL { port + 10_000 } else { port };
+        let free = (from..=u16::MAX).chain(EPHEMERAL..from).find(|port| taken.insert(*port));
+        names.insert(port, free.expect("few ports are taken"));
+    }
+    at_one_time(one, readdressed(other, |end| SocketAddr::new(end.ip(), names[&end.port()])))
+}
+
+/// Clients' ports begin here.
+const EPHEMERAL: u16 = 32768;
+
+fn ports(frames: &[Owned]) -> BTreeSet<u16> {
+    let ends = frames.iter().filter_map(Segment::read).flat_map(|segment| [segment.source, segment.destination]);
+    ends.map(|end| end.port()).collect()
 }
 
 /// Frames of random bytes between the others, some of them cut from real ones.

@@ -11,6 +11,8 @@ mod beside;
 mod capture;
 #[path = "properties/kernel.rs"]
 mod kernel;
+#[path = "properties/monotony.rs"]
+mod monotony;
 #[path = "properties/observe.rs"]
 mod observe;
 #[path = "properties/ordinary.rs"]

@@ -7,6 +7,7 @@ use observer::engine::{
     alert::Alert,
     event::{Attempt, Event, Stats, Tunnel},
     frame::Frame,
+    time::Timestamp,
 };
 
 use super::wire::Owned;
@@ -57,6 +58,24 @@ pub fn observe_with(frames: &[Owned], config: Config) -> Seen {
             seen.peak = seen.peak.max(engine.stats().memory);
         }
     }
+    engine.finish();
+    seen.take(&mut engine);
+    seen
+}
+
+/// Tells the engine of losses, each when it has ended, though nothing is missing.
+pub fn observe_lossy(frames: &[Owned], mut losses: Vec<(Timestamp, Timestamp)>) -> Seen {
+    losses.sort_by_key(|(_, at)| *at);
+    let mut losses = losses.into_iter().peekable();
+    let (mut engine, mut seen) = (Engine::new(config()), Seen::default());
+    for frame in frames {
+        while let Some((since, at)) = losses.next_if(|(_, at)| *at < frame.at) {
+            engine.handle_loss(1, since, at);
+        }
+        engine.handle_frame(&frame.frame());
+        seen.take(&mut engine);
+    }
+    losses.for_each(|(since, at)| engine.handle_loss(1, since, at));
     engine.finish();
     seen.take(&mut engine);
     seen

@@ -90,9 +90,11 @@ impl Noise {
         noise
     }
 
-    /// All that was captured of it.
+    /// All that was captured of it. It ends with the rest: when a capture ends says something, too.
     pub fn captured(&self) -> impl Iterator<Item = &Sent> {
-        self.net.sent.iter().enumerate().filter(|(place, _)| !self.lost.contains(place)).map(|(_, sent)| sent)
+        let end = self.places.moments.last().copied().unwrap_or(Time::MAX);
+        let captured = move |(place, sent): &(usize, &Sent)| !self.lost.contains(place) && sent.at <= end;
+        self.net.sent.iter().enumerate().filter(captured).map(|(_, sent)| sent)
     }
 
     /// Loses one more segment of each kind that is there.

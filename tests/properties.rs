@@ -19,6 +19,8 @@ mod observe;
 mod ordinary;
 #[path = "properties/scenario.rs"]
 mod scenario;
+#[path = "properties/strangers.rs"]
+mod strangers;
 #[path = "properties/talk.rs"]
 mod talk;
 mod traffic;

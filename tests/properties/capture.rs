@@ -26,6 +26,9 @@ impl Capture {
     }
 }
 
+/// Where they are.
+const CAPTURES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../captures");
+
 /// Several captures as one, by time; between equals, in the order given.
 pub fn merge(files: Vec<Vec<Owned>>) -> Vec<Owned> {
     if files.len() == 1 {
@@ -38,16 +41,20 @@ pub fn merge(files: Vec<Vec<Owned>>) -> Vec<Owned> {
 
 /// Every capture, by name.
 pub fn all() -> Vec<Capture> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../captures");
     let only = std::env::var("ONLY").ok();
     let mut directories: Vec<PathBuf> =
-        fs::read_dir(&root).unwrap().map(|entry| entry.unwrap().path()).filter(|path| path.is_dir()).collect();
+        fs::read_dir(CAPTURES).unwrap().map(|entry| entry.unwrap().path()).filter(|path| path.is_dir()).collect();
     directories.sort();
     directories
         .into_iter()
         .map(|directory| read(&directory))
         .filter(|capture| only.as_deref().is_none_or(|only| only.split(',').any(|name| name == capture.name)))
         .collect()
+}
+
+/// The capture with this name.
+pub fn named(name: &str) -> Capture {
+    read(&Path::new(CAPTURES).join(name))
 }
 
 fn read(directory: &Path) -> Capture {

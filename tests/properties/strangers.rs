@@ -1,28 +1,60 @@
 //! Connections that have no part in any attempt change nothing of what is told, though they run between the same hosts:
 //! neither their holes, nor their upgrades, nor when they began.
 
-use std::net::SocketAddr;
+use std::{collections::BTreeSet, net::SocketAddr};
 
 use observer::engine::{
     alert::{Cause, Details, RuleId},
+    event::{Attempt, Endpoint},
     time::Timestamp,
 };
 
 use crate::{
     capture, difference,
     observe::Detail,
+    on_all,
     traffic::{
         message::{Request, Response},
         mutate::among,
         net::{Client, Id, MICRO, MILLI, Net, SECOND, Sent, Server, Time},
+        noise::{Noise, Places},
         observe::{Seen, observe},
         random::Random,
         wire::{Owned, Segment},
     },
 };
 
+/// How often each capture is tried, with other noise each time.
+const SEEDS: u64 = 3;
 /// Strangers' holes, of which no table of holes can keep every one for itself.
 const HOLES: u16 = 1100;
+
+/// The hosts and times of a capture's own attempts; none where there are none.
+fn places(frames: &[Owned], seen: &Seen) -> Option<Places> {
+    let hosts = |pick: &dyn Fn(&Attempt) -> Vec<Endpoint>| -> Vec<_> {
+        let ends = seen.attempts.iter().flat_map(|attempt| pick(attempt));
+        let hosts: BTreeSet<_> = ends.filter_map(|end| Some(end.address()?.ip())).collect();
+        hosts.into_iter().collect()
+    };
+    let proxies = |attempt: &Attempt| {
+        let path: Vec<_> = attempt.path().collect();
+        let between = path.windows(2).flat_map(|pair| [pair[0].server.clone(), pair[1].client.clone()]);
+        let mut proxies: Vec<_> = between.collect();
+        proxies.extend((path.len() == 1).then(|| path[0].server.clone()));
+        proxies
+    };
+    let segments: Vec<_> = frames.iter().filter_map(Segment::read).collect();
+    let mut moments: Vec<_> = frames.iter().map(|frame| frame.at.as_nanos()).collect();
+    moments.sort_unstable();
+    let places = Places {
+        clients: hosts(&|attempt| vec![attempt.first().client.clone()]),
+        proxies: hosts(&proxies),
+        origins: hosts(&|attempt| attempt.path().last().map(|hop| hop.server.clone()).into_iter().collect()),
+        ports: segments.iter().flat_map(|segment| [segment.source.port(), segment.destination.port()]).collect(),
+        moments,
+    };
+    (!places.proxies.is_empty()).then_some(places)
+}
 
 /// What was sent, as captured beside frames.
 fn captured<'a>(sent: impl Iterator<Item = &'a Sent>, beside: &[Owned]) -> Vec<Owned> {
@@ -61,9 +93,39 @@ fn lost(net: &mut Net, send: impl FnOnce(&mut Net) -> Time) {
     net.sent.truncate(from);
 }
 
-/// All that is told, exactly.
-fn told(seen: &Seen) -> Vec<String> {
-    [seen.lines(Detail::Exact), seen.tunnels.clone()].concat()
+/// All that is told, exactly, but for the attempts of clients that are strangers.
+fn told(seen: &Seen, strangers: &BTreeSet<SocketAddr>) -> Vec<String> {
+    let is_strange = |attempt: &Attempt| attempt.first().client.address().is_some_and(|end| strangers.contains(&end));
+    let own: BTreeSet<_> =
+        seen.attempts.iter().filter(|attempt| is_strange(attempt)).map(|attempt| attempt.id.to_string()).collect();
+    let mut lines = [seen.lines(Detail::Exact), seen.tunnels.clone()].concat();
+    lines.retain(|line| {
+        let mut words = line.split(' ');
+        let is_event = matches!(words.next(), Some("attempt" | "tunnel"));
+        !is_event || words.next().is_none_or(|id| !own.contains(id))
+    });
+    lines
+}
+
+#[test]
+fn strangers_between_the_same_hosts_change_nothing() {
+    on_all(|capture| {
+        let frames = capture.frames();
+        let whole = observe(&frames);
+        let before = told(&whole, &BTreeSet::new());
+        let run = |seed| {
+            let random = Random::new(&format!("strangers {}", capture.name), seed);
+            let noise = Noise::new(places(&frames, &whole)?, 100, random);
+            let strangers = noise.net.connections.iter().map(|one| one.client).collect();
+            let mut others = captured(noise.captured(), &frames);
+            if seed == 0 {
+                others.extend(captured(holes(frames[0].at.as_nanos()).sent.iter(), &frames));
+            }
+            let after = told(&observe(&among(frames.clone(), others)), &strangers);
+            (before != after).then(|| format!("{} seed {seed}\n{}", capture.name, difference(&before, &after)))
+        };
+        (0..SEEDS).filter_map(run).collect()
+    });
 }
 
 /// Adds strangers to a capture; returns what is told without and with them.
@@ -72,7 +134,7 @@ fn beside(name: &str, talk: impl FnOnce(&mut Net, Time)) -> [Vec<String>; 2] {
     let mut net = Net::new(Random::new(name, 0));
     talk(&mut net, frames[0].at.as_nanos());
     let others = captured(net.sent.iter(), &frames);
-    [frames.clone(), among(frames, others)].map(|frames| told(&observe(&frames)))
+    [frames.clone(), among(frames, others)].map(|frames| told(&observe(&frames), &BTreeSet::new()))
 }
 
 /// A request that asks for no upgrade, and is answered 101.

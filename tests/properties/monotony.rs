@@ -43,11 +43,6 @@ const ORDER: [Cause; 14] = [
     Cause::Unknown,
 ];
 
-/// What does not hold yet: a proxy's own redirect is called not-forwarded where nothing is missing; who of several equal
-/// clients owns which hop is a guess.
-const KNOWN: [(Cause, Cause); 1] = [(Cause::NotForwarded, Cause::Redirected)];
-const GUESSED: [&str; 1] = ["many-equal-keys-same-path"];
-
 fn rank(cause: Cause) -> usize {
     ORDER.iter().position(|one| *one == cause).expect("every cause has a place")
 }
@@ -90,10 +85,7 @@ fn grown(label: &str, before: &Seen, after: &Seen) -> Vec<String> {
     let accusations = after.alerts.iter().filter(|alert| alert.level > Level::Notice);
     let why = |alert: &Alert| -> Option<String> {
         match (cause(alert), known.get(&name(alert, 0))) {
-            (Some(now), Some(then)) => {
-                let is_known = KNOWN.contains(&(*then, now));
-                (rank(now) < rank(*then) && !is_known).then(|| format!("{then:?} became {now:?}"))
-            }
+            (Some(now), Some(then)) => (rank(now) < rank(*then)).then(|| format!("{then:?} became {now:?}")),
             _ => (rests_on_absence(alert) && !was_told(alert, before)).then(|| "appeared".to_owned()),
         }
     };
@@ -127,9 +119,6 @@ fn more_damage_makes_nothing_more_certain() {
     on_all(|capture| {
         let frames = capture.frames();
         let mut failures = Vec::new();
-        if GUESSED.contains(&&*capture.name) {
-            return failures;
-        }
         for (first, _, damage) in damage::KINDS {
             for seed in 0..DAMAGES {
                 let mut random = Random::new(&format!("more {first} {}", capture.name), seed);

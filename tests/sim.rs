@@ -2,8 +2,7 @@
 //! in any order and number, or not all of it. It knows what is due, and holds the engine to it: of a complete capture
 //! nothing is missed, of others no more than must be, and never is anybody accused falsely.
 //!
-//! `cargo xtask sim` plays others than the usual seeds, or shows one. With SIM_NOISE=1 strangers talk between the same
-//! hosts.
+//! `cargo xtask sim` plays others than the usual seeds, or shows one.
 #![allow(clippy::unwrap_used, reason = "a test ends where something unexpected happens")]
 #![allow(missing_docs, unreachable_pub, reason = "nobody else uses a test")]
 
@@ -76,7 +75,7 @@ impl Run {
     fn new(seed: u64) -> Self {
         let mut play = Play::new(seed);
         play.run();
-        let mut noise = noise::beside(&play, seed, var("SIM_NOISE") == Some(1));
+        let mut noise = noise::beside(&play, seed);
         let complete = tap::complete(&play, &noise, &mut Random::new("complete", seed));
         let (damaged, kind) = tap::damaged(&play, &noise, &mut Random::new("damaged", seed));
         let mut captured = vec![Captured::new(&play, COMPLETE, complete), Captured::new(&play, kind, damaged)];

@@ -12,8 +12,8 @@ use crate::traffic::{
 /// How often each kind of them appears, in percent.
 const CHANCE: usize = 40;
 
-/// What happens beside a play, or nothing.
-pub fn beside(play: &Play, seed: u64, is_there: bool) -> Noise {
+/// What happens beside a play.
+pub fn beside(play: &Play, seed: u64) -> Noise {
     let world = &play.world;
     let servers = world.origins.iter().chain([&world.aside]);
     let mut moments: Vec<_> = play.net.sent.iter().map(|sent| sent.at).collect();
@@ -25,5 +25,5 @@ pub fn beside(play: &Play, seed: u64, is_there: bool) -> Noise {
         ports: servers.copied().chain(play.listens()).map(|listen| listen.port()).collect(),
         moments,
     };
-    Noise::new(places, if is_there { CHANCE } else { 0 }, Random::new("noise", seed))
+    Noise::new(places, CHANCE, Random::new("noise", seed))
 }

@@ -16,6 +16,7 @@ use crate::{
     engine::{
         self,
         alert::{Level, RuleId},
+        clocks::Clocks,
     },
     sink::Emit,
     tap::file::Input,
@@ -285,7 +286,8 @@ fn judged(typed: cli::Report, default: Format, settle: Duration) -> (Report, eng
         show_secrets,
         output,
     } = typed;
-    let engine = engine::Config { memory_limit, idle_min, answer_timeout, settle, demanding: false };
+    let engine =
+        engine::Config { memory_limit, idle_min, answer_timeout, settle, demanding: false, clocks: Clocks::default() };
     let emit = emit.into_iter().map(kind).fold(Emit::NONE, Emit::with);
     let format = format.unwrap_or(default);
     let report = Report {

@@ -5,6 +5,7 @@ use std::{fmt, net::SocketAddr, sync::Arc, time::Duration};
 use super::{
     alert::{Alert, Level, RuleId},
     anomaly::Anomaly,
+    clocks::Estimate,
     frame::InterfaceId,
     knowledge::Hole,
     time::Timestamp,
@@ -508,4 +509,6 @@ pub struct Stats {
     pub evictions: u64,
     /// Bytes of state held now, by the engine's own count.
     pub memory: u64,
+    /// What is known of the clocks that frames were stamped by, where these were compared.
+    pub clocks: Vec<Estimate>,
 }

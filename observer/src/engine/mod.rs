@@ -1,10 +1,11 @@
 //! The pure core: frames in, events out. No clock, file, socket, thread, async or environment.
 //!
-//! Dependencies run one way: time < packet < tcp < knowledge < http < handshake < attempt < rule.
+//! Dependencies run one way: time < packet < tcp < knowledge < http < handshake < clocks < attempt < rule.
 
 pub mod alert;
 pub mod anomaly;
 pub mod attempt;
+pub mod clocks;
 pub mod demand;
 pub mod event;
 pub mod frame;
@@ -28,6 +29,7 @@ use self::{
     alert::Alert,
     anomaly::{Anomaly, AnomalyKind},
     attempt::{Attempts, Case, Owner},
+    clocks::Clocks,
     demand::{Activity, Control, Demand, Skipped},
     event::{Event, OpenTunnel, Stats},
     frame::Frame,
@@ -51,6 +53,8 @@ pub struct Config {
     pub settle: Duration,
     /// Whether the tap can leave payload out, and is to be told which.
     pub demanding: bool,
+    /// How far the clocks of the frames may still be apart: two that are not in it, by anything.
+    pub clocks: Clocks,
 }
 
 impl Default for Config {
@@ -61,6 +65,7 @@ impl Default for Config {
             answer_timeout: Duration::from_secs(30),
             settle: Duration::from_millis(25),
             demanding: false,
+            clocks: Clocks::default(),
         }
     }
 }
@@ -249,6 +254,7 @@ impl Engine {
             anomalies: self.stats.anomalies + attempts.anomalies,
             evictions: tcp.evictions + attempts.evictions,
             memory: self.memory() as u64,
+            clocks: self.config.clocks.estimates().to_vec(),
             ..self.stats.clone()
         }
     }

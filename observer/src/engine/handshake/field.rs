@@ -61,13 +61,9 @@ pub trait UpgradeRequest: Fields {
         self.key().is_none() && self.has_upgrade() && self.list("upgrade").all(declinable)
     }
 
-    /// A value that names this request across hops: X-Request-ID, or the trace id of traceparent.
+    /// A value that names this request across hops, as [`request_id`].
     fn request_id(&self) -> Option<&str> {
-        let plausible = |id: &&str| id.len() >= 8;
-        self.field("x-request-id").filter(plausible).or_else(|| {
-            // W3C Trace Context: version-traceid-parentid-flags; only the trace id is kept by every hop.
-            self.field("traceparent").and_then(|value| value.split('-').nth(1)).filter(plausible)
-        })
+        request_id(self.field("x-request-id"), self.field("traceparent"))
     }
 
     /// Whether a proxy has added fields on the way.
@@ -87,6 +83,16 @@ pub trait UpgradeRequest: Fields {
 }
 
 impl UpgradeRequest for Request {}
+
+/// What names a request across hops: X-Request-ID, or the trace id of traceparent.
+#[must_use]
+pub fn request_id<'a>(id: Option<&'a str>, traceparent: Option<&'a str>) -> Option<&'a str> {
+    let plausible = |id: &&str| id.len() >= 8;
+    id.filter(plausible).or_else(|| {
+        // W3C Trace Context: version-traceid-parentid-flags; only the trace id is kept by every hop.
+        traceparent.and_then(|value| value.split('-').nth(1)).filter(plausible)
+    })
+}
 
 /// What is wrong with a request that asks for WebSocket (RFC 6455 4.1), whoever sent it.
 #[must_use]

@@ -128,7 +128,7 @@ mod tests {
         let (client, server) = (end(from, 50_000), end(to, 80));
         let link = tcp::Link { id: tcp::ConnectionId::default(), client, server, host: [10, 0, 0, to].into() };
         let at = Timestamp::from_nanos;
-        let mut hop = Asked::new(0, link, (0, None), at(asked));
+        let mut hop = Asked::sample(link, at(asked));
         (hop.answer, hop.ended) = (ended.map(at).zip(status), ended.map(at));
         hop
     }

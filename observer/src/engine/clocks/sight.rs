@@ -53,7 +53,7 @@ pub(super) struct Copies {
 #[derive(Clone, Default, Debug)]
 pub(super) struct Named {
     pub(super) requests: SmallVec<[Asked; 1]>,
-    /// Whether the name is not one request's: two with it went to one server.
+    /// Whether the name is not one request's: two with it asked one server for the same.
     pub(super) shared: bool,
 }
 
@@ -64,6 +64,7 @@ pub(super) struct Asked {
     pub(super) link: Link,
     /// Sequence and acknowledgment number of its first byte: they name it at whichever place it is captured.
     place: (u32, Option<u32>),
+    target: u64,
     pub(super) at: Timestamp,
     /// When the final response came, and its status.
     pub(super) answer: Option<(Timestamp, u16)>,
@@ -99,11 +100,10 @@ impl Sights {
         }
         let number = self.next;
         self.next += 1;
-        let Stamp { at, sequence, acknowledgment, .. } = head.stamp;
+        let asked = Asked::new(number, link, head);
         for name in &names {
             if let Some(named) = self.requests.entry(*name) {
-                let place = (sequence, acknowledgment);
-                named.add(Asked::new(number, *link, place, at));
+                named.add(asked.clone());
             }
         }
         self.waiting.insert(number, names);
@@ -138,8 +138,15 @@ impl Copies {
 }
 
 impl Asked {
-    pub(super) const fn new(number: u64, link: Link, place: (u32, Option<u32>), at: Timestamp) -> Self {
-        Self { number, link, place, at, answer: None, ended: None }
+    #[cfg(test)]
+    pub(super) const fn sample(link: Link, at: Timestamp) -> Self {
+        Self { number: 0, link, place: (0, None), target: 0, at, answer: None, ended: None }
+    }
+
+    fn new(number: u64, link: &Link, head: &RequestHead<'_>) -> Self {
+        let Stamp { at, sequence, acknowledgment, .. } = head.stamp;
+        let (place, target) = ((sequence, acknowledgment), hash(&head.target));
+        Self { number, link: *link, place, target, at, answer: None, ended: None }
     }
 }
 
@@ -149,7 +156,8 @@ impl Named {
         if self.requests.iter().any(|other| other.place == asked.place) {
             return;
         }
-        let again = |other: &Asked| other.link.server == asked.link.server;
+        // What a proxy asks on the side may have the same name, and go to the same server.
+        let again = |other: &Asked| (other.link.server, other.target) == (asked.link.server, asked.target);
         self.shared |= self.requests.len() == HOPS || self.requests.iter().any(again);
         if !self.shared {
             self.requests.push(asked);

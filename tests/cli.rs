@@ -246,3 +246,55 @@ fn a_quiet_pipe_is_judged() {
     let output = silent.child.wait_with_output().unwrap();
     assert_eq!((code(&output), problems(&output)), (0, vec![]));
 }
+
+/// A copy of a capture whose clock is ahead by so many ms.
+fn ahead(name: &str, capture: &str, ms: i64) -> PathBuf {
+    let mut bytes = fs::read(format!("{}/../captures/{capture}", env!("CARGO_MANIFEST_DIR"))).unwrap();
+    assert_eq!(bytes[..4], [0xd4, 0xc3, 0xb2, 0xa1], "little-endian, microseconds");
+    let word = |bytes: &[u8], at: usize| i64::from(u32::from_le_bytes(bytes[at..at + 4].try_into().unwrap()));
+    let mut at = 24;
+    while at < bytes.len() {
+        let micros = word(&bytes, at) * 1_000_000 + word(&bytes, at + 4) + ms * 1000;
+        let next = at + 16 + usize::try_from(word(&bytes, at + 8)).unwrap();
+        for (at, value) in [(at, micros / 1_000_000), (at + 4, micros % 1_000_000)] {
+            bytes[at..at + 4].copy_from_slice(&u32::try_from(value).unwrap().to_le_bytes());
+        }
+        at = next;
+    }
+    file(name, &bytes)
+}
+
+#[test]
+fn captures_whose_clocks_are_apart_are_told_as_one() {
+    let client = ahead("client.pcap", "two-files-bare/client.pcap", 0);
+    let alerts = |path: &Path| {
+        let output = observer(&["read", "--format", "json", "--emit", "alert,stats"]).args([&client, path]).output();
+        let lines: Vec<serde_json::Value> =
+            text(&output.unwrap().stdout).lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        let (stats, alerts) = lines.split_last().unwrap();
+        let alert = |line: &serde_json::Value| (line["rule"]["id"].clone(), line["details"].clone());
+        (alerts.iter().map(alert).collect::<Vec<_>>(), stats["details"]["clocks"].clone())
+    };
+    let (expected, clocks) = alerts(&ahead("upstream-0.pcap", "two-files-bare/upstream.pcap", 0));
+    assert_eq!((expected.len(), &clocks[1]["ahead_seconds"]), (3, &0.0.into()), "{expected:?}");
+    for ms in [350, -800, 5_000, -600_000, 3_600_000] {
+        let name = format!("upstream-{ms}.pcap");
+        let (told, clocks) = alerts(&ahead(&name, "two-files-bare/upstream.pcap", ms));
+        assert_eq!(told, expected, "{ms} ms");
+        let found = (clocks[1]["ahead_seconds"].as_f64().unwrap() * 1000.0).round();
+        assert!((found - ms as f64).abs() < 10.0, "{clocks}");
+        assert!(clocks[1]["reference"].as_str().unwrap().ends_with("client.pcap"), "{clocks}");
+    }
+    let told = text(&read(&[&client, &ahead("upstream-5s.pcap", "two-files-bare/upstream.pcap", 5000)]).stdout);
+    let told = told.split_whitespace().collect::<Vec<_>>().join(" ");
+    for part in ["The clock of", " s ahead of", "(from 1 request, within", "Times are shown by the clock of"] {
+        assert!(told.contains(part), "{part}: {told}");
+    }
+}
+
+#[test]
+fn captures_that_nothing_links_are_not_compared() {
+    let output = read(&[&file("one.pcap", &pcap(&[1, 2])), &file("other.pcap", &pcap(&[1, 2]))]);
+    let told = text(&output.stdout).split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(told.contains("could not be compared: nothing was seen in both."), "{told}");
+}

@@ -22,6 +22,7 @@ mod read;
 mod screens;
 mod session;
 mod signals;
+mod survey;
 
 use std::{
     io::{self, Write},

@@ -11,11 +11,12 @@ use super::{
     progress::Bar,
     session::Session,
     signals::{self, Hangup, Stop},
+    survey,
 };
 use crate::{
     cli::Format,
     config::{Config, Read},
-    engine::{Engine, time::Timestamp},
+    engine::{self, Engine, clocks::Clocks, time::Timestamp},
     tap::{
         SharedInterfaces,
         file::{FileTap, Input, Turn},
@@ -23,14 +24,15 @@ use crate::{
 };
 
 /// How often the bar is looked at, in frames.
-const TICK: u32 = 4096;
+pub(super) const TICK: u32 = 4096;
 
 pub(super) fn run(read: &Read, config: &Config, output: &Output) -> anyhow::Result<u8> {
     let stop = Stop::new(|| {});
     signals::listen(&stop, Hangup::Usual).context("cannot listen for signals")?;
     let interfaces = SharedInterfaces::default();
     let prompt = read.inputs.iter().any(Input::is_pipe);
-    let (tap, errors) = FileTap::open(&read.inputs, &interfaces, stop.flag());
+    let judging = engine::Config { clocks: clocks(read, &stop), ..read.engine.clone() };
+    let (tap, errors) = FileTap::open_by(&read.inputs, &interfaces, &judging.clocks, stop.flag());
     if errors.len() == read.inputs.len() {
         // Nothing can be read, so there is nothing to report on.
         errors.iter().for_each(|error| complain(&format!("error: {error}")));
@@ -39,7 +41,7 @@ pub(super) fn run(read: &Read, config: &Config, output: &Output) -> anyhow::Resu
     let sink = output.sink(&read.report, config.color, &interfaces, prompt)?;
     let on_terminal = read.report.format == Format::Text && read.report.output.is_none() && output::is_terminal();
     let bar = Bar::new(read.progress, tap.progress().1);
-    let engine = Engine::new(read.engine.clone());
+    let engine = Engine::new(judging);
     let mut session = Session::new(engine, Box::new(Printer(sink)), on_terminal, bar);
     errors.into_iter().for_each(|error| session.note(&error));
     frames(&mut session, tap, prompt, &stop)?;
@@ -48,6 +50,16 @@ pub(super) fn run(read: &Read, config: &Config, output: &Output) -> anyhow::Resu
     }
     session.finish()?;
     Ok(session.code(read.report.fail_on))
+}
+
+fn clocks(read: &Read, stop: &Stop) -> Clocks {
+    let mut bar = None;
+    let clocks = survey::clocks(read, stop, |bytes, size| {
+        bar.get_or_insert_with(|| Bar::new(read.progress, size)).tick(bytes);
+        true
+    });
+    bar.iter_mut().for_each(Bar::clear);
+    clocks
 }
 
 /// Frames carry the time: the engine needs no timeouts while they come, and `finish` judges what is left. While a pipe

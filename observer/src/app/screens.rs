@@ -13,6 +13,7 @@ use super::{
     ALERTED, FAILED, complain, exports, output,
     read::Quiet,
     signals::{self, Hangup, Stop},
+    survey,
 };
 #[cfg(feature = "pcap")]
 use super::{live::Sources, outlet::Outlet};
@@ -25,12 +26,12 @@ use crate::{
 };
 use crate::{
     config::{Config, Read},
-    engine::{Engine, alert::Level},
+    engine::{self, Engine, alert::Level},
     tap::{
         SharedInterfaces, TapError,
         file::{FileTap, Input, Turn},
     },
-    tui::{self, Evidence, Feed, Overflow, Setup},
+    tui::{self, Evidence, Feed, FoundClocks, Overflow, Setup},
 };
 
 /// How often the clock is looked at, in frames of a file; each frame of a pipe may be the last for long.
@@ -49,18 +50,19 @@ pub(super) fn read(read: &Read, config: &Config) -> anyhow::Result<u8> {
     let stop = Stop::new(|| {});
     signals::listen(&stop, Hangup::Usual).context("cannot listen for signals")?;
     let (exported, files) = mpsc::channel();
+    let clocks = FoundClocks::default();
     let setup = Setup {
         source: named(&read.inputs),
         color: output::color(config.color, None),
         show_secrets: read.report.show_secrets,
         relative: true,
         overflow: Overflow::Wait,
-        evidence: evidence(&read.inputs),
+        evidence: evidence(&read.inputs, Arc::clone(&clocks)),
         exports: exports::named(read.report.export_dir.as_deref())?,
         exported,
     };
     let (request, told) = (read.clone(), stop.clone());
-    let ended = tui::run(setup, &stop.flag(), move |feed| source(&request, feed, &told));
+    let ended = tui::run(setup, &stop.flag(), move |feed| source(&request, feed, &told, &clocks));
     tell(&files);
     let ended = ended?;
     ended.warnings.iter().for_each(|warning| complain(warning));
@@ -89,18 +91,19 @@ fn named(inputs: &[Input]) -> String {
     }
 }
 
-fn evidence(inputs: &[Input]) -> Evidence {
+fn evidence(inputs: &[Input], clocks: FoundClocks) -> Evidence {
     if inputs.iter().any(Input::is_pipe) {
         return Evidence::Gone("a pipe cannot be read again");
     }
-    Evidence::Files(inputs.to_vec())
+    Evidence::Files(inputs.to_vec(), clocks)
 }
 
 /// Reads all captures.
-fn source(read: &Read, mut feed: Feed, stop: &Stop) -> anyhow::Result<Ended> {
+fn source(read: &Read, mut feed: Feed, stop: &Stop, clocks: &FoundClocks) -> anyhow::Result<Ended> {
     let interfaces = SharedInterfaces::default();
     let mut ended = Ended::default();
-    let (mut tap, errors) = FileTap::open(&read.inputs, &interfaces, stop.flag());
+    let clocks = clocks.get_or_init(|| survey::clocks(read, stop, |_, _| !feed.is_closed()));
+    let (mut tap, errors) = FileTap::open_by(&read.inputs, &interfaces, clocks, stop.flag());
     let all_failed = errors.len() == read.inputs.len();
     for error in errors {
         if all_failed {
@@ -109,7 +112,7 @@ fn source(read: &Read, mut feed: Feed, stop: &Stop) -> anyhow::Result<Ended> {
         }
         note(&error, &feed, &mut ended);
     }
-    let mut engine = Engine::new(read.engine.clone());
+    let mut engine = Engine::new(engine::Config { clocks: clocks.clone(), ..read.engine.clone() });
     let tick = if read.inputs.iter().any(Input::is_pipe) { 1 } else { TICK };
     let mut until_tick = 1;
     let mut quiet = Quiet::default();

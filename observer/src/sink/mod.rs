@@ -15,7 +15,7 @@ mod outputs;
 use std::io::{self, Write};
 
 use crate::{
-    engine::{alert::Alert, event::Event, time::Timestamp},
+    engine::{alert::Alert, event::Event, frame::ClockId, time::Timestamp},
     tap::{InterfaceInfo, SharedInterfaces},
 };
 
@@ -194,6 +194,15 @@ fn source_of(interfaces: &[InterfaceInfo], id: crate::engine::frame::InterfaceId
         return None;
     }
     info_of(interfaces, id).map(|info| &*info.source)
+}
+
+/// What a clock stamped: a file, or a section of it where it has several.
+fn clock_name(interfaces: &[InterfaceInfo], clock: ClockId) -> Option<String> {
+    let source = &interfaces.iter().find(|info| info.clock == clock)?.source;
+    let mut sections: Vec<_> = interfaces.iter().filter(|info| info.source == *source).map(|info| info.clock).collect();
+    sections.dedup();
+    let section = sections.iter().position(|other| *other == clock).unwrap_or(0) + 1;
+    Some(if sections.len() < 2 { source.clone() } else { format!("{source} (section {section})") })
 }
 
 /// What is known of an interface.

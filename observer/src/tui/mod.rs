@@ -23,7 +23,7 @@ use std::{
 use anyhow::Context;
 
 pub use self::{
-    evidence::{Evidence, Ring},
+    evidence::{Evidence, FoundClocks, Ring},
     feed::{Feed, Overflow},
 };
 use self::{session::Session, terminal::Screen};

@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use super::{
     build::{Context, nanos, time},
+    clocks::{self, Clock},
     record::Endpoint,
 };
 use crate::engine::{
@@ -158,6 +159,9 @@ pub(super) struct StatsDetails {
     anomalies: u64,
     evictions: u64,
     memory: u64,
+    /// Where there are several.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    clocks: Vec<Clock>,
     /// Live only, once there are some.
     #[serde(skip_serializing_if = "is_zero")]
     records_dropped: u64,
@@ -361,7 +365,7 @@ pub(super) const fn anomaly_kind(kind: &AnomalyKind) -> &'static str {
 }
 
 /// All counters.
-pub(super) fn of_stats(stats: &Stats, records_dropped: u64) -> Details {
+pub(super) fn of_stats(context: &Context<'_>, stats: &Stats, records_dropped: u64) -> Details {
     let count = |(rule, level, count): &(alert::RuleId, alert::Level, u64)| AlertCount {
         rule: rule.as_str(),
         level: level.as_str(),
@@ -391,6 +395,7 @@ pub(super) fn of_stats(stats: &Stats, records_dropped: u64) -> Details {
         anomalies: stats.anomalies,
         evictions: stats.evictions,
         memory: stats.memory,
+        clocks: clocks::of(context, &stats.clocks),
         records_dropped,
     }))
 }

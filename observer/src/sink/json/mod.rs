@@ -2,6 +2,7 @@
 
 mod build;
 mod clip;
+mod clocks;
 mod community;
 mod details;
 mod record;
@@ -321,5 +322,5 @@ fn of_stats(context: &Context<'_>, stats: &Stats, dropped: u64) -> Record {
         (stats.tunnels, "tunnel"),
     ];
     let message = counts.map(|(number, thing)| count(number, thing)).join(", ");
-    Record { details: Some(details::of_stats(stats, dropped)), ..line(context, stats.at, event, &message) }
+    Record { details: Some(details::of_stats(context, stats, dropped)), ..line(context, stats.at, event, &message) }
 }

@@ -1,5 +1,6 @@
 //! Ladders for people: each broken attempt once, in full; what is like it in a line or a number; a summary at the end.
 
+mod clocks;
 mod compare;
 #[cfg(feature = "tui")]
 mod detail;
@@ -201,7 +202,9 @@ impl Sink for TextSink {
         let warnings = ending.warnings.iter().flat_map(|warning| story::warning(warning, self.width));
         let mut lines: Vec<_> = warnings.collect();
         if self.options.emit.contains(Emit::STATS) {
-            lines.extend(self.tally.lines(self.width));
+            let clocks = self.tally.clocks();
+            let clocks = clocks::sentences(clocks, &self.options.interfaces.borrow());
+            lines.extend(self.tally.lines(&clocks, self.width));
         }
         if self.started && !lines.is_empty() {
             lines.insert(0, Line::new());

@@ -6,6 +6,7 @@ use super::{
 };
 use crate::engine::{
     alert::{Alert, Level},
+    clocks::Estimate,
     event::{Attempt, Role, Stats, Tunnel},
 };
 
@@ -41,8 +42,13 @@ impl Tally {
         self.stats = Some(stats.clone());
     }
 
-    /// The summary.
-    pub(super) fn lines(&self, columns: usize) -> Vec<Line> {
+    /// What is known of the clocks of several captures.
+    pub(super) fn clocks(&self) -> &[Estimate] {
+        self.stats.as_ref().map_or(&[], |stats| &stats.clocks)
+    }
+
+    /// The summary, with what is known of clocks and whether that is anything.
+    pub(super) fn lines(&self, clocks: &[(bool, String)], columns: usize) -> Vec<Line> {
         let Some(stats) = &self.stats else { return Vec::new() };
         let mut lines = Vec::new();
         let mut tell = |tint, start: &str, text: &str| {
@@ -54,6 +60,9 @@ impl Tally {
         tell(Tint::Strong, "", &seen(stats));
         if let Some(text) = self.judged(stats) {
             tell(Tint::Plain, "", &text);
+        }
+        for (known, text) in clocks {
+            tell(if *known { Tint::Plain } else { Tint::Doubt }, "  ", text);
         }
         for text in self.unseen(stats) {
             tell(Tint::Doubt, "  ", &text);

@@ -23,7 +23,10 @@ use std::{
 use self::reader::{Reader, Step};
 pub use self::source::Input;
 use super::{SharedInterfaces, TapError};
-use crate::engine::frame::Frame;
+use crate::engine::{
+    clocks::Clocks,
+    frame::{ClockId, Frame},
+};
 
 /// Several captures as one. Each is read in its own order; at each step the one whose next frame is the earliest goes
 /// first, so a file whose time steps back only moves its own frames.
@@ -45,11 +48,44 @@ impl FileTap {
     /// Once `stop` is set, pipes end; the caller stops asking for frames.
     #[must_use]
     pub fn open(inputs: &[Input], interfaces: &SharedInterfaces, stop: Arc<AtomicBool>) -> (Self, Vec<TapError>) {
+        Self::open_by(inputs, interfaces, &Clocks::default(), stop)
+    }
+
+    /// As [`Self::open`]; frames tell the time by one clock, as far as it is known how others stand to it.
+    #[must_use]
+    pub fn open_by(
+        inputs: &[Input],
+        interfaces: &SharedInterfaces,
+        clocks: &Clocks,
+        stop: Arc<AtomicBool>,
+    ) -> (Self, Vec<TapError>) {
+        Self::open_each(inputs.iter().enumerate(), interfaces, clocks, stop)
+    }
+
+    /// Opens those that can be read once more later.
+    #[must_use]
+    pub fn open_files(inputs: &[Input], stop: Arc<AtomicBool>) -> (Self, Vec<TapError>) {
+        let files = inputs.iter().enumerate().filter(|(_, input)| !input.is_pipe());
+        Self::open_each(files, &SharedInterfaces::default(), &Clocks::default(), stop)
+    }
+
+    /// The first clock of the capture at a place among all, and the only one if it has one section.
+    #[must_use]
+    pub fn first_clock(place: usize) -> ClockId {
+        record::clock(place, 0)
+    }
+
+    fn open_each<'a>(
+        inputs: impl Iterator<Item = (usize, &'a Input)>,
+        interfaces: &SharedInterfaces,
+        clocks: &Clocks,
+        stop: Arc<AtomicBool>,
+    ) -> (Self, Vec<TapError>) {
         let mut tap =
             Self { current: None, lent: false, waiting: BinaryHeap::new(), stop, read: Rc::default(), size: Some(0) };
         let mut errors = Vec::new();
-        for (place, input) in inputs.iter().enumerate() {
-            match tap.add(place, input, interfaces) {
+        for (place, input) in inputs {
+            match tap.add(place, input, interfaces, clocks) {
                 // A pipe that was told to stop ends anywhere.
                 Err(_) if tap.stop.load(Ordering::Relaxed) => break,
                 Err(error) => errors.push(error),
@@ -108,10 +144,16 @@ impl FileTap {
         self.whole()
     }
 
-    fn add(&mut self, place: usize, input: &Input, interfaces: &SharedInterfaces) -> Result<(), TapError> {
+    fn add(
+        &mut self,
+        place: usize,
+        input: &Input,
+        interfaces: &SharedInterfaces,
+        clocks: &Clocks,
+    ) -> Result<(), TapError> {
         let source = source::open(input, &self.stop, &self.read)?;
         self.size = self.size.zip(source.size).map(|(all, one)| all + one);
-        let mut reader = Reader::new(place, input, source, interfaces)?;
+        let mut reader = Reader::new(place, input, source, interfaces)?.by(clocks);
         loop {
             match reader.advance()? {
                 Step::Frame => break self.waiting.push(Box::new(Waiting { place, reader })),

@@ -8,7 +8,7 @@ use super::{
     window::Window,
 };
 use crate::{
-    engine::{frame::Frame, time::Timestamp},
+    engine::{clocks::Clocks, frame::Frame, time::Timestamp},
     tap::{InterfaceInfo, SharedInterfaces, TapError, error::Position},
 };
 
@@ -20,6 +20,10 @@ pub(super) struct Reader {
     format: Format,
     /// The frame that was gone to last.
     record: Record,
+    /// When it was captured, by the clock that is shown.
+    at: Timestamp,
+    /// How clocks stand to that; `None` where this is the file's own.
+    clocks: Option<Clocks>,
     frames: u64,
 }
 
@@ -60,11 +64,17 @@ impl Reader {
                     Format::Pcap(pcap) => pcap.record(),
                     Format::PcapNg(_) => Record::default(),
                 };
-                Ok(Self { file, window, unpacked, format, record, frames: 0 })
+                Ok(Self { file, window, unpacked, format, record, at: Timestamp::default(), clocks: None, frames: 0 })
             }
             Ok(None) => Err(not_a_capture(file, &window)),
             Err(fault) => Err(header_error(file, fault, &window, unpacked)),
         }
+    }
+
+    /// Tells the time by the clock that others are compared with.
+    pub(super) fn by(self, clocks: &Clocks) -> Self {
+        let clocks = clocks.estimates().iter().any(|estimate| estimate.ahead != 0).then(|| clocks.clone());
+        Self { clocks, ..self }
     }
 
     /// Goes to the next frame.
@@ -80,6 +90,8 @@ impl Reader {
         match step {
             Ok(true) => {
                 self.frames += 1;
+                let Record { at, clock, .. } = self.record;
+                self.at = self.clocks.as_ref().map_or(at, |clocks| clocks.common(clock, at));
                 Ok(Step::Frame)
             }
             Ok(false) => Ok(Step::End),
@@ -114,7 +126,7 @@ impl Reader {
     #[inline]
     pub(super) fn frame(&self) -> Frame<'_> {
         Frame {
-            at: self.record.at,
+            at: self.at,
             number: self.frames,
             interface: self.record.interface,
             clock: self.record.clock,
@@ -126,7 +138,7 @@ impl Reader {
 
     /// When that frame was captured.
     pub(super) const fn at(&self) -> Timestamp {
-        self.record.at
+        self.at
     }
 
     #[cold]

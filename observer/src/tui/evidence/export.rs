@@ -79,8 +79,9 @@ pub(in crate::tui) fn export(row: &Row, interfaces: &[InterfaceInfo], setup: &Se
             let ring = ring.lock().unwrap_or_else(PoisonError::into_inner);
             ring.frames().for_each(|frame| picker.see(&frame));
         }
-        Evidence::Files(inputs) => {
-            let (mut tap, _) = FileTap::open(inputs, &SharedInterfaces::default(), Arc::default());
+        Evidence::Files(inputs, clocks) => {
+            let clocks = clocks.get().cloned().unwrap_or_default();
+            let (mut tap, _) = FileTap::open_by(inputs, &SharedInterfaces::default(), &clocks, Arc::default());
             // What cannot be read was told when it was read first.
             loop {
                 match tap.next_frame() {

@@ -8,10 +8,11 @@ mod ring;
 pub(super) use self::export::{copy, export};
 pub use self::ring::Ring;
 
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use crate::{
     engine::{
+        clocks::Clocks,
         frame::{ClockId, Frame, InterfaceId, LinkType},
         time::Timestamp,
     },
@@ -22,12 +23,15 @@ use crate::{
 #[derive(Clone, Debug)]
 pub enum Evidence {
     /// In the captures, read once more.
-    Files(Vec<Input>),
+    Files(Vec<Input>, FoundClocks),
     /// Among the last ones seen.
     Recent(Arc<Mutex<Ring>>),
     /// Nowhere, and why.
     Gone(&'static str),
 }
+
+/// How clocks stand to each other, once that is found out: frames are to be found by the times that are shown.
+pub type FoundClocks = Arc<OnceLock<Clocks>>;
 
 /// A frame that is kept.
 #[derive(Clone, PartialEq, Eq, Debug)]

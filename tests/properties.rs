@@ -9,6 +9,8 @@ mod behind;
 mod beside;
 #[path = "properties/capture.rs"]
 mod capture;
+#[path = "properties/clocks.rs"]
+mod clocks;
 #[path = "properties/kernel.rs"]
 mod kernel;
 #[path = "properties/monotony.rs"]

@@ -20,17 +20,26 @@ use crate::{
 pub fn skewed(capture: &Capture, random: &mut Random) -> Vec<Owned> {
     let apart = |file: Vec<Owned>, nanos: i64| file.into_iter().map(|frame| frame.delayed(nanos)).collect();
     let mut shift = || i64::try_from(random.below(400_000_000)).expect("a short time") - 200_000_000;
-    let files = capture.files.iter().enumerate();
-    merge(files.map(|(at, file)| apart(spread(file, at == 0), if at == 0 { 0 } else { shift() })).collect())
+    let files = own_hosts(&capture.files).into_iter().enumerate();
+    merge(files.map(|(at, file)| apart(file, if at == 0 { 0 } else { shift() })).collect())
+}
+
+/// Addresses of their own for the clients, in the first file, and for the origins, in the others.
+pub fn own_hosts(files: &[Vec<Owned>]) -> Vec<Vec<Owned>> {
+    files.iter().enumerate().map(|(at, file)| spread(file, at == 0)).collect()
 }
 
 fn spread(frames: &[Owned], clients: bool) -> Vec<Owned> {
     let name = |end: SocketAddr| {
         let ephemeral = end.port() >= EPHEMERAL;
+        let own = |host: u8| match end.ip() {
+            IpAddr::V4(_) => IpAddr::from([10, 9, 0, host]),
+            IpAddr::V6(_) => IpAddr::from([0xfd09, 0, 0, 0, 0, 0, 0, u16::from(host)]),
+        };
         match (clients, ephemeral) {
             _ if !end.ip().is_loopback() => end.ip(),
-            (true, true) => Ipv4Addr::new(10, 9, 0, 1).into(),
-            (false, false) => Ipv4Addr::new(10, 9, 0, 2).into(),
+            (true, true) => own(1),
+            (false, false) => own(2),
             _ => end.ip(),
         }
     };

@@ -6,7 +6,7 @@ use super::{
     alert::{Alert, Level, RuleId},
     anomaly::Anomaly,
     clocks::Estimate,
-    frame::InterfaceId,
+    frame::{ClockId, InterfaceId},
     knowledge::Hole,
     time::Timestamp,
 };
@@ -194,6 +194,8 @@ pub struct Hop {
     pub server: Endpoint,
     /// Where its first frame was captured.
     pub interface: InterfaceId,
+    /// The clock of its times.
+    pub clock: ClockId,
     /// The request; always there but for a hop whose connection was refused.
     pub request: Option<Request>,
     /// The final response, where one was seen.

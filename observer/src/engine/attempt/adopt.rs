@@ -53,7 +53,7 @@ impl Attempts {
             .recent
             .with_tail(&up.request.target)
             // Two taps have two clocks.
-            .filter(|entry| entry.stamp.interface != up.interface || entry.stamp.at <= up.request.at)
+            .filter(|entry| entry.stamp.clock != up.clock || entry.stamp.at <= up.request.at)
             .filter_map(|entry| self.ordinary(entry))
             .filter(|down| self.may_come_from(down, up) && is_alike(&down.request, &up.request))
             .filter(|down| down.status().zip(up.status()).is_none_or(|(one, other)| one == other));
@@ -102,7 +102,7 @@ impl Attempts {
     /// A recent request as a handshake.
     fn ordinary(&self, entry: &Entry) -> Option<Handshake> {
         let request = self.recent.request(entry)?;
-        let mut handshake = Handshake::new(entry.link, entry.stamp.interface, entry.stamp.sequence, request);
+        let mut handshake = Handshake::new(entry.link, entry.stamp, request);
         handshake.pids = self.owners.of(&entry.link).map(|owner| owner.map(|process| process.pid));
         handshake.ended_at = entry.ended_at;
         handshake.response.clone_from(&entry.response);

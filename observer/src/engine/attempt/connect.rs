@@ -11,7 +11,7 @@ use hashbrown::HashMap;
 
 use super::super::{
     event::Silence,
-    frame::InterfaceId,
+    frame::{ClockId, InterfaceId},
     knowledge::{Hole, HoleKind},
     tcp::{ConnectionId, Direction, Link, Opening, Stamp},
     time::Timestamp,
@@ -43,6 +43,7 @@ struct Refusal {
     link: Link,
     at: Timestamp,
     interface: InterfaceId,
+    clock: ClockId,
     /// How well it fits the answer that it was told to explain.
     told: Option<Fit>,
 }
@@ -64,6 +65,7 @@ struct HalfOpen {
     link: Link,
     at: Timestamp,
     interface: InterfaceId,
+    clock: ClockId,
     repeated: bool,
     accepted: bool,
 }
@@ -75,6 +77,7 @@ pub(super) struct Failed {
     pub(super) at: Timestamp,
     pub(super) silence: Silence,
     pub(super) interface: InterfaceId,
+    pub(super) clock: ClockId,
     /// How well it fits another answer, which it was told to explain.
     pub(super) told: Option<Fit>,
 }
@@ -92,14 +95,15 @@ impl Connects {
             Opening::Accepted => self.wait(link, stamp, true),
             Opening::Middle => self.asked(link),
             Opening::Refused => {
-                let interface = self.half_open.remove(&link.id).map_or(stamp.interface, |half| half.interface);
+                let seen = self.half_open.remove(&link.id).map(|half| (half.interface, half.clock));
+                let (interface, clock) = seen.unwrap_or((stamp.interface, stamp.clock));
                 if self.was_refused(link, stamp.at) {
                     return;
                 }
                 if self.refused.len() == MAX_KEPT {
                     self.refused.pop_front();
                 }
-                self.refused.push_back(Refusal { link: *link, at: stamp.at, interface, told: None });
+                self.refused.push_back(Refusal { link: *link, at: stamp.at, interface, clock, told: None });
             }
         }
     }
@@ -137,9 +141,9 @@ impl Connects {
 
     /// A connection was accepted, or its client began a head: what it asks for is not known yet.
     pub(super) fn wait(&mut self, link: &Link, stamp: Stamp, accepted: bool) {
-        let Stamp { at, interface, .. } = stamp;
-        if self.half_open.insert(link.id, HalfOpen { link: *link, at, interface, repeated: false, accepted }).is_some()
-        {
+        let Stamp { at, interface, clock, .. } = stamp;
+        let half = HalfOpen { link: *link, at, interface, clock, repeated: false, accepted };
+        if self.half_open.insert(link.id, half).is_some() {
             return;
         }
         if self.order.len() >= MAX_KEPT {
@@ -170,7 +174,7 @@ impl Connects {
     /// not seen, or a connection without a request. The first of them.
     pub(super) fn pending(&self, of: &Search<'_>, matters: impl Fn(&Link) -> bool) -> Option<Hole> {
         let pending = self.half_open.values().filter(|half| !half.has_hung(of.to) && matters(&half.link));
-        let pending = pending.filter(|half| of.fits(&half.link, half.at, half.interface));
+        let pending = pending.filter(|half| of.fits(&half.link, half.at, half.clock));
         pending.map(|half| half.hole(of.to)).min_by_key(|hole| (hole.from, hole.client, hole.server))
     }
 
@@ -180,15 +184,18 @@ impl Connects {
         // Whoever got an answer at once did not wait for one of those.
         let waited = of.to.since(of.from) >= REPEATED_AFTER;
         let hanging = self.half_open.values().filter(|half| waited && half.has_hung(of.to)).map(|half| {
-            let HalfOpen { link, at, interface, repeated, .. } = *half;
-            (if repeated { 2 } else { 0 }, Failed { link, at, silence: Silence::Unreachable, interface, told: None })
+            let HalfOpen { link, at, interface, clock, repeated, .. } = *half;
+            (
+                if repeated { 2 } else { 0 },
+                Failed { link, at, silence: Silence::Unreachable, interface, clock, told: None },
+            )
         });
         // A refusal is answered at once: one long before the end may be another's.
-        let refused = self.refused.iter().map(|&Refusal { link, at, interface, told }| {
+        let refused = self.refused.iter().map(|&Refusal { link, at, interface, clock, told }| {
             let rank = if of.to.since(at) < REPEATED_AFTER { 3 } else { 1 };
-            (rank, Failed { link, at, silence: Silence::Refused, interface, told })
+            (rank, Failed { link, at, silence: Silence::Refused, interface, clock, told })
         });
-        let fits = |failed: &Failed| of.fits(&failed.link, failed.at, failed.interface);
+        let fits = |failed: &Failed| of.fits(&failed.link, failed.at, failed.clock);
         let mut all: Vec<_> = hanging.chain(refused).filter(|(_, failed)| fits(failed)).collect();
         all.sort_by_key(|(rank, failed)| {
             let during = of.from <= failed.at && failed.at <= of.to;
@@ -227,7 +234,7 @@ impl HalfOpen {
     fn hole(&self, until: Timestamp) -> Hole {
         let way = Some(Direction::ToServer);
         let hole = Hole::on(&self.link, HoleKind::Unread, way, (self.at, until.max(self.at)));
-        Hole { interface: Some(self.interface), ..hole }
+        Hole { clock: Some(self.clock), ..hole }
     }
 
     /// Whether it was waited for, until `end`, for as long as a network that drops SYNs needs to show.
@@ -245,8 +252,8 @@ pub(super) struct Search<'a> {
     pub(super) from: Timestamp,
     pub(super) to: Timestamp,
     pub(super) status: Option<u16>,
-    /// The tap whose clock that is, and how far another's may be apart.
-    pub(super) clock: (InterfaceId, Duration),
+    /// The clock of these times, and how far another may be apart.
+    pub(super) clock: (ClockId, Duration),
 }
 
 impl Search<'_> {
@@ -254,8 +261,8 @@ impl Search<'_> {
         Fit::of(failed.at, (self.from, self.to), self.status, self.clock.1)
     }
 
-    fn fits(&self, link: &Link, at: Timestamp, interface: InterfaceId) -> bool {
-        let skew = if interface == self.clock.0 { Duration::ZERO } else { self.clock.1 };
+    fn fits(&self, link: &Link, at: Timestamp, clock: ClockId) -> bool {
+        let skew = if clock == self.clock.0 { Duration::ZERO } else { self.clock.1 };
         let during = self.from.before(skew) <= at && at <= self.to + skew;
         during && self.hosts.contains(&link.client.ip()) && link.server != self.proxy
     }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::{
     super::{
         event::{Confidence, Join, JoinMethod, Role, Silence},
-        frame::InterfaceId,
+        frame::ClockId,
         handshake::{Handshake, field::UpgradeRequest},
         knowledge::{Claim, Doubt, Hole, HoleKind},
         tcp::Link,
@@ -30,14 +30,14 @@ const NEXT_TRY: Duration = Duration::from_millis(10);
 pub(super) struct Window {
     pub(super) from: Timestamp,
     pub(super) to: Timestamp,
-    pub(super) interface: InterfaceId,
+    pub(super) clock: ClockId,
     pub(super) skew: Duration,
 }
 
 impl Window {
     /// While the client of a hop waited, or until `now`.
     pub(super) fn of(hop: &Handshake, now: Timestamp, skew: Duration) -> Self {
-        Self { from: hop.request.at, to: hop.ended_at.unwrap_or(now), interface: hop.interface, skew }
+        Self { from: hop.request.at, to: hop.ended_at.unwrap_or(now), clock: hop.clock, skew }
     }
 
     /// The same and some time before and after it.
@@ -47,7 +47,7 @@ impl Window {
 
     /// Whether something sent then may be in a hole.
     fn meets(&self, hole: &Hole) -> bool {
-        let skew = if hole.interface == Some(self.interface) { Duration::ZERO } else { self.skew };
+        let skew = if hole.clock == Some(self.clock) { Duration::ZERO } else { self.skew };
         self.from.before(skew) <= hole.to && hole.from <= self.to + skew
     }
 }
@@ -139,7 +139,7 @@ impl Attempts {
             from: by.request.at,
             to: end,
             status: by.status(),
-            clock: (by.interface, self.settle),
+            clock: (by.clock, self.settle),
         };
         let alone = placed.len() == 1;
         // On one host, clients open connections to those that were asked, too.
@@ -152,7 +152,7 @@ impl Attempts {
         let mut failed = self.connects.failed(&search);
         failed.retain(|failed| !placed.iter().any(|placed| placed.handshake.link.id == failed.link.id));
         // Where bytes are missing, what fits only by another clock may be another's.
-        let fits = |failed: &Failed| failed.silence == Silence::Refused && failed.interface == by.interface;
+        let fits = |failed: &Failed| failed.silence == Silence::Refused && failed.clock == by.clock;
         failed.retain(|failed| doubt.is_none() || fits(failed));
         // Who waits on was not refused.
         failed.retain(|failed| failed.silence != Silence::Refused || by.ended_at.is_some());

@@ -106,7 +106,7 @@ impl Attempts {
     }
 
     fn window(&self, attempt: &Attempt, from: Timestamp, to: Timestamp) -> Window {
-        Window { from, to, interface: attempt.first().interface, skew: self.settle }
+        Window { from, to, clock: attempt.first().clock, skew: self.settle }
     }
 
     /// A hole on one of a tunnel's own hops.
@@ -169,7 +169,7 @@ impl Attempts {
         own: impl Fn(&Hole) -> bool,
     ) -> Option<Hole> {
         let hole = self.hole(opening, |hole| hole.client.may_be_at(by.ip()) && !own(hole));
-        let clock = (opening.interface, Duration::ZERO);
+        let clock = (opening.clock, Duration::ZERO);
         let search = Search { proxy: by, hosts: &[by.ip()], from: opening.from, to: opening.to, status: None, clock };
         // On one host, a client may have opened it.
         let alone = attempt.first().client.address().is_some_and(|client| client.ip() != by.ip());

@@ -72,7 +72,7 @@ pub(super) fn has_parent(store: &Store, id: UpgradeId, skew: Duration) -> bool {
 
 /// Whether hosts lead from `one` by way of others to `other`, which clocks of two taps may put before it.
 fn leads_to(all: &[(UpgradeId, &Handshake)], one: &Handshake, other: &Handshake, steps: usize) -> bool {
-    if steps == 0 || one.interface == other.interface {
+    if steps == 0 || one.clock == other.clock {
         return false;
     }
     let behind =

@@ -28,7 +28,7 @@ impl Listener for Attempts {
         }
         let id = self.next_id;
         self.next_id = UpgradeId(id.0 + 1);
-        let mut handshake = Handshake::new(*link, head.stamp.interface, head.stamp.sequence, head.to_owned());
+        let mut handshake = Handshake::new(*link, head.stamp, head.to_owned());
         handshake.forwarded_for = forwarded_for;
         handshake.pids = self.owners.of(link).map(|owner| owner.map(|process| process.pid));
         if handshake.pids.contains(&None) {

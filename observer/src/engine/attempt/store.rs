@@ -225,7 +225,7 @@ pub(super) fn may_follow(down: &Handshake, up: &Handshake, skew: Duration) -> bo
     let backward = up.link.server.ip() == down.link.client.ip();
     // Where addresses tell the order, clocks need not; where they do not, all was seen on one host.
     let skew = match (forward, backward) {
-        (true, false) if down.interface != up.interface => skew,
+        (true, false) if down.clock != up.clock => skew,
         (false, true) => return false,
         _ => Duration::ZERO,
     };

@@ -15,7 +15,8 @@ use crate::engine::{
     anomaly::AnomalyKind,
     event::Silence,
     handshake::field,
-    http::{Listener, RequestHead, ResponseHead, Ticket, TlsConnection, Tunnel, head},
+    http::{Listener, OrdinaryId, RequestHead, ResponseHead, Ticket, TicketOf, TlsConnection, Tunnel, UpgradeId, head},
+    knowledge::{FlowClass, Hole},
     packet::Segment,
     tcp::{Closed, Link, Opening, Stamp},
     time::Timestamp,
@@ -107,11 +108,11 @@ impl Sights {
             }
         }
         self.waiting.insert(number, names);
-        Some(Ticket::new(number))
+        Some(OrdinaryId(number).into())
     }
 
     fn end(&mut self, ticket: Ticket, at: Option<Timestamp>, status: Option<u16>) {
-        let number = ticket.number();
+        let (TicketOf::Upgrade(UpgradeId(number)) | TicketOf::Ordinary(OrdinaryId(number))) = ticket.of();
         for name in self.waiting.remove(&number).unwrap_or_default() {
             let named = self.requests.get_mut(name);
             let found = named.and_then(|named| named.requests.iter_mut().find(|asked| asked.number == number));
@@ -198,7 +199,8 @@ impl Listener for Sights {
     fn left(&mut self, _ticket: Ticket, _silence: Silence, _at: Timestamp) {}
     fn tunnel(&mut self, _ticket: Ticket, _tunnel: &Tunnel, _why: Option<Closed>, _at: Timestamp) {}
     fn spoke(&mut self, _ticket: Ticket) {}
-    fn unread(&mut self, _link: &Link, _since: Timestamp, _at: Timestamp) {}
+    fn hole(&mut self, _link: &Link, _hole: Hole) {}
+    fn classified(&mut self, _link: &Link, _class: FlowClass) {}
     fn tls_ended(&mut self, _link: &Link, _connection: &TlsConnection) {}
     fn disowned(&mut self, _link: &Link) {}
     fn closed(&mut self, _link: &Link, _why: Closed) {}

@@ -9,10 +9,10 @@ use std::{net::SocketAddr, time::Duration};
 use self::traits::Traits;
 use super::{
     event::{Request, Response, Silence},
-    frame::InterfaceId,
+    frame::{ClockId, InterfaceId},
     http::Tunnel,
     memory::block,
-    tcp::Link,
+    tcp::{Link, Stamp},
     time::Timestamp,
 };
 
@@ -26,6 +26,8 @@ pub struct Handshake {
     pub link: Link,
     /// Where its request was captured.
     pub interface: InterfaceId,
+    /// The clock by which.
+    pub clock: ClockId,
     /// Sequence number of the request's first byte.
     pub sequence: u32,
     /// The request.
@@ -58,11 +60,12 @@ pub struct Handshake {
 impl Handshake {
     /// A handshake whose answer has not come.
     #[must_use]
-    pub fn new(link: Link, interface: InterfaceId, sequence: u32, request: Request) -> Self {
+    pub fn new(link: Link, stamp: Stamp, request: Request) -> Self {
         Self {
             link,
-            interface,
-            sequence,
+            interface: stamp.interface,
+            clock: stamp.clock,
+            sequence: stamp.sequence,
             traits: Traits::of(&request),
             request,
             response: None,

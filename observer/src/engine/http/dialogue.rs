@@ -350,8 +350,8 @@ impl<L: Listener> Dialogue<L> {
         let from = self.read_at[way.index()].min(missing.by);
         let hole = Hole::on(link, HoleKind::Gap, Some(way), (from, missing.by));
         // Where nothing came after it, no frame tells of it, and it is not known which tap's clock that was.
-        let interface = (missing.stamp.frame > 0).then_some(missing.stamp.interface);
-        to.hole(link, Hole { interface, bytes: missing.length, class, frame: missing.stamp.frame, ..hole });
+        let clock = (missing.stamp.frame > 0).then_some(missing.stamp.clock);
+        to.hole(link, Hole { clock, bytes: missing.length, class, frame: missing.stamp.frame, ..hole });
     }
 
     /// An answer came to a request that was not captured.
@@ -360,8 +360,8 @@ impl<L: Listener> Dialogue<L> {
         if !left_out {
             let from = self.read_at[Direction::ToServer.index()].min(stamp.at);
             let hole = Hole::on(link, HoleKind::Unasked, Some(Direction::ToServer), (from, stamp.at));
-            let (interface, class, frame) = (Some(stamp.interface), FlowClass::Http, stamp.frame);
-            to.hole(link, Hole { interface, class, frame, ..hole });
+            let (clock, class, frame) = (Some(stamp.clock), FlowClass::Http, stamp.frame);
+            to.hole(link, Hole { clock, class, frame, ..hole });
         }
     }
 
@@ -374,8 +374,8 @@ impl<L: Listener> Dialogue<L> {
             // A head whose beginning is missing, or is not where a segment begins.
             let from = self.read_at[Direction::ToServer.index()].min(stamp.at);
             let hole = Hole::on(link, HoleKind::CutHead, Some(Direction::ToServer), (from, stamp.at));
-            let (interface, frame) = (Some(stamp.interface), stamp.frame);
-            to.hole(link, Hole { interface, class: FlowClass::Http, frame, ..hole });
+            let (clock, frame) = (Some(stamp.clock), stamp.frame);
+            to.hole(link, Hole { clock, class: FlowClass::Http, frame, ..hole });
         }
     }
 

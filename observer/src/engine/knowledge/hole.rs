@@ -6,7 +6,7 @@ use std::{
 };
 
 use crate::engine::{
-    frame::InterfaceId,
+    frame::ClockId,
     tcp::{Direction, Link},
     time::Timestamp,
 };
@@ -26,8 +26,8 @@ pub struct Hole {
     pub from: Timestamp,
     /// When the last of it was sent, at the latest.
     pub to: Timestamp,
-    /// The tap whose clock that is; `None` where several holes are one.
-    pub interface: Option<InterfaceId>,
+    /// The clock of these times; `None` where that is not known, or where several holes are one.
+    pub clock: Option<ClockId>,
     /// Bytes that are missing; 0 where that is not known.
     pub bytes: u64,
     /// What the connection carries.
@@ -99,7 +99,7 @@ impl Hole {
             way,
             from,
             to,
-            interface: None,
+            clock: None,
             bytes: 0,
             class: FlowClass::Unknown,
             frame: 0,
@@ -149,7 +149,7 @@ impl Hole {
             way: self.way.filter(|_| self.way == other.way),
             from: self.from.min(other.from),
             to: self.to.max(other.to),
-            interface: self.interface.filter(|_| self.interface == other.interface),
+            clock: self.clock.filter(|_| self.clock == other.clock),
             bytes: self.bytes + other.bytes,
             class: if self.class == other.class { self.class } else { FlowClass::Unknown },
             frame: 0,

@@ -11,7 +11,7 @@ use crate::engine::{
         Attempt, AttemptId, ClosedBy, Confidence, Endpoint, Event, Field, Hop, HttpVersion, Join, JoinMethod, Outcome,
         Process, Product, ProductName, Request, Response, Role, Silence, Traffic, Tunnel,
     },
-    frame::InterfaceId,
+    frame::{ClockId, InterfaceId},
     time::Timestamp,
 };
 
@@ -61,6 +61,7 @@ pub(crate) fn hop(role: Role, client: &str, server: &str, request: Request, resp
         client: ip(client),
         server: ip(server),
         interface: InterfaceId(0),
+        clock: ClockId(0),
         request: Some(request),
         response,
         silence: None,

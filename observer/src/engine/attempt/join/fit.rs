@@ -75,7 +75,7 @@ pub(super) fn may_have_passed_on(down: &Handshake, up: &Handshake) -> bool {
 
 /// Whether `up` was asked and answered while `down` waited; `None` where that is not known: two taps have two clocks.
 pub(super) fn is_during(down: &Handshake, up: &Handshake) -> Option<bool> {
-    if down.interface != up.interface {
+    if down.clock != up.clock {
         return None;
     }
     let ends = down.ended_at.zip(up.ended_at.or(up.left.map(|(at, _)| at)));
@@ -85,7 +85,7 @@ pub(super) fn is_during(down: &Handshake, up: &Handshake) -> Option<bool> {
 /// Whether `up` was asked while `down` waited, as far as one clock tells.
 pub(in crate::engine::attempt) fn was_asked_during(down: &Handshake, up: &Handshake) -> bool {
     let asked = up.request.at;
-    down.interface != up.interface || down.request.at <= asked && down.ended_at.is_none_or(|end| asked <= end)
+    down.clock != up.clock || down.request.at <= asked && down.ended_at.is_none_or(|end| asked <= end)
 }
 
 /// What the proxy that sent a hop made of the request.

@@ -12,7 +12,7 @@ use crate::engine::{
         Attempt, AttemptId, Confidence, Endpoint, Field, Hop, HttpVersion, Join, JoinMethod, Outcome, Process, Product,
         ProductName, Request, Response, Role, Silence,
     },
-    frame::InterfaceId,
+    frame::{ClockId, InterfaceId},
     time::Timestamp,
 };
 
@@ -117,11 +117,12 @@ impl Packer {
     }
 
     fn hop(&mut self, hop: &Hop) {
-        let Hop { role, client, server, interface, request, response, silence, product, processes } = hop;
+        let Hop { role, client, server, interface, clock, request, response, silence, product, processes } = hop;
         self.choice(*role);
         self.endpoint(client);
         self.endpoint(server);
         self.number(interface.0.into());
+        self.number(clock.0.into());
         self.optional(request.as_ref(), Self::request);
         self.optional(response.as_ref(), Self::response);
         self.optional(silence.as_ref(), |to, silence| to.choice(*silence));
@@ -256,6 +257,7 @@ impl<'a> Unpacker<'a> {
             client: self.endpoint()?,
             server: self.endpoint()?,
             interface: InterfaceId(self.small()?),
+            clock: ClockId(self.small()?),
             request: self.optional(Self::request)?,
             response: self.optional(Self::response)?,
             silence: self.optional(Self::choice)?,

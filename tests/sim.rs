@@ -159,8 +159,8 @@ fn replay() {
         seen.attempts.iter().for_each(|attempt| println!("{:?}{}", attempt.outcome, judge::hops(attempt)));
         seen.alerts.iter().for_each(|alert| println!("{}", judge::line(alert)));
         verdict.failures.iter().for_each(|failure| println!("!! {failure}"));
-        let missed = verdict.recalled.iter().filter(|(_, told)| !told);
-        missed.for_each(|(due, _)| println!("missed {due:?}"));
+        let missed = verdict.recalled.iter().filter(|recalled| !recalled.told || recalled.explained == Some(false));
+        missed.for_each(|recalled| println!("missed {:?}", recalled.due));
     }
     if let Ok(path) = std::env::var("SIM_PCAP") {
         for (captured, end) in run.captured.iter().zip(["", ".damaged", ".foreign-gap"]) {

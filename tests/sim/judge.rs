@@ -24,8 +24,16 @@ use crate::traffic::observe::Seen;
 pub struct Verdict {
     /// False accusations and, where nothing is missing, false outcomes.
     pub failures: Vec<String>,
-    /// Every alert that must come, and whether it did.
-    pub recalled: Vec<(Due, bool)>,
+    /// Every alert that must come.
+    pub recalled: Vec<Recalled>,
+}
+
+/// An alert that must come.
+pub struct Recalled {
+    pub due: Due,
+    pub told: bool,
+    /// Of missing-101, where the whole capture shows the cause: whether it was told, too.
+    pub explained: Option<bool>,
 }
 
 struct Judge<'a> {
@@ -42,16 +50,23 @@ pub fn judge(play: &Play, capture: &Capture, seen: &Seen, complete: bool) -> Ver
     let judge = Judge { play, capture, complete, by_ends };
     let mut verdict = Verdict::default();
     let mut told = vec![0; play.truth.due.len()];
+    let mut explained = vec![false; play.truth.due.len()];
     for alert in &seen.alerts {
         match judge.match_due(alert) {
-            Ok(due) => told[due] += 1,
+            Ok(due) => {
+                told[due] += 1;
+                explained[due] |= !matches!(alert.details, Details::Missing101 { cause: Cause::Unknown, .. });
+            }
             Err(why) => verdict.failures.push(format!("false: {why}: {}", line(alert))),
         }
     }
-    for (due, told) in play.truth.due.iter().zip(told) {
+    for ((due, told), explained) in play.truth.due.iter().zip(told).zip(explained) {
         // Where nothing is missing, only which of several failures it was may be left open.
         if due.must && (told > 0 || !complete || !judge.is_blurred(due)) {
-            verdict.recalled.push((due.clone(), told > 0));
+            let shows =
+                due.rule == RuleId::Missing101 && !judge.is_blurred(due) && !due.causes.contains(&Cause::Unknown);
+            let explained = shows.then_some(explained);
+            verdict.recalled.push(Recalled { due: due.clone(), told: told > 0, explained });
         }
         // What is left of one attempt may be told as two.
         if complete && due.must && told > 1 && due.rule != RuleId::MassClose {

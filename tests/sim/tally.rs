@@ -4,12 +4,40 @@ use std::{collections::BTreeMap, fmt};
 
 use observer::engine::alert::RuleId;
 
-use super::{floors, judge::Verdict};
+use super::{
+    floors,
+    judge::{Recalled, Verdict},
+};
 
 /// Misses that are shown of one kind and rule.
 const SHOWN: usize = 20;
 
-/// Alerts of one rule that were due.
+/// What is counted.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Share {
+    /// Alerts of a rule.
+    Rule(RuleId),
+    /// Those of missing-101 that tell a cause.
+    Cause,
+}
+
+impl Share {
+    /// All that is counted.
+    pub fn all() -> impl Iterator<Item = Self> {
+        RuleId::ALL.into_iter().map(Self::Rule).chain([Self::Cause])
+    }
+}
+
+impl fmt::Display for Share {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Rule(rule) => rule.fmt(f),
+            Self::Cause => f.write_str("cause"),
+        }
+    }
+}
+
+/// Alerts that were due.
 #[derive(Default)]
 struct Count {
     told: u64,
@@ -22,19 +50,22 @@ struct Count {
 pub struct Tally {
     runs: BTreeMap<&'static str, u64>,
     wrong: BTreeMap<&'static str, u64>,
-    recalled: BTreeMap<(&'static str, RuleId), Count>,
+    recalled: BTreeMap<(&'static str, Share), Count>,
 }
 
 impl Tally {
     pub fn count(&mut self, kind: &'static str, seed: u64, verdict: &Verdict) {
         *self.runs.entry(kind).or_default() += 1;
         *self.wrong.entry(kind).or_default() += verdict.failures.len() as u64;
-        for (due, told) in &verdict.recalled {
-            let count = self.recalled.entry((kind, due.rule)).or_default();
-            count.due += 1;
-            count.told += u64::from(*told);
-            if !told && count.missed.len() < SHOWN {
-                count.missed.push((seed, format!("{due:?}")));
+        for Recalled { due, told, explained } in &verdict.recalled {
+            let rule = (Share::Rule(due.rule), *told);
+            for (share, told) in [Some(rule), explained.map(|told| (Share::Cause, told))].into_iter().flatten() {
+                let count = self.recalled.entry((kind, share)).or_default();
+                count.due += 1;
+                count.told += u64::from(told);
+                if !told && count.missed.len() < SHOWN {
+                    count.missed.push((seed, format!("{due:?}")));
+                }
             }
         }
     }
@@ -52,13 +83,13 @@ impl Tally {
 
     /// Where fewer alerts were told than must be, with the first that were missed.
     pub fn silences(&self) -> Vec<String> {
-        let silence = |((kind, rule), Count { told, due, missed }): (&(&str, RuleId), &Count)| {
-            let floor = floors::is_below(kind, *rule, *told, *due)?;
+        let silence = |((kind, share), Count { told, due, missed }): (&(&str, Share), &Count)| {
+            let floor = floors::is_below(kind, *share, *told, *due)?;
             let mut missed: Vec<_> = missed.iter().collect();
             missed.sort();
             let missed: String =
                 missed.iter().take(SHOWN).map(|(seed, due)| format!("\n    seed {seed} missed {due}")).collect();
-            Some(format!("{kind}: {rule} was told {told} times of {due}, below {floor} in 1000{missed}"))
+            Some(format!("{kind}: {share} was told {told} times of {due}, below {floor} in 1000{missed}"))
         };
         self.recalled.iter().filter_map(silence).collect()
     }
@@ -69,10 +100,10 @@ impl fmt::Display for Tally {
         writeln!(f, "{:20} {:>7} {:>6}  recall by rule, of so many that were due", "capture", "runs", "wrong")?;
         for (kind, runs) in &self.runs {
             write!(f, "{kind:20} {runs:>7} {:>6} ", self.wrong[kind])?;
-            for rule in RuleId::ALL {
-                let (told, due) = self.recalled.get(&(*kind, rule)).map_or((0, 0), |count| (count.told, count.due));
+            for share in Share::all() {
+                let (told, due) = self.recalled.get(&(*kind, share)).map_or((0, 0), |count| (count.told, count.due));
                 if let Some(thousandths) = (told * 1000).checked_div(due) {
-                    write!(f, " {rule} {}.{:03} of {due};", thousandths / 1000, thousandths % 1000)?;
+                    write!(f, " {share} {}.{:03} of {due};", thousandths / 1000, thousandths % 1000)?;
                 }
             }
             writeln!(f)?;

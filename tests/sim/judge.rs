@@ -4,6 +4,7 @@ use std::{
     collections::{BTreeSet, HashMap},
     fmt::Write,
     net::SocketAddr,
+    ops::Range,
 };
 
 use observer::engine::{
@@ -62,7 +63,7 @@ pub fn judge(play: &Play, capture: &Capture, seen: &Seen, complete: bool) -> Ver
     }
     for ((due, told), explained) in play.truth.due.iter().zip(told).zip(explained) {
         // Where nothing is missing, only which of several failures it was may be left open.
-        if due.must && (told > 0 || !complete || !judge.is_blurred(due)) {
+        if due.must && judge.is_within(due) && (told > 0 || !complete || !judge.is_blurred(due)) {
             let shows =
                 due.rule == RuleId::Missing101 && !judge.is_blurred(due) && !due.causes.contains(&Cause::Unknown);
             let explained = shows.then_some(explained);
@@ -104,6 +105,15 @@ impl Judge<'_> {
             }
         }
         Err(why)
+    }
+
+    /// Whether the capture lasted from before the requests that it is about to their answers: of others nobody can tell.
+    fn is_within(&self, due: &Due) -> bool {
+        let Range { start, end } = self.capture.times;
+        due.stories.iter().map(|story| &self.play.truth.stories[*story]).all(|story| {
+            let answered = story.ended_at.is_none_or(|ended| ended < end);
+            story.asked_at >= start && answered
+        })
     }
 
     /// Whether it is open which of several failures it was.

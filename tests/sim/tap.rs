@@ -31,6 +31,8 @@ pub struct Capture {
     pub aliases: HashMap<SocketAddr, SocketAddr>,
     /// How far the clock of the tap at each level is ahead.
     pub clocks: [Time; 4],
+    /// From when to when it lasted.
+    pub times: Range<Time>,
 }
 
 impl Capture {
@@ -161,7 +163,8 @@ fn taps(play: &Play, random: &mut Random, whole: bool, part: &Part) -> Capture {
     let skewed = !play.world.is_one_host() && !play.truth.has_equal_keys && random.chance(30);
     let mut clock = || Time::try_from(random.below(400)).expect("short") * MILLI - 200 * MILLI;
     let clocks = if skewed { [0, clock(), clock(), clock()] } else { [0; 4] };
-    let mut capture = Capture { frames: Vec::new(), ways: Vec::new(), aliases: HashMap::new(), clocks };
+    let times = part.times.clone();
+    let mut capture = Capture { frames: Vec::new(), ways: Vec::new(), aliases: HashMap::new(), clocks, times };
     if skewed {
         capture.ways.push("skew");
     }

@@ -15,6 +15,7 @@ mod purity;
 mod scenes;
 mod setup;
 mod sim;
+mod skips;
 mod soak;
 mod supply;
 mod test;

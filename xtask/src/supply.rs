@@ -11,6 +11,7 @@ use anyhow::{Context, Result, bail};
 use crate::{
     command::{describe, openly, quietly},
     purity::{sources, words},
+    skips,
     workspace::{self, cargo},
 };
 
@@ -62,8 +63,7 @@ fn unsafe_lines(source: &str) -> Vec<(usize, bool)> {
 /// `cargo deny check`: licences, bans, sources; advisories where their database can be had.
 pub(crate) fn deny() -> Result<()> {
     let Some(deny) = cargo_deny() else {
-        println!("skipped: cargo-deny is not installed, and cannot be installed here");
-        return Ok(());
+        return skips::skip("licences and sources", "cargo-deny is not installed, and cannot be installed here");
     };
     let check = |what: &[&str]| {
         let mut command = Command::new(&deny);
@@ -78,8 +78,7 @@ pub(crate) fn deny() -> Result<()> {
     let out = advisories.output().with_context(|| describe(&advisories))?;
     let said = String::from_utf8_lossy(&out.stderr);
     if !out.status.success() && said.contains("failed to fetch advisory database") {
-        println!("skipped: advisories: their database cannot be reached");
-        return Ok(());
+        return skips::skip("advisories", "the advisory database cannot be reached");
     }
     crate::command::check(out.status, &said)
 }

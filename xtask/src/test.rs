@@ -1,4 +1,5 @@
-//! `cargo xtask test`: every check, in the order in which they are quick to fail; the first that fails ends it.
+//! `cargo xtask test`: every check, in the order in which they are quick to fail; the first that fails ends it. What was
+//! skipped is listed at the end.
 
 use std::time::Instant;
 
@@ -9,7 +10,7 @@ use crate::{
     command::openly,
     diff, ebpf, hostile, purity, scenes,
     setup::{self, Purpose},
-    soak, supply,
+    skips, soak, supply,
     workspace::{cargo, with_features},
 };
 
@@ -30,7 +31,7 @@ const STEPS: [Step; 15] = [
     ("documentation", || {
         openly(with_features(&["doc", "--quiet", "--workspace", "--no-deps"]).env("RUSTDOCFLAGS", "-D warnings"))
     }),
-    ("tests", || openly(&mut with_features(&["test", "--workspace"]))),
+    ("tests", || skips::of_tests(&mut with_features(&["test", "--workspace"]))),
     ("tshark sees the same", diff::captures),
     ("reading takes no more instructions", instructions::check),
     ("hostile traffic does no harm", hostile::check),
@@ -39,9 +40,18 @@ const STEPS: [Step; 15] = [
     ("the engine alone", || openly(&mut cargo(&["test", "--package", "observer", "--lib", "--no-default-features"]))),
 ];
 
-/// Runs the steps.
-#[expect(clippy::disallowed_methods, reason = "a person waits for these steps and wants to know for how long")]
+/// Runs the steps, and lists what was skipped.
 pub(crate) fn run() -> Result<()> {
+    let outcome = steps();
+    println!();
+    skips::list().iter().for_each(|line| println!("{line}"));
+    println!("== {}", outcome?);
+    Ok(())
+}
+
+/// Runs the steps. Says how long each of them took.
+#[expect(clippy::disallowed_methods, reason = "a person waits for these steps and wants to know for how long")]
+fn steps() -> Result<String> {
     let start = Instant::now();
     let mut times = Vec::new();
     for (name, step) in STEPS {
@@ -51,6 +61,5 @@ pub(crate) fn run() -> Result<()> {
         println!("== {name}: done in {:.1} s", begin.elapsed().as_secs_f32());
         times.push(format!("{name} {:.0} s", begin.elapsed().as_secs_f32()));
     }
-    println!("\n== all passed in {:.0} s: {}", start.elapsed().as_secs_f32(), times.join(", "));
-    Ok(())
+    Ok(format!("all passed in {:.0} s: {}", start.elapsed().as_secs_f32(), times.join(", ")))
 }

@@ -15,9 +15,11 @@ use tempfile::TempDir;
 use super::figures::table;
 use crate::{
     command::{check as succeeded, describe, output},
-    setup, workspace,
+    setup, skips, workspace,
 };
 
+/// What is skipped where instructions cannot be counted.
+const NAME: &str = "reading takes no more instructions";
 /// How much more than before is too much, in percent.
 const TOLERANCE: f64 = 5.0;
 
@@ -51,16 +53,15 @@ pub(crate) fn run(args: &Args) -> Result<()> {
 /// Counts, and fails where it is too much. Skipped, with the reason, where that cannot be told.
 pub(crate) fn check() -> Result<()> {
     if let Err(error) = valgrind() {
-        println!("skipped: {error:#}");
-        return Ok(());
+        return skips::skip(NAME, &format!("{error:#}"));
     }
     let path = folder().join("instructions.json");
     let before: Counts =
         serde_json::from_str(&fs::read_to_string(&path)?).with_context(|| path.display().to_string())?;
     let compiler = compiler()?;
     if compiler != before.compiler {
-        println!("skipped: this is {compiler}, and what is expected was counted with {}", before.compiler);
-        return Ok(());
+        let reason = format!("this is {compiler}, and what is expected was counted with {}", before.compiler);
+        return skips::skip(NAME, &reason);
     }
     let now = count()?;
     let mut rows = Vec::new();

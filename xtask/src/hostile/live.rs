@@ -66,7 +66,7 @@ struct Outcome {
 
 /// What CI plays.
 pub(super) fn check() -> Result<()> {
-    if !setup::can_watch()? {
+    if !setup::can_watch("hostile traffic on a wire")? {
         return Ok(());
     }
     run(None, false)

@@ -149,7 +149,7 @@ struct Scene {
 
 /// Plays the choice by every tap, for `cargo xtask test`.
 pub(crate) fn check() -> Result<()> {
-    if !setup::can_watch()? {
+    if !setup::can_watch("live sees the same")? {
         return Ok(());
     }
     run(&Args { cases: Vec::new(), all: false, taps: Tap::value_variants().to_vec(), keep: None, jobs: JOBS })

@@ -57,7 +57,7 @@ pub(crate) struct Args {
 
 /// A short run for `cargo xtask test`: too short for memory, but not for what is told.
 pub(crate) fn check() -> Result<()> {
-    if !setup::can_watch()? {
+    if !setup::can_watch("nginx's logs prove what is told")? {
         return Ok(());
     }
     run(&Args { minutes: 1, tunnels: 60, reload: 20, tap: Tap::Pcap, keep: None })

@@ -11,6 +11,22 @@ pub(crate) fn children(pid: u32) -> Result<Vec<u32>> {
     Ok(text.split_whitespace().filter_map(|pid| pid.parse().ok()).collect())
 }
 
+/// Whether a process has anything to do: one of its threads runs, wants to, or waits for a disk.
+pub(crate) fn works(pid: u32) -> bool {
+    let tasks = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
+    // Whatever is gone by now does not work.
+    let mut stats = tasks.filter_map(|task| fs::read_to_string(task.path().join("stat")).ok());
+    // After the command's name, which may hold blanks.
+    stats.any(|stat| stat.rsplit(')').next().is_some_and(|rest| rest.trim_start().starts_with(['R', 'D'])))
+}
+
+/// The names of a process's threads.
+pub(crate) fn threads(pid: u32) -> Vec<String> {
+    let tasks = fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
+    let names = tasks.filter_map(|task| fs::read_to_string(task.path().join("comm")).ok());
+    names.map(|name| name.trim_end().to_owned()).collect()
+}
+
 /// Seconds of CPU that a process took so far, its own and the kernel's for it, to 10 ms.
 pub(crate) fn cpu(pid: u32) -> Result<f64> {
     let path = format!("/proc/{pid}/stat");

@@ -14,7 +14,10 @@ use anyhow::{Context, Result, bail};
 use jiff::Timestamp;
 use serde_json::Value;
 
-use crate::lab::process::{PATIENCE, Process, wait_for};
+use crate::{
+    lab::process::{PATIENCE, Process, wait_for},
+    proc,
+};
 
 /// How the observer captures.
 #[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -123,11 +126,9 @@ fn listen(stdout: ChildStdout, pid: u32, told: &Mutex<Vec<Told>>) -> Result<()> 
     Ok(())
 }
 
-/// Whether the observer has raised its fence and begun to read: nothing else can be seen from outside.
+/// Whether the observer watches: before it listens for signals, it has opened its tap and raised its fence.
 fn watches(pid: u32) -> bool {
-    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
-    let value = |name: &str| status.lines().find_map(|line| line.strip_prefix(name)).map(str::trim);
-    value("Seccomp:") == Some("2") && value("Threads:") != Some("1")
+    proc::threads(pid).iter().any(|name| name == "signals")
 }
 
 /// Nanoseconds; as far as they can be had, since the observer may be gone.

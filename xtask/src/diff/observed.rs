@@ -16,11 +16,10 @@ use super::sight::{Connection, Head, Sight, plain};
 use crate::golden;
 
 /// The most that any capture of ordinary size may take.
-const MOST_TIME: Duration = Duration::from_secs(5);
 const MOST_MEMORY: u64 = 100_000_000;
 
-/// When to give up, in seconds.
-const PATIENCE: &str = "30";
+/// When to give up, in seconds: then it hangs. How long it took is shown, and decides nothing.
+const PATIENCE: &str = "120";
 
 /// One run.
 pub(super) struct Run {
@@ -54,7 +53,6 @@ pub(super) fn read(binary: &Path, file: &Path) -> Result<Run> {
     let faults = [
         (!matches!(used.status.code(), Some(0 | 3)), format!("{}: {}", used.status, said.trim())),
         (said.contains("panicked"), said.trim().to_owned()),
-        (time > MOST_TIME, format!("took {:.1} s", time.as_secs_f32())),
         (memory > MOST_MEMORY, format!("took {} MB of memory", memory / 1_000_000)),
     ];
     let faults = faults.into_iter().filter(|(is_fault, _)| *is_fault).map(|(_, line)| line).collect();

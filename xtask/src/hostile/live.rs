@@ -12,7 +12,7 @@ use crate::{
     lab::{
         Lab,
         case::{Case, Network},
-        process::wait_for,
+        process::{PATIENCE, wait_for},
         scene::Stage,
     },
     proc, setup,
@@ -42,10 +42,6 @@ const TRUTH: &str = "nginx-bare";
 const RULE: &str = "upgrade-headers-dropped";
 /// Where it tries from. Floods come from elsewhere.
 const CLIENT: &str = "10.0.0.";
-/// What is still in the ring when it tries may push out what it tries: then it tries again.
-const TRIES: usize = 8;
-/// For how long it is waited then, in ticks of [`wait_for`].
-const PATIENCE: u32 = 60;
 /// Room of the kernel's ring.
 const BUFFER: &str = "8MiB";
 /// Longer than any frame.
@@ -136,17 +132,17 @@ impl Trial<'_> {
         Watch::start(self.stage.hosts.command("proxy", self.observer), tap, &more, self.stage.folder())
     }
 
-    /// The client tries until every observer has told what became of it.
+    /// The client tries once what was in the rings is read, which would push out what it tries. Every observer has to tell
+    /// what became of it.
     fn tell(&self, watches: &[Watch]) -> Result<()> {
         let is_told = |watch: &Watch| {
             let of_client = |record: &Value| record["source"]["ip"].as_str().is_some_and(|ip| ip.starts_with(CLIENT));
             watch.told().iter().any(|told| told.record["rule"]["id"] == RULE && of_client(&told.record))
         };
-        for _ in 0..TRIES {
-            self.stage.act(self.case, self.lab)?;
-            if wait_for(PATIENCE, || Ok(watches.iter().all(is_told)))? {
-                return Ok(());
-            }
+        self.stage.hosts.wait_for_rest()?;
+        self.stage.act(self.case, self.lab)?;
+        if wait_for(PATIENCE, || Ok(watches.iter().all(is_told)))? {
+            return Ok(());
         }
         let silent = TAPS.iter().zip(watches).filter(|(_, watch)| !is_told(watch)).map(|(tap, _)| tap.name());
         bail!("a real attempt is not told by {}", silent.collect::<Vec<_>>().join(" and "))

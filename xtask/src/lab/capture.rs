@@ -2,17 +2,12 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::thread;
-use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 
 use super::case::Capture;
 use super::net::Hosts;
 use super::process::{PATIENCE, Process, wait_for};
-
-/// The kernel hands over a part-filled block of its ring after a second; anything shorter loses the last frames.
-const LAST_BLOCK: Duration = Duration::from_millis(1500);
 
 /// One tcpdump at work.
 pub(crate) struct Recording {
@@ -35,10 +30,13 @@ impl Recording {
         Ok(Self { process, log })
     }
 
-    /// Waits for the last frames, ends tcpdump, and returns how many frames it wrote.
-    pub(crate) fn stop(mut self) -> Result<u32> {
-        thread::sleep(LAST_BLOCK);
-        wait_for(PATIENCE, || Ok(self.process.has_ended()? || self.has_read_all()?))?;
+    /// Waits until nobody on the hosts has anything to do and tcpdump has written all of it, ends it, and returns how many
+    /// frames it wrote.
+    pub(crate) fn stop(mut self, hosts: &Hosts) -> Result<u32> {
+        hosts.wait_for_rest()?;
+        if !wait_for(PATIENCE, || Ok(self.process.has_ended()? || self.has_read_all()?))? {
+            bail!("tcpdump does not come to the end: {}", fs::read_to_string(&self.log)?.trim());
+        }
         self.process.stop();
         let said = fs::read_to_string(&self.log)?;
         if count(&said, "dropped by kernel")? != 0 {
@@ -47,7 +45,8 @@ impl Recording {
         count(&said, "captured")
     }
 
-    /// Whether it has come to read all that the kernel has for it: on loopback, every frame is there twice.
+    /// Whether it has come to read all that the kernel has for it, which it looks at once a second, and not at its end. On
+    /// loopback the kernel counts every frame twice.
     fn has_read_all(&self) -> Result<bool> {
         self.process.signal("-USR1");
         let said = fs::read_to_string(&self.log)?;

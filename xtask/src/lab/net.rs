@@ -4,13 +4,16 @@
 use std::path::Path;
 use std::process::Command;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 
 use super::case::Network;
-use super::process::wait_for;
-use crate::command::output;
+use super::process::{PATIENCE, wait_for};
+use crate::{command::output, proc};
 
 const PREFIX: &str = "observer-lab";
+
+/// How often, one look after the other, everybody has to be seen at rest: no look sees all of them at once.
+const LOOKS: u32 = 3;
 
 /// The hosts of one case; they vanish with this value, and every process in them.
 pub(crate) struct Hosts {
@@ -69,6 +72,27 @@ impl Hosts {
     pub(crate) fn listens(&self, role: &str, port: u16) -> Result<bool> {
         let filter = format!("sport = :{port}");
         Ok(!output("ip", &["netns", "exec", &self.name_of(role), "ss", "-Hltn", &filter])?.trim().is_empty())
+    }
+
+    /// Waits until nobody on any of them has anything to do. Between them nothing is under way for longer than a look takes,
+    /// so what comes after that waits for somebody's timer.
+    pub(crate) fn wait_for_rest(&self) -> Result<()> {
+        let mut looks = 0;
+        let rest = wait_for(PATIENCE, || {
+            looks = if self.rest()? { looks + 1 } else { 0 };
+            Ok(looks == LOOKS)
+        })?;
+        if rest { Ok(()) } else { bail!("somebody on the hosts of {} never rests", self.case) }
+    }
+
+    fn rest(&self) -> Result<bool> {
+        for role in self.roles() {
+            let pids = output("ip", &["netns", "pids", &self.name_of(role)])?;
+            if pids.split_whitespace().filter_map(|pid| pid.parse().ok()).any(proc::works) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     fn name_of(&self, role: &str) -> String {

@@ -13,8 +13,9 @@ use crate::command::{check, describe};
 /// How often a state is looked at while waiting for it.
 const TICK: Duration = Duration::from_millis(50);
 
-/// How long a program may take to start, or to do what is known to come, in ticks: the machine may be busy.
-pub(crate) const PATIENCE: u32 = 600;
+/// How long what is known to come may take, in ticks: a minute, which no machine is too busy for. It ends a run that hangs,
+/// and decides nothing else.
+pub(crate) const PATIENCE: u32 = 1200;
 
 /// A process that is asked to end, then made to end, when this value is dropped.
 pub(crate) struct Process {

@@ -31,7 +31,7 @@ pub(crate) fn play(case: &Case, lab: &Lab) -> Result<u32> {
     let recordings = case.capture.iter().map(|capture| Recording::start(capture, &stage.hosts, stage.folder()));
     let recordings = recordings.collect::<Result<Vec<_>>>()?;
     stage.act(case, lab)?;
-    let frames = recordings.into_iter().map(Recording::stop).sum::<Result<u32>>()?;
+    let frames = recordings.into_iter().map(|recording| recording.stop(&stage.hosts)).sum::<Result<u32>>()?;
     if frames == 0 {
         bail!("nothing was captured\n{}", stage.all_logs());
     }
@@ -86,7 +86,8 @@ impl Stage {
     /// The client, to its end.
     pub(crate) fn act(&self, case: &Case, lab: &Lab) -> Result<()> {
         let mut client = self.start_client(case, lab, CLIENT_LIMIT, &[])?;
-        match wait_for(20 * (CLIENT_LIMIT + 10), || client.has_ended()) {
+        // It is ended after its limit: what takes longer hangs.
+        match wait_for(20 * CLIENT_LIMIT + PATIENCE, || client.has_ended()) {
             Ok(true) => Ok(()),
             Ok(false) => bail!("the client did not end: {}", self.client_said()),
             Err(error) => Err(error.context(self.client_said())),

@@ -238,7 +238,7 @@ impl Scene {
         };
         let watches = taps.iter().map(attach).collect::<Result<Vec<_>>>()?;
         stage.act(&self.case, lab)?;
-        recording.stop()?;
+        recording.stop(&stage.hosts)?;
         let read = read(observer, &stage.folder().join(CAPTURE))?;
         let mut said = vec![format!("{} records", compare::facts(&read).len())];
         for (tap, watch) in watches {

@@ -19,7 +19,12 @@ use self::sample::{Gauge, Sample};
 use crate::{
     command::quietly,
     golden,
-    lab::{Lab, case::Network, process::Process, scene::Stage},
+    lab::{
+        Lab,
+        case::Network,
+        process::{PATIENCE, Process, wait_for},
+        scene::Stage,
+    },
     proc, setup,
     watch::{Tap, Watch},
     workspace,
@@ -33,8 +38,6 @@ const METRICS: &str = "127.0.0.1:9464";
 const CALM: u64 = 25;
 /// How long clients may take to end by themselves, in seconds.
 const GRACE: u64 = 30;
-/// After the last client, until the observer has told all of it.
-const SETTLED: Duration = Duration::from_secs(3);
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -78,15 +81,18 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     let variables = [("SOAK_SECONDS", seconds.to_string()), ("SOAK_TUNNELS", args.tunnels.to_string())];
     let client = stage.start_client(&case, &lab, u32::try_from(seconds + GRACE)?, &variables)?;
     let (samples, living) = attend(args, &stage, client, watch.id())?;
+    let logs = stage.folder().join("nginx");
+    wait_for_all(&logs, &living, &output)?;
     watch.stop()?;
     if let Some(keep) = &args.keep {
         stage.keep(keep)?;
     }
     let records = golden::events(&fs::read_to_string(&output)?)?;
-    let logs = stage.folder().join("nginx");
+    let both = Both::read(&logs, &living, &output)?;
+    both.print();
     let mut complaints = sample::not_flat(&samples);
     complaints.extend(lost(&records));
-    complaints.extend(compare(&logs, &living, &records)?);
+    complaints.extend(both.differences());
     if complaints.is_empty() {
         println!("flat, and every fact of nginx's logs was told, and no other");
         return Ok(());
@@ -119,7 +125,6 @@ fn attend(args: &Args, stage: &Stage, mut client: Process, observer: u32) -> Res
         }
         thread::sleep(Duration::from_millis(100));
     }
-    thread::sleep(SETTLED);
     println!("{}", gauge.look(start.elapsed(), &stage.hosts, METRICS)?);
     println!("{} reloads; the clients said: {}", reloads - 1, stage.client_said().trim());
     Ok((samples, proc::children(nginx)?))
@@ -133,13 +138,43 @@ fn lost(records: &[Value]) -> Vec<String> {
     counts.iter().filter(|(_, count)| *count > 0).map(|(name, count)| format!("{name}: {count}")).collect()
 }
 
-/// What only nginx's logs or only the observer say.
-fn compare(logs: &Path, living: &[u32], records: &[Value]) -> Result<Vec<String>> {
-    let read = |name: &str| fs::read_to_string(logs.join(name)).with_context(|| name.to_owned());
-    let proved = facts::of_nginx(&read("soak.log")?, &read("error.log")?, living)?;
-    let told = facts::of_observer(records);
-    let sum = |facts: &facts::Facts| facts.values().sum::<i64>();
-    println!("{} facts in nginx's logs, {} told", sum(&proved.facts), sum(&told));
-    facts::summary(&proved.facts).iter().for_each(|line| println!("  {line}"));
-    Ok(facts::between(proved, &told))
+/// Waits until the observer has told what the logs prove. What differs in the end is told by who compares it then.
+fn wait_for_all(logs: &Path, living: &[u32], output: &Path) -> Result<()> {
+    let mut looked_at = None;
+    wait_for(PATIENCE, || {
+        let files = [logs.join("soak.log"), logs.join("error.log"), output.to_owned()];
+        let lengths = files.iter().map(|file| Ok(fs::metadata(file)?.len())).collect::<Result<Vec<_>>>()?;
+        let is_new = looked_at.replace(lengths.clone()) != Some(lengths);
+        Ok(is_new && Both::read(logs, living, output)?.differences().is_empty())
+    })
+    .map(drop)
+}
+
+/// What nginx's logs prove, and what the observer told.
+struct Both {
+    proved: facts::Proved,
+    told: facts::Facts,
+}
+
+impl Both {
+    /// As of now: a line that is still being written is left aside.
+    fn read(logs: &Path, living: &[u32], output: &Path) -> Result<Self> {
+        let read = |path: &Path| -> Result<String> {
+            let text = fs::read_to_string(path).with_context(|| path.display().to_string())?;
+            Ok(text.rsplit_once('\n').map(|(whole, _)| whole.to_owned()).unwrap_or_default())
+        };
+        let proved = facts::of_nginx(&read(&logs.join("soak.log"))?, &read(&logs.join("error.log"))?, living)?;
+        Ok(Self { proved, told: facts::of_observer(&golden::events(&read(output)?)?) })
+    }
+
+    fn print(&self) {
+        let sum = |facts: &facts::Facts| facts.values().sum::<i64>();
+        println!("{} facts in nginx's logs, {} told", sum(&self.proved.facts), sum(&self.told));
+        facts::summary(&self.proved.facts).iter().for_each(|line| println!("  {line}"));
+    }
+
+    /// What only one of them says.
+    fn differences(self) -> Vec<String> {
+        facts::between(self.proved, &self.told)
+    }
 }

@@ -98,7 +98,7 @@ impl Shape {
             self.act(&stage, &case, lab)?;
             acts += 1;
         }
-        let frames = recording.stop()?;
+        let frames = recording.stop(&stage.hosts)?;
         let tunnels = if self == Self::Tunnels { acts * args.tunnels } else { 0 };
         Ok(Input { bytes: size()?, path, frames, refused: acts * UPGRADES, tunnels })
     }

@@ -87,7 +87,8 @@ const CHOICE: [&str; 52] = [
 ];
 
 /// What is only understood when it is known that two addresses are one proxy's: its requests upstream have no key, or
-/// none was ever sent. With client and origin apart, and nothing seen of that proxy before, less than the truth is told.
+/// none was ever sent. With client and origin apart, and nothing seen of that proxy before, the truth is not reported. What
+/// `read` reports all the same is not held against a tap; where it accuses falsely, that is printed as a known limit.
 const BY_ADDRESS: [&str; 13] = [
     "apache-refused",
     "caddy-refused",
@@ -242,13 +243,14 @@ impl Scene {
         }
         played.said.push(format!("{} at most {} ms late", tap.name(), slowest / 1_000_000));
         let of_tap = |line: String| format!("{}: {line}", tap.name());
-        played.accusations.extend(tally::accusations(&self.case.truth.alerts, &records).into_iter().map(of_tap));
+        let accusations = tally::accusations(&self.case.truth.alerts, &records).into_iter().map(of_tap);
         let (lies, differences) = (self.lies(&records)?, compare::between(read, &records));
         // Where read cannot tell the truth, a tap that sees processes may.
-        let is_excused = self.is_dark() && (lies.is_empty() || differences.is_empty());
-        if is_excused {
+        if self.is_dark() && (lies.is_empty() || differences.is_empty()) {
+            played.known.extend(accusations);
             return Ok(());
         }
+        played.accusations.extend(accusations);
         if !in_time && differences.is_empty() {
             bail!("some of it was told only at the end");
         }

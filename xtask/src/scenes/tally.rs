@@ -22,6 +22,8 @@ pub(super) struct Played {
     pub(super) disagreements: Vec<String>,
     /// Alerts that the truth does not have, a line each.
     pub(super) accusations: Vec<String>,
+    /// Those of them that `read` reports as well, where addresses alone do not show the truth.
+    pub(super) known: Vec<String>,
 }
 
 impl Played {
@@ -37,6 +39,7 @@ pub(super) fn print(name: &str, played: &Result<Played>) {
             println!("{name:40} {}", played.said.join(", "));
             played.disagreements.iter().for_each(|line| println!("{name:40} DISAGREES: {line}"));
             played.accusations.iter().for_each(|line| println!("{name:40} FALSELY ACCUSES: {line}"));
+            played.known.iter().for_each(|line| println!("{name:40} known limit: falsely accuses: {line}"));
         }
         Err(error) => println!("{name:40} FAILED: {error:#}"),
     }

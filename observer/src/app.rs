@@ -86,7 +86,7 @@ fn run(config: &Config, output: &Output) -> anyhow::Result<u8> {
     let mut out = output.stdout(false);
     #[cfg(feature = "pcap")]
     if !matches!(config.task, Task::Live(_) | Task::Doctor | Task::Owners(_)) {
-        fence::forgo_look()?;
+        fence::drop_lookup_caps()?;
     }
     match &config.task {
         #[cfg(feature = "tui")]
@@ -104,7 +104,7 @@ fn run(config: &Config, output: &Output) -> anyhow::Result<u8> {
         Task::Owners(fence) => owners::serve(fence)?,
         #[cfg(feature = "ebpf")]
         Task::Unhook => {
-            fence::keep_unhooking()?;
+            fence::restrict_clsact_remover()?;
             crate::tap::ebpf::unhook(io::stdin().lock())?;
         }
         Task::Explain(rule) => advice::explain(*rule, &mut out, output::color(config.color, None))?,

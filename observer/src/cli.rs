@@ -208,7 +208,7 @@ pub struct Fencing {
     #[arg(long, value_enum, value_name = "WHEN", default_value_t = Fence::Auto)]
     pub fence: Fence,
 
-    /// Whom root becomes behind the fence [default: who called sudo, else nobody].
+    /// User that root becomes behind the fence [default: the caller of sudo, else nobody; without Landlock nobody].
     #[arg(long, value_name = "NAME")]
     pub user: Option<String>,
 }

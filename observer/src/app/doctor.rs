@@ -139,7 +139,7 @@ fn libpcap() -> String {
 /// Whose processes can be named.
 fn processes() -> String {
     let lacks = |wanted: &&Capability| !caps::has_cap(None, CapSet::Effective, **wanted).unwrap_or(false);
-    let missing: Vec<_> = super::fence::LOOK.iter().filter(lacks).map(ToString::to_string).collect();
+    let missing: Vec<_> = super::fence::LOOKUP_CAPS.iter().filter(lacks).map(ToString::to_string).collect();
     if missing.is_empty() {
         return "of every user: hops tell which process holds their ends".to_owned();
     }
@@ -150,6 +150,8 @@ fn processes() -> String {
 /// What of the fence this kernel has.
 fn fence() -> String {
     let seccomp = told("/proc/sys/kernel/seccomp/actions_avail").is_some();
-    let landlock = super::fence::has_landlock();
-    format!("{}, {}", if seccomp { "seccomp" } else { "no seccomp" }, if landlock { "Landlock" } else { "no Landlock" })
+    let seccomp = if seccomp { "seccomp" } else { "no seccomp" };
+    let landlock =
+        if super::fence::has_landlock() { "Landlock" } else { "no Landlock: --output cannot be opened again" };
+    format!("{seccomp}, {landlock}")
 }

@@ -18,17 +18,17 @@ pub(super) fn named(directory: Option<&Path>) -> anyhow::Result<PathBuf> {
     Ok(whole)
 }
 
-/// The directory that was asked for, else the working directory, else that of temporary files: the first where `becomes`
+/// The directory that was asked for, else the working directory, else that of temporary files: the first where `user`
 /// may write.
 #[cfg(feature = "pcap")]
-pub(super) fn writable(directory: Option<&Path>, becomes: &super::fence::Becomes) -> anyhow::Result<PathBuf> {
-    let may_write = |directory: &Path| match becomes.ids {
+pub(super) fn writable(directory: Option<&Path>, user: &super::fence::TargetUser) -> anyhow::Result<PathBuf> {
+    let may_write = |directory: &Path| match user.ids {
         Some(ids) => may(directory, ids),
         None => rustix::fs::access(directory, rustix::fs::Access::WRITE_OK | rustix::fs::Access::EXEC_OK).is_ok(),
     };
     if directory.is_some() {
         let named = named(directory)?;
-        let (path, name) = (named.display(), &becomes.name);
+        let (path, name) = (named.display(), &user.name);
         anyhow::ensure!(
             may_write(&named),
             "cannot export to {path}: {name} may not write there; choose another directory"

@@ -1,14 +1,16 @@
 //! The fence: once the tap and the outputs are open, and before the first byte of a stranger is parsed, the process
 //! gives up what it no longer needs. Another user, no capabilities, no new privileges, files and ports out of reach
-//! (Landlock), system calls that a parser never makes refused (seccomp).
+//! (Landlock), no system calls but those of the parts in use (seccomp).
 //!
 //! It is raised while there is one thread: later ones inherit all of it.
 
+mod calls;
 mod syscalls;
 mod user;
 
 use std::{
     fs,
+    os::fd::RawFd,
     path::{Path, PathBuf},
 };
 
@@ -27,26 +29,30 @@ use crate::{cli::Fence as Raise, config::Fence};
 /// What may still be read: the time zone, and what a panic's backtrace and the C library look at.
 const READABLE: [&str; 3] = ["/etc/localtime", "/usr/share/zoneinfo", "/etc/terminfo"];
 
-/// Who writes behind the fence.
+/// The user that runs behind the fence.
 #[derive(Clone, Debug)]
-pub(super) struct Becomes {
-    /// Whom root becomes; nothing for who stays what he is.
+pub(super) struct TargetUser {
+    /// Nothing if it does not change.
     pub(super) ids: Option<(u32, u32)>,
-    /// His name, or number.
+    /// The name, or the number.
     pub(super) name: String,
+    /// Whether an output can be opened again: not where Landlock cannot keep other files out of reach.
+    pub(super) may_open: bool,
 }
 
 /// Asked before the fence is raised: behind it there are no names any more.
 ///
 /// # Errors
 /// When there is no such user.
-pub(super) fn becomes(fence: &Fence) -> anyhow::Result<Becomes> {
-    let root = geteuid().is_root() && fence.raise != Raise::Off;
+pub(super) fn target_user(fence: &Fence) -> anyhow::Result<TargetUser> {
+    let is_off = fence.raise == Raise::Off;
+    let root = geteuid().is_root() && !is_off;
     let ids = if root { Some(user::target(fence.user.as_deref())?) } else { None };
     let uid = ids.map_or_else(geteuid, |(uid, _)| uid);
     let user = User::from_uid(uid).ok().flatten();
     let name = user.map_or_else(|| uid.to_string(), |user| user.name);
-    Ok(Becomes { ids: ids.map(|(uid, gid)| (uid.as_raw(), gid.as_raw())), name })
+    let ids = ids.map(|(uid, gid)| (uid.as_raw(), gid.as_raw()));
+    Ok(TargetUser { ids, name, may_open: is_off || has_landlock() })
 }
 
 /// What stays open.
@@ -58,8 +64,12 @@ pub(super) struct Gates {
     pub(super) exports: Option<PathBuf>,
     /// Whether a screen is drawn, so that the terminal may be opened.
     pub(super) screen: bool,
+    /// Whether scrapers are answered.
+    pub(super) metrics: bool,
     /// Whether there is a program in the kernel to talk to.
     pub(super) program: bool,
+    /// Sockets that capture, and must not send.
+    pub(super) packets: Vec<RawFd>,
 }
 
 /// Raises the fence. Gives one line for each part of it that this system lacks.
@@ -82,16 +92,18 @@ pub(super) fn raise(fence: &Fence, gates: &Gates) -> anyhow::Result<Vec<String>>
     // As another user than root, or not at all: half of this would be worse than an error.
     user::change(fence.user.as_deref(), &[])?;
     part("no new privileges", nix::sys::prctl::set_no_new_privs().map_err(anyhow::Error::from))?;
-    part("Landlock", files(gates))?;
-    part("seccomp", syscalls::deny(gates.screen || !gates.outputs.is_empty(), gates.program))?;
+    let files = files(gates);
+    let may_write = files.is_ok() && (gates.screen || !gates.outputs.is_empty());
+    part("Landlock", files)?;
+    part("seccomp", syscalls::allow(gates, may_write))?;
     Ok(gaps)
 }
 
 /// What it takes to see which process of another user holds a socket.
-pub(super) const LOOK: [Capability; 2] = [Capability::CAP_SYS_PTRACE, Capability::CAP_DAC_READ_SEARCH];
+pub(super) const LOOKUP_CAPS: [Capability; 2] = [Capability::CAP_SYS_PTRACE, Capability::CAP_DAC_READ_SEARCH];
 
-/// A fence around the process that looks for owners: it keeps [`LOOK`], as far as it has it, and a short list of system
-/// calls. No Landlock: who is in such a domain may look at nobody outside of it.
+/// A fence around the process that looks up owners: it keeps [`LOOKUP_CAPS`], as far as it has them, and a short list of
+/// system calls. No Landlock: a process in such a domain may look at none outside of it.
 ///
 /// # Errors
 /// As [`raise`].
@@ -99,7 +111,7 @@ pub(super) fn raise_around_lookup(fence: &Fence) -> anyhow::Result<()> {
     if fence.raise == Raise::Off {
         return Ok(());
     }
-    user::change(fence.user.as_deref(), &LOOK)?;
+    user::change(fence.user.as_deref(), &LOOKUP_CAPS)?;
     nix::sys::prctl::set_no_new_privs()?;
     match syscalls::allow_lookup() {
         Err(error) if fence.raise == Raise::Require => Err(error),
@@ -107,23 +119,26 @@ pub(super) fn raise_around_lookup(fence: &Fence) -> anyhow::Result<()> {
     }
 }
 
-/// Gives up [`LOOK`] where somebody else has it: whoever may run this program is not to read files by it.
+/// Drops [`LOOKUP_CAPS`] where another process has them: whoever may run this program is not to read files by it.
 ///
 /// # Errors
 /// When the kernel refuses.
-pub(super) fn forgo_look() -> anyhow::Result<()> {
-    user::forgo(&LOOK)
+pub(super) fn drop_lookup_caps() -> anyhow::Result<()> {
+    user::drop_caps(&LOOKUP_CAPS)
 }
 
-/// Gives up all but what removing filters takes, and signals: it ends when the process does that has started it.
+/// Drops all but what removing filters of `clsact` takes, and ignores signals: it ends when the process does that has
+/// started it.
 ///
 /// # Errors
-/// When the kernel refuses.
+/// When the kernel refuses, other than for want of seccomp, of which the one that has started it complains.
 #[cfg(feature = "ebpf")]
-pub(super) fn keep_unhooking() -> anyhow::Result<()> {
+pub(super) fn restrict_clsact_remover() -> anyhow::Result<()> {
     SigSet::all().thread_block()?;
     user::change(None, &[Capability::CAP_NET_ADMIN])?;
-    Ok(nix::sys::prctl::set_no_new_privs()?)
+    nix::sys::prctl::set_no_new_privs()?;
+    let _ = syscalls::allow_removal();
+    Ok(())
 }
 
 /// Whether this kernel has Landlock, and it is enabled.
@@ -150,7 +165,10 @@ fn files(gates: &Gates) -> anyhow::Result<()> {
         .add_rules(path_beneath_rules(&gates.exports, AccessFs::WriteFile | AccessFs::MakeReg))?
         .restrict_self()?;
     match status.ruleset {
-        RulesetStatus::NotEnforced => anyhow::bail!("this kernel has none, or it is not enabled"),
+        RulesetStatus::NotEnforced => anyhow::bail!(
+            "this kernel has none, or it is not enabled; so no more files are opened to write: --output cannot be opened \
+             again on SIGHUP, and screens cannot export"
+        ),
         _ => Ok(()),
     }
 }
@@ -178,7 +196,8 @@ mod tests {
     use super::*;
 
     fn denied<T>(result: io::Result<T>) -> bool {
-        result.is_err_and(|error| error.kind() == io::ErrorKind::PermissionDenied)
+        let kinds = [io::ErrorKind::PermissionDenied, io::ErrorKind::Unsupported];
+        result.is_err_and(|error| kinds.contains(&error.kind()))
     }
 
     /// All but the user, which is the whole process's: the rest is one thread's and those it starts.
@@ -189,7 +208,7 @@ mod tests {
             if has_landlock() {
                 files(&gates).unwrap();
             }
-            syscalls::deny(gates.screen || !gates.outputs.is_empty(), gates.program).unwrap();
+            syscalls::allow(&gates, !gates.outputs.is_empty()).unwrap();
             // What holds for a thread holds for its children.
             thread::spawn(check).join().unwrap();
         });

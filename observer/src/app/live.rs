@@ -48,7 +48,7 @@ pub(super) fn run(live: &Live, config: &Config, output: &Output) -> anyhow::Resu
             None
         }
     };
-    fence::forgo_look()?;
+    fence::drop_lookup_caps()?;
     let interfaces = SharedInterfaces::default();
     let (tap, why) = HostTap::open(live.choice, &live.tap, &interfaces)?;
     if let Some(why) = why {
@@ -58,8 +58,8 @@ pub(super) fn run(live: &Live, config: &Config, output: &Output) -> anyhow::Resu
     let stop = Stop::new(move || drop(waker.wake()));
     #[cfg(feature = "tui")]
     if live.report.tui {
-        let exports = super::exports::writable(live.report.export_dir.as_deref(), &fence::becomes(&live.fence)?)?;
-        raise_fence(live, Some(&exports), tap.has_program())?;
+        let exports = super::exports::writable(live.report.export_dir.as_deref(), &fence::target_user(&live.fence)?)?;
+        raise_fence(live, Some(&exports), &tap)?;
         signals::listen(&stop, Hangup::Usual).context("cannot listen for signals")?;
         let screens = super::screens::Live { sources: (tap, owners), interfaces, exports };
         return screens.show(live, config, &stop);
@@ -67,7 +67,7 @@ pub(super) fn run(live: &Live, config: &Config, output: &Output) -> anyhow::Resu
     let mut outlet = Box::new(output.queue(live, config.color, &interfaces)?);
     let metrics = live.metrics.map(Endpoint::bind).transpose()?;
     let nohup = signals::hangup_is_ignored();
-    raise_fence(live, None, tap.has_program())?;
+    raise_fence(live, None, &tap)?;
     outlet.start(&stop)?;
     if let Some(metrics) = metrics {
         outlet.show(metrics.board());
@@ -84,9 +84,15 @@ pub(super) fn run(live: &Live, config: &Config, output: &Output) -> anyhow::Resu
 }
 
 /// Screens need a terminal, and a directory for what they export.
-fn raise_fence(live: &Live, screens: Option<&Path>, program: bool) -> anyhow::Result<()> {
-    let outputs = live.report.output.clone().into_iter().collect();
-    let gates = Gates { outputs, exports: screens.map(Path::to_owned), screen: screens.is_some(), program };
+fn raise_fence(live: &Live, screens: Option<&Path>, tap: &HostTap) -> anyhow::Result<()> {
+    let gates = Gates {
+        outputs: live.report.output.clone().into_iter().collect(),
+        exports: screens.map(Path::to_owned),
+        screen: screens.is_some(),
+        metrics: live.metrics.is_some(),
+        program: tap.has_program(),
+        packets: tap.packet_sockets(),
+    };
     for gap in fence::raise(&live.fence, &gates)? {
         complain(&format!("warning: fence: {gap}"));
     }

@@ -62,7 +62,7 @@ impl Output {
     ) -> anyhow::Result<Queue> {
         let (report, broken) = (&live.report, Arc::clone(&self.broken));
         let lines = match &report.output {
-            Some(path) => Lines::append(path, &fence::becomes(&live.fence)?, broken)?,
+            Some(path) => Lines::append(path, &fence::target_user(&live.fence)?, broken)?,
             None => Lines::stdout(broken)?,
         };
         Ok(Queue::new(lines, live, options(report, colors, interfaces)))

@@ -1,6 +1,6 @@
 //! Which tap watches this host: the one in the kernel where it loads, else libpcap. Both hand out the same frames.
 
-use std::{sync::Arc, time::Duration};
+use std::{os::fd::RawFd, sync::Arc, time::Duration};
 
 use mio::Waker;
 
@@ -75,6 +75,16 @@ impl HostTap {
     #[must_use]
     pub const fn has_program(&self) -> bool {
         !matches!(self, Self::Pcap(_))
+    }
+
+    /// The sockets that capture, by which frames could be sent as well.
+    #[must_use]
+    pub fn packet_sockets(&self) -> Vec<RawFd> {
+        match self {
+            #[cfg(feature = "ebpf")]
+            Self::Ebpf(_) => Vec::new(),
+            Self::Pcap(tap) => tap.packet_sockets(),
+        }
     }
 
     /// What ends [`Self::wait`] early, from any thread.

@@ -6,8 +6,8 @@ use nix::unistd::{Gid, Uid, User, geteuid, setgroups, setresgid, setresuid};
 
 /// Drops root, if that is what we are, and all capabilities but those to keep, as far as there were any.
 ///
-/// Root becomes the user that was named, else the one who called `sudo`, so that files can still be written for him,
-/// else `nobody`.
+/// Root becomes the user that was named, else the one who called `sudo`, who then owns what is written, else `nobody`.
+/// Where Landlock is absent the caller of `sudo` is passed over: all of that user's files would be in reach.
 pub(super) fn change(name: Option<&str>, keep: &[Capability]) -> anyhow::Result<()> {
     let held = caps::read(None, CapSet::Permitted).context("cannot read capabilities")?;
     let kept: CapsHashSet = keep.iter().copied().filter(|wanted| held.contains(wanted)).collect();
@@ -31,7 +31,7 @@ pub(super) fn change(name: Option<&str>, keep: &[Capability]) -> anyhow::Result<
 }
 
 /// Drops some capabilities of a process that is not root. Root does not need them for what they allow.
-pub(super) fn forgo(capabilities: &[Capability]) -> anyhow::Result<()> {
+pub(super) fn drop_caps(capabilities: &[Capability]) -> anyhow::Result<()> {
     if geteuid().is_root() {
         return Ok(());
     }
@@ -50,7 +50,7 @@ pub(super) fn target(name: Option<&str>) -> anyhow::Result<(Uid, Gid)> {
         anyhow::ensure!(!user.uid.is_root(), "--user {name} is root; name another user, or use --fence off");
         return Ok((user.uid, user.gid));
     }
-    if let Some(caller) = sudo_caller() {
+    if let Some(caller) = sudo_caller().filter(|_| super::has_landlock()) {
         return Ok(caller);
     }
     Ok(match User::from_name("nobody").ok().flatten() {

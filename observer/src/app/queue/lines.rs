@@ -19,7 +19,7 @@ use std::{
 
 use anyhow::Context;
 
-use crate::app::fence::Becomes;
+use crate::app::fence::TargetUser;
 
 /// Who may read a log: its owner and its group.
 const MODE: u32 = 0o640;
@@ -38,8 +38,8 @@ struct Place {
     file: File,
     /// Nothing for standard output.
     path: Option<PathBuf>,
-    /// Who writes, behind the fence.
-    user: String,
+    /// What to do where the file cannot be opened again.
+    advice: String,
     /// A line was begun, could not be ended, and could not be taken back.
     torn: bool,
     broken: Arc<AtomicBool>,
@@ -52,13 +52,13 @@ impl Lines {
         Ok(Self::new(File::from(file), None, String::new(), false, broken))
     }
 
-    /// The end of a file, which is made where there is none. It is to be opened again by whom the fence makes of us.
-    pub(in crate::app) fn append(path: &Path, becomes: &Becomes, broken: Arc<AtomicBool>) -> anyhow::Result<Self> {
+    /// The end of a file, which is made where there is none, for the user that runs behind the fence.
+    pub(in crate::app) fn append(path: &Path, user: &TargetUser, broken: Arc<AtomicBool>) -> anyhow::Result<Self> {
         let failed = || format!("cannot create --output {}", path.display());
         let mut torn = false;
         let file = match OpenOptions::new().append(true).create_new(true).mode(MODE).open(path) {
             Ok(file) => {
-                if let Some((uid, gid)) = becomes.ids {
+                if let Some((uid, gid)) = user.ids {
                     fchown(&file, Some(uid), Some(gid)).with_context(failed)?;
                 }
                 file
@@ -69,11 +69,11 @@ impl Lines {
             }
             Err(error) => return Err(error).with_context(failed),
         };
-        Ok(Self::new(file, Some(path.to_owned()), becomes.name.clone(), torn, broken))
+        Ok(Self::new(file, Some(path.to_owned()), advice(user), torn, broken))
     }
 
-    fn new(file: File, path: Option<PathBuf>, user: String, torn: bool, broken: Arc<AtomicBool>) -> Self {
-        Self(Arc::new(Mutex::new(Place { file, path, user, torn, broken })))
+    fn new(file: File, path: Option<PathBuf>, advice: String, torn: bool, broken: Arc<AtomicBool>) -> Self {
+        Self(Arc::new(Mutex::new(Place { file, path, advice, torn, broken })))
     }
 
     /// Opens the file under its name again. Where that fails the old one goes on.
@@ -83,16 +83,23 @@ impl Lines {
     pub(super) fn reopen(&self) -> anyhow::Result<()> {
         let place = &mut *self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(path) = &place.path else { return Ok(()) };
-        let advice = || {
-            let (path, user) = (path.display(), &place.user);
-            format!(
-                "cannot open --output {path} again as {user}; lines go to the file that was open before. Let logrotate \
-                 make it for that user (`create 0640 {user}`), give {user} the directory, or name its owner with --user"
-            )
-        };
-        place.file = open(path).with_context(advice)?;
+        place.file =
+            open(path).with_context(|| format!("cannot open --output {} again {}", path.display(), place.advice))?;
         place.torn = false;
         Ok(())
+    }
+}
+
+fn advice(TargetUser { name, may_open, .. }: &TargetUser) -> String {
+    if *may_open {
+        format!(
+            "as {name}; lines go to the file that was open before. Let logrotate make it for that user (`create 0640 \
+             {name}`), give {name} the directory, or name its owner with --user"
+        )
+    } else {
+        "without Landlock, which this kernel does not have or enable; lines go to the file that was open before. Let \
+         logrotate copy it (`copytruncate`), or start with --fence off"
+            .to_owned()
     }
 }
 

@@ -4,7 +4,7 @@ use std::io;
 
 use netlink_packet_core::{NLM_F_REQUEST, NetlinkHeader, NetlinkMessage, NetlinkPayload};
 use netlink_packet_route::RouteNetlinkMessage;
-use netlink_sys::{Socket, SocketAddr};
+use netlink_sys::Socket;
 
 /// One message is at most so long, or the kernel says that it was cut.
 pub(super) const LONGEST: usize = 64 << 10;
@@ -17,7 +17,8 @@ pub(super) fn send(socket: &Socket, request: RouteNetlinkMessage, flags: u16) ->
     message.finalize();
     let mut bytes = vec![0; message.buffer_len()];
     message.serialize(&mut bytes);
-    socket.send_to(&bytes, &SocketAddr::new(0, 0), 0).map(drop)
+    // Without an address: it goes to the kernel, and the fence lets nothing be sent to one.
+    socket.send(&bytes, 0).map(drop)
 }
 
 /// Receives once, and hands out the messages that came.

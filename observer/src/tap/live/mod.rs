@@ -5,7 +5,7 @@
 mod clock;
 mod handle;
 
-use std::{io, sync::Arc, time::Duration};
+use std::{io, os::fd::RawFd, sync::Arc, time::Duration};
 
 use mio::{Events, Interest, Poll, Token, Waker, unix::SourceFd};
 
@@ -70,6 +70,9 @@ pub struct LiveTap {
 /// An interface that vanished.
 struct Gone {
     name: String,
+    /// Keeps the number of its descriptor: the fence lets nothing be written to that number, so it is not to become
+    /// another file's.
+    _handle: Handle,
     /// Whether the user knows that it cannot be opened again.
     told: bool,
 }
@@ -114,6 +117,12 @@ impl LiveTap {
             }
         }
         Ok(tap)
+    }
+
+    /// The sockets that capture, by which frames could be sent as well.
+    #[must_use]
+    pub fn packet_sockets(&self) -> Vec<RawFd> {
+        self.handles.iter().map(Handle::fd).collect()
     }
 
     /// What ends [`Self::wait`] early, from any thread.
@@ -215,7 +224,7 @@ impl LiveTap {
         let handle = self.handles.swap_remove(at);
         // It may have left by itself.
         let _ = self.poll.registry().deregister(&mut SourceFd(&handle.fd()));
-        self.gone.push(Gone { name: handle.name, told: false });
+        self.gone.push(Gone { name: handle.name.clone(), _handle: handle, told: false });
         Change::Lost(error)
     }
 }

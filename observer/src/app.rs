@@ -103,9 +103,9 @@ fn run(config: &Config, output: &Output) -> anyhow::Result<u8> {
         #[cfg(feature = "pcap")]
         Task::Owners(fence) => owners::serve(fence)?,
         #[cfg(feature = "ebpf")]
-        Task::Unhook => {
+        Task::Unhook(owner) => {
             fence::restrict_clsact_remover()?;
-            crate::tap::ebpf::unhook(io::stdin().lock())?;
+            crate::tap::ebpf::unhook(*owner, io::stdin().lock());
         }
         Task::Explain(rule) => advice::explain(*rule, &mut out, output::color(config.color, None))?,
         Task::Schema => out.write_all(sink::schema::text().as_bytes())?,

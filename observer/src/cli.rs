@@ -49,7 +49,10 @@ pub enum Command {
     /// Remove filters of `live --hook clsact`, which starts this itself.
     #[cfg(feature = "ebpf")]
     #[command(hide = true)]
-    Unhook,
+    Unhook {
+        /// The number of the observer whose filters they are.
+        owner: u32,
+    },
     /// Print the JSON schema of the output of `--format json`.
     Schema,
     /// Print a completion script for a shell.

@@ -55,9 +55,9 @@ pub enum Task {
     /// Answer which process holds a socket.
     #[cfg(feature = "pcap")]
     Owners(Fence),
-    /// Remove filters.
+    /// Remove the filters of the observer with this number.
     #[cfg(feature = "ebpf")]
-    Unhook,
+    Unhook(u32),
     /// Explain a rule, or list them.
     Explain(Option<RuleId>),
     /// Print the schema.
@@ -174,7 +174,7 @@ impl TryFrom<Cli> for Config {
             #[cfg(feature = "pcap")]
             Command::Owners(cli::Owners { fence }) => Task::Owners(fence.into()),
             #[cfg(feature = "ebpf")]
-            Command::Unhook => Task::Unhook,
+            Command::Unhook { owner } => Task::Unhook(owner),
             Command::Explain { rule } => Task::Explain(rule),
             Command::Schema => Task::Schema,
             Command::Completions { shell } => Task::Completions(shell),

@@ -1,15 +1,15 @@
-//! The hook of kernels before 6.6: filters of the queueing discipline `clsact`, over rtnetlink(7). Other than links they
+//! The hook of kernels before 6.6: filters of the queueing discipline `clsact`, over rtnetlink(7). Unlike links they
 //! outlive who attached them. So a second process, started while there are privileges, removes them when this one has
 //! ended, however it ended. What was left even so, as both were killed, is removed at the next start.
 
 use std::{
-    io::{self, BufRead, Write},
+    io::{self, Read, Write},
     os::unix::process::CommandExt,
-    path::Path,
     process::{ChildStdin, Command, Stdio},
 };
 
 use aya::programs::tc::{NlOptions, TcAttachOptions, TcError, TcHandle as Handle};
+use hashbrown::HashMap;
 use netlink_packet_core::{NLM_F_ACK, NLM_F_DUMP, NetlinkPayload};
 use netlink_packet_route::{
     RouteNetlinkMessage as Message,
@@ -18,6 +18,7 @@ use netlink_packet_route::{
 use netlink_sys::{Socket, protocols::NETLINK_ROUTE};
 
 use super::{
+    lease::{self, Lease},
     links::Interface,
     netlink::{self, LONGEST},
 };
@@ -37,25 +38,38 @@ const ANY: u16 = 3;
 /// `EEXIST`.
 const EXISTS: i32 = 17;
 
-/// Who removes the filters: it reads which, and does so when this pipe has no other end any more.
+/// Interfaces that have filters, at most.
+const MOST: usize = 4096;
+
+/// The other process, which removes the filters of the interfaces that it reads when this pipe has no other end any more.
 pub(super) struct Clsact {
     remover: ChildStdin,
+    interfaces: usize,
+    lease: Lease,
 }
 
 impl Clsact {
-    /// Starts the other process.
+    /// Starts the other process. It holds the lease too: filters of that number are not another's while it removes them.
     pub(super) fn open() -> io::Result<Self> {
+        let lease = Lease::take()?;
         let mut command = Command::new("/proc/self/exe");
         // In a group of its own: what is typed at the terminal is not for it.
-        command.arg0("observer").arg("unhook").current_dir("/").process_group(0);
-        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null()).spawn()?;
-        child.stdin.take().map(|remover| Self { remover }).ok_or_else(|| io::ErrorKind::BrokenPipe.into())
+        command.arg0("observer").arg("unhook").arg(lease.number().to_string()).current_dir("/").process_group(0);
+        command.stdin(Stdio::piped()).stdout(lease.share()?).stderr(Stdio::null());
+        let remover = command.spawn()?.stdin.take().ok_or(io::ErrorKind::BrokenPipe)?;
+        Ok(Self { remover, interfaces: 0, lease })
     }
 
-    /// Makes an interface ready for filters.
-    pub(super) fn prepare(&mut self, interface: &Interface) -> io::Result<TcAttachOptions> {
+    /// Makes an interface ready for filters, before the first of them.
+    pub(super) fn prepare(&mut self, interface: &Interface) -> io::Result<()> {
+        self.interfaces += 1;
+        if self.interfaces > MOST {
+            return Err(io::Error::other(format!("there are more than {MOST} interfaces")));
+        }
         for filter in ours(interface.index)? {
-            if !Path::new("/proc").join(u32::from(filter.header.handle).to_string()).exists() {
+            let owner = u32::from(filter.header.handle);
+            // With our own number it is of one who had it before.
+            if owner == self.lease.number() || !lease::is_held(owner) {
                 remove(filter.header)?;
             }
         }
@@ -64,31 +78,46 @@ impl Clsact {
             Err(TcError::NetlinkError(error)) if error.raw_os_error() == Some(EXISTS) => false,
             Err(error) => return Err(io::Error::other(error)),
         };
-        writeln!(self.remover, "{} {} {}", interface.index, std::process::id(), u8::from(is_new))?;
-        let handle = Handle::from(std::process::id());
-        Ok(TcAttachOptions::Netlink(NlOptions { priority: PRIORITY, handle, ..NlOptions::default() }))
+        self.remover.write_all(&record(interface.index, is_new))
+    }
+
+    /// How a filter is attached.
+    pub(super) fn options(&self) -> TcAttachOptions {
+        let handle = Handle::from(self.lease.number());
+        TcAttachOptions::Netlink(NlOptions { priority: PRIORITY, handle, ..NlOptions::default() })
     }
 }
 
-/// The other process: reads interfaces, whose filters they are, and whether nothing was there before; at the end it
-/// removes them.
-///
-/// # Errors
-/// When what it reads breaks off. What cannot be removed is gone already.
-pub fn unhook(input: impl BufRead) -> io::Result<()> {
-    let lines = input.lines().collect::<io::Result<Vec<_>>>()?;
-    for line in lines {
-        let numbers: Vec<u32> = line.split(' ').filter_map(|number| number.parse().ok()).collect();
-        let [index, owner, is_new] = numbers[..] else { continue };
+/// The bytes for an interface: its index, and whether nothing was there before.
+fn record(index: u32, is_new: bool) -> [u8; 8] {
+    (u64::from(index) << 1 | u64::from(is_new)).to_le_bytes()
+}
+
+/// Reads records to the end, and gives them; those beyond [`MOST`] interfaces are passed over.
+fn records(mut input: impl Read) -> HashMap<u32, bool> {
+    let (mut interfaces, mut bytes) = (HashMap::new(), [0; 8]);
+    while input.read_exact(&mut bytes).is_ok() {
+        let value = u64::from_le_bytes(bytes);
+        let Ok(index) = u32::try_from(value >> 1) else { continue };
+        if interfaces.len() < MOST {
+            *interfaces.entry(index).or_default() |= value & 1 == 1;
+        }
+    }
+    interfaces
+}
+
+/// The other process: reads interfaces until its input ends; then it removes the filters of `owner` there, and what they
+/// were attached to if nothing else is. What cannot be removed is gone already.
+pub fn unhook(owner: u32, input: impl Read) {
+    for (index, is_new) in records(input) {
         let Ok(filters) = ours(index) else { continue };
         for filter in filters.into_iter().filter(|filter| u32::from(filter.header.handle) == owner) {
             let _ = remove(filter.header);
         }
-        if is_new == 1 && filters_of(index).is_ok_and(|rest| rest.is_empty()) {
+        if is_new && filters_of(index).is_ok_and(|rest| rest.is_empty()) {
             let _ = remove_discipline(index);
         }
     }
-    Ok(())
 }
 
 /// The filters on an interface that are ours, of whichever process.
@@ -153,5 +182,22 @@ fn ask(message: Message, flags: u16) -> io::Result<Vec<TcMessage>> {
     match end {
         None | Some(0) => Ok(filters),
         Some(code) => Err(io::Error::from_raw_os_error(code)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn interfaces_are_read_within_bounds() {
+        let given = [(7, true), (9, false), (u32::MAX, true), (7, false)];
+        let bytes: Vec<u8> = given.iter().flat_map(|(index, is_new)| record(*index, *is_new)).collect();
+        // A record that was cut off is none.
+        let read = records(&[&bytes[..], &[1, 2, 3]].concat()[..]);
+        assert_eq!(read, HashMap::from([(7, true), (9, false), (u32::MAX, true)]));
+        let many: Vec<u8> = (0..100_000).flat_map(|index| record(index, false)).collect();
+        assert_eq!(records(&many[..]).len(), MOST);
+        assert_eq!(records(&[0xff; 1 << 20][..]).len(), 0, "no index is so large");
     }
 }

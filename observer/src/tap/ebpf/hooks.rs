@@ -158,11 +158,14 @@ impl Hooks {
         program: &str,
         ways: &[TcAttachType],
     ) -> Result<Vec<SchedClassifierLink>, Box<dyn Error>> {
+        if let Some(clsact) = &mut self.clsact {
+            clsact.prepare(interface)?;
+        }
         let program = classifier(&mut self.programs, program)?;
         let mut links = Vec::new();
         for way in ways {
-            let options = match &mut self.clsact {
-                Some(clsact) => clsact.prepare(interface)?,
+            let options = match &self.clsact {
+                Some(clsact) => clsact.options(),
                 None => TcAttachOptions::TcxOrder(LinkOrder::default()),
             };
             let id = program.attach_with_options(&interface.name, *way, options)?;

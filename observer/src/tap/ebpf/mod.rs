@@ -3,6 +3,7 @@
 
 mod clsact;
 mod hooks;
+mod lease;
 mod links;
 mod load;
 mod netlink;

@@ -91,6 +91,8 @@ fn others(taken: &Taken, has_program: bool) -> Vec<Try> {
         ("a socket", taken.call(libc::SYS_socket, inet), REFUSED),
         ("another tap", taken.call(libc::SYS_socket, packet), REFUSED),
         ("a connection", taken.call(libc::SYS_connect, []), ABSENT),
+        ("another address", taken.call(libc::SYS_bind, []), ABSENT),
+        ("another listener", taken.call(libc::SYS_listen, []), ABSENT),
         ("a message to an address", taken.call(libc::SYS_sendto, [0, 0, 0, 0, address, 16]), REFUSED),
         ("a message that carries a descriptor", taken.call(libc::SYS_sendmsg, []), ABSENT),
         ("calls that no filter sees", taken.call(libc::SYS_io_uring_setup, []), ABSENT),

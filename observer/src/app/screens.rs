@@ -26,7 +26,12 @@ use crate::{
 };
 use crate::{
     config::{Config, Read},
-    engine::{self, Engine, alert::Level},
+    engine::{
+        self, Engine,
+        alert::Level,
+        clocks::{Clocks, Estimate},
+    },
+    sink::text::shared::clock_sentences,
     tap::{
         SharedInterfaces, TapError,
         file::{FileTap, Input, Turn},
@@ -112,6 +117,7 @@ fn source(read: &Read, mut feed: Feed, stop: &Stop, clocks: &FoundClocks) -> any
         }
         note(&error, &feed, &mut ended);
     }
+    tell_clocks(clocks, &interfaces, &feed);
     let mut engine = Engine::new(engine::Config { clocks: clocks.clone(), ..read.engine.clone() });
     let tick = if read.inputs.iter().any(Input::is_pipe) { 1 } else { TICK };
     let mut until_tick = 1;
@@ -145,6 +151,16 @@ fn source(read: &Read, mut feed: Feed, stop: &Stop, clocks: &FoundClocks) -> any
     feed.finish(&mut engine, &interfaces.borrow(), Some(tap.progress()));
     ended.worst = feed.worst();
     Ok(ended)
+}
+
+/// What the times on the screens are worth, where captures do not simply share one clock.
+fn tell_clocks(clocks: &Clocks, interfaces: &SharedInterfaces, feed: &Feed) {
+    let clocks = clocks.estimates();
+    let one = |clock: &Estimate| clock.ahead == 0 && clocks.first().is_some_and(|first| clock.reference == first.clock);
+    if !clocks.iter().all(one) {
+        let sentences = clock_sentences(clocks, &interfaces.borrow());
+        sentences.into_iter().for_each(|(_, sentence)| feed.warn(sentence));
+    }
 }
 
 fn note(error: &TapError, feed: &Feed, ended: &mut Ended) {

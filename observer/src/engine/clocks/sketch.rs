@@ -52,10 +52,13 @@ mod tests {
     #[test]
     fn two_samples_of_many_things_share_what_both_saw() {
         let hash = |number: u64| number.wrapping_mul(0x9e37_79b9_7f4a_7c15);
-        let (mut one, mut other) = (Sketch::new(64), Sketch::new(64));
+        let (mut one, mut other) = (Sketch::<u64>::new(64), Sketch::new(64));
         for number in 0..10_000 {
-            one.entry(hash(number)).map(|seen: &mut u64| *seen = number);
-            other.entry(hash(number + 5_000)).map(|seen: &mut u64| *seen = number + 5_000);
+            for (sketch, number) in [(&mut one, number), (&mut other, number + 5_000)] {
+                if let Some(seen) = sketch.entry(hash(number)) {
+                    *seen = number;
+                }
+            }
         }
         assert_eq!((one.kept.len(), other.kept.len()), (64, 64));
         let common: Vec<_> = one.common(&other).collect();

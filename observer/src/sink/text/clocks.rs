@@ -10,7 +10,7 @@ use crate::{
 };
 
 /// What is known of each clock but the first, and whether that is anything. Empty where there is but one.
-pub(super) fn sentences(clocks: &[Estimate], interfaces: &[InterfaceInfo]) -> Vec<(bool, String)> {
+pub(crate) fn sentences(clocks: &[Estimate], interfaces: &[InterfaceInfo]) -> Vec<(bool, String)> {
     let name = |clock| {
         clock_name(interfaces, clock).map_or_else(|| "another input".to_owned(), |name| escape(&name).into_owned())
     };

@@ -25,6 +25,7 @@ use self::{
 #[cfg(feature = "tui")]
 pub(crate) mod shared {
     pub(crate) use super::{
+        clocks::sentences as clock_sentences,
         detail::{detail, paragraph},
         group::by,
         line::{Line, Tint, cut},

@@ -17,6 +17,8 @@ use std::{
 
 use observer::{
     engine::{
+        Config,
+        clocks::Survey,
         demand::{Activity, Control},
         frame::{Frame, LinkType},
         tcp::Direction,
@@ -62,16 +64,22 @@ pub fn files(bytes: &[u8]) {
         let interfaces = SharedInterfaces::default();
         let (mut tap, errors) = FileTap::open(&[Input::Path(path.into())], &interfaces, Arc::default());
         let mut judge = Judge::new(interfaces.clone());
+        let mut survey = Survey::new(Config { memory_limit: 1 << 20, ..Config::default() });
         let mut failed = errors.len();
         loop {
             match tap.next_frame() {
-                Ok(Some(frame)) => judge.frame(&frame),
+                Ok(Some(frame)) => {
+                    survey.handle_frame(&frame);
+                    judge.frame(&frame);
+                }
                 Ok(None) => break,
                 Err(_) => failed += 1,
             }
             assert!(failed < 2, "a file fails once");
         }
         judge.finish();
+        let clocks = survey.finish();
+        assert!(clocks.estimates().iter().all(|estimate| clocks.between(estimate.clock, estimate.reference).is_some()));
     });
 }
 

@@ -26,6 +26,8 @@ use crate::engine::{
 const SAMPLE: usize = 4096;
 /// Hops of one request; more have a name that many share.
 const HOPS: usize = 4;
+/// Requests that may await an answer at a time; of further ones only the time counts.
+const WAITING: usize = 65_536;
 /// The key in the examples of RFC 6455, which is copied into scripts: it names nobody.
 const EXAMPLE: &[u8] = b"dGhlIHNhbXBsZSBub25jZQ==";
 
@@ -107,8 +109,10 @@ impl Sights {
                 named.add(asked.clone());
             }
         }
-        self.waiting.insert(number, names);
-        Some(OrdinaryId(number).into())
+        (self.waiting.len() < WAITING).then(|| {
+            self.waiting.insert(number, names);
+            OrdinaryId(number).into()
+        })
     }
 
     fn end(&mut self, ticket: Ticket, at: Option<Timestamp>, status: Option<u16>) {

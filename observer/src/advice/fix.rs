@@ -216,6 +216,7 @@ fn missing(
             snippet::HAPROXY_ALLOW,
         )),
         Cause::NotForwarded => route(alert, proxy, place),
+        Cause::Redirected if answered_by == AnsweredBy::Proxy => route(alert, proxy, place),
         Cause::UpstreamRefused | Cause::UpstreamUnreachable => origin(alert, proxy, by),
         Cause::OriginRejected if status(alert) == Some(403) && host_changed(alert) => host(proxy, place),
         // The origin, the client or its credentials: no line of the proxy's configuration.

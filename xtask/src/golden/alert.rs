@@ -31,9 +31,9 @@ const NOBODY: &str = "none";
 #[serde(deny_unknown_fields)]
 pub(crate) struct Alert {
     pub(crate) rule: String,
-    count: usize,
+    pub(crate) count: usize,
     level: String,
-    cause: Option<String>,
+    pub(crate) cause: Option<String>,
     answered_by: Option<String>,
     by: Option<String>,
     closed_by: Option<String>,

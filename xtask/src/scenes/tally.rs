@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use anyhow::{Result, bail};
 use serde_json::Value;
 
-use crate::lab::case::Alert;
+use crate::golden::alert::Alert;
 
 /// Of so many scenes one may disagree; one may in any case.
 const ONE_IN: usize = 100;
@@ -95,7 +95,7 @@ pub(super) fn accusations(truth: &[Alert], records: &[Value]) -> Vec<String> {
     let is_one = |record: &&Value| {
         text(record, "/event/dataset") == "observer.alert" && ACCUSING.contains(&text(record, "/log/level").as_str())
     };
-    let (mut rules, mut causes) = (BTreeMap::<_, u32>::new(), BTreeMap::<_, u32>::new());
+    let (mut rules, mut causes) = (BTreeMap::<_, usize>::new(), BTreeMap::<_, usize>::new());
     for record in records.iter().filter(is_one) {
         let (rule, cause) = (text(record, "/rule/id"), text(record, "/details/cause"));
         *rules.entry(rule.clone()).or_default() += 1;
@@ -106,10 +106,11 @@ pub(super) fn accusations(truth: &[Alert], records: &[Value]) -> Vec<String> {
     }
     let known = |rule: &str, cause: Option<&str>| {
         let is_meant = |alert: &&Alert| alert.rule == rule && (cause.is_none() || alert.cause.as_deref() == cause);
-        truth.iter().filter(is_meant).map(|alert| alert.count).sum::<u32>()
+        truth.iter().filter(is_meant).map(|alert| alert.count).sum::<usize>()
     };
-    let line =
-        |what: String, count: u32, truth: u32| (count > truth).then(|| format!("{what}: {count} instead of {truth}"));
+    let line = |what: String, count: usize, truth: usize| {
+        (count > truth).then(|| format!("{what}: {count} instead of {truth}"))
+    };
     let of_rules = rules.iter().filter_map(|(rule, count)| line(rule.clone(), *count, known(rule, None)));
     let of_causes = causes
         .iter()
@@ -160,10 +161,9 @@ mod tests {
 
     #[test]
     fn what_the_truth_does_not_have_is_an_accusation() {
-        let truth = |rule: &str, cause: Option<&str>| Alert {
-            rule: rule.to_owned(),
-            count: 1,
-            cause: cause.map(str::to_owned),
+        let truth = |rule: &str, cause: Option<&str>| -> Alert {
+            let row = json!({ "rule": rule, "count": 1, "level": "error", "cause": cause });
+            serde_json::from_value(row).unwrap()
         };
         let alert = |level: &str, rule: &str, cause: Option<&str>| {
             json!({"event": {"dataset": "observer.alert"}, "log": {"level": level}, "rule": {"id": rule},

@@ -77,7 +77,7 @@ impl Missed {
     }
 }
 
-fn because(hole: Option<Hole>) -> Option<Doubt> {
+pub(super) fn because(hole: Option<Hole>) -> Option<Doubt> {
     hole.map(|hole| Doubt::Hole(Box::new(hole)))
 }
 
@@ -222,6 +222,15 @@ impl Attempts {
             let other = own.iter().all(|own| own.handshake.link.id != link.id);
             other && by_proxy && (from..=to).contains(&at)
         })
+    }
+
+    /// Whether another client sent the same server this key: then a hole there may hide a third one.
+    pub(super) fn is_key_shared(&self, client: &Handshake) -> bool {
+        let Some(name) = store::key_name(client) else { return false };
+        let other = |link: &Link| link.server == client.link.server && link.client != client.link.client;
+        let mut open = self.store.named(name, Timestamp::MIN, Timestamp::MAX, join::SEARCHED);
+        open.any(|(_, hop)| other(&hop.link))
+            || self.lately.iter().any(|(known, _, link)| *known == name && other(link))
     }
 
     /// Whether the host that sent a lone request sent another one with its key to another server.

@@ -14,7 +14,8 @@ use super::{
 pub(super) fn check(decided: &Decided) -> Option<Alert> {
     let (request, by, product) = find(decided)?;
     let attempt = &decided.attempt;
-    let level = if attempt.outcome == Outcome::Upgraded { Level::Warning } else { Level::Error };
+    let broken = matches!(attempt.outcome, Outcome::Refused | Outcome::Failed);
+    let level = if broken { Level::Error } else { Level::Warning };
     let message = format!(
         "{} sent the upgrade of {} upstream as HTTP/1.0, which has no upgrade{}.",
         call(product.as_ref(), &by),

@@ -158,10 +158,6 @@ fn alone(decided: &Decided, last: &Hop, upstream_seen: bool, failed: Option<(Sil
         return Finding { cause: Cause::AuthRequired, answered_by: AnsweredBy::Proxy, by: proxy };
     }
     match by_status(last.request.as_ref(), response) {
-        // A redirect of the proxy's own is no route to the origin.
-        Some(Cause::Redirected) if own && !unread => {
-            return Finding { cause: Cause::NotForwarded, answered_by, by: proxy };
-        }
         Some(cause) => return Finding { cause, answered_by, by: proxy },
         None => {}
     }

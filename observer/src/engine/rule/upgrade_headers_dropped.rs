@@ -27,7 +27,10 @@ pub(super) struct Drop {
 pub(super) fn check(decided: &Decided) -> Option<Alert> {
     let attempt = &decided.attempt;
     let drop = find(decided)?;
-    let level = if attempt.outcome == Outcome::Upgraded { Level::Warning } else { Level::Error };
+    // No origin switches protocols for a request without Upgrade, whether its answer was captured or not (RFC 9110 7.8).
+    let hopeless = attempt.outcome == Outcome::Unknown && drop.fields.contains(&"Upgrade");
+    let broken = hopeless || matches!(attempt.outcome, Outcome::Refused | Outcome::Failed);
+    let level = if broken { Level::Error } else { Level::Warning };
     let message = format!(
         "{} is not configured to forward the upgrade of {}: it sent the request upstream {}.",
         call(drop.product.as_ref(), &drop.by),

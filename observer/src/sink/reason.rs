@@ -27,6 +27,7 @@ pub(crate) fn of_hole(hole: &Hole) -> String {
     let times = times(hole.from, hole.to);
     match hole.kind {
         HoleKind::Lost => format!("frames were lost{times}"),
+        HoleKind::Evicted => format!("requests seen{times} were evicted to stay under the memory limit"),
         _ if hole.count > 1 => format!("in {} places, bytes of {way} were not captured{times}", hole.count),
         HoleKind::Gap if hole.bytes > 0 => {
             let bytes = if hole.bytes == 1 { "1 byte".to_owned() } else { format!("{} bytes", hole.bytes) };
@@ -34,7 +35,8 @@ pub(crate) fn of_hole(hole: &Hole) -> String {
         }
         HoleKind::Gap => format!("bytes of {way}{times} were not captured{shown}"),
         HoleKind::Unasked => {
-            format!("{} answered a request from {} that was not captured{times}{shown}", hole.server, hole.client)
+            let answered = if hole.frame > 0 { format!(" (answered in frame {})", hole.frame) } else { String::new() };
+            format!("a request {way}{times} was not captured{answered}")
         }
         HoleKind::Unread => format!("the connection {way} was opened{times}, but no request on it was captured"),
         HoleKind::CutHead => format!("a request head of {way} was not captured whole{times}{shown}"),

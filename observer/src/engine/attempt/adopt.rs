@@ -12,7 +12,7 @@ use super::{
     Attempts,
     join::{self, Tree},
     polling,
-    recent::Entry,
+    recent::{Entry, Side},
     store::may_follow,
 };
 
@@ -49,9 +49,13 @@ impl Attempts {
         if up.request.key().is_some() || !up.request.is_upgrade() || !up.request.complete {
             return None;
         }
-        let mut fitting = self
-            .recent
-            .with_tail(&up.request.target)
+        let sender = up.link.client.ip();
+        let listens = self.proxies.sending_from(sender).chain([sender]);
+        let mut got: Vec<_> =
+            listens.flat_map(|host| self.recent.with_tail(&up.request.target, Side::GotBy, host)).collect();
+        got.sort_by_key(|entry| Reverse(entry.id));
+        let mut fitting = got
+            .into_iter()
             // Two taps have two clocks.
             .filter(|entry| entry.stamp.clock != up.clock || entry.stamp.at <= up.request.at)
             .filter_map(|entry| self.ordinary(entry))
@@ -72,9 +76,13 @@ impl Attempts {
         let until = down.ended_at.unwrap_or(now) + self.settle;
         let begun = down.request.at.before(self.settle);
         let near = |entry: &&Entry| entry.stamp.at <= until && entry.ended_at.is_none_or(|end| begun <= end);
-        let alike: Vec<_> = self.recent.with_tail(&down.request.target).filter(near).collect();
-        let mut fitting: Vec<_> = alike
+        let with_tail = |side, host| self.recent.with_tail(&down.request.target, side, host).filter(near);
+        let hosts = self.proxies.hosts(&down.link);
+        let mut fitting: Vec<_> = hosts
             .iter()
+            .enumerate()
+            .filter(|(place, host)| !hosts[..*place].contains(host))
+            .flat_map(|(_, host)| with_tail(Side::SentBy, *host))
             .filter_map(|entry| self.ordinary(entry))
             .filter(|up| self.may_come_from(down, up) && is_alike(&down.request, &up.request))
             .filter(|up| is_answered_as(down, up))
@@ -87,7 +95,8 @@ impl Attempts {
         let beyond = |other: &Handshake| self.may_come_from(&up, other) && is_alike(&up.request, &other.request);
         let more = fitting.iter().filter(|other| !beyond(other)).count();
         // Another client's ordinary request for the same thing may be what the proxy forwarded.
-        let others = alike.iter().filter(|entry| entry.link.server == down.link.server).count();
+        let others =
+            with_tail(Side::GotBy, down.link.host).filter(|entry| entry.link.server == down.link.server).count();
         Some((up, more + others))
     }
 

@@ -13,7 +13,7 @@ use super::{
     },
     Attempts, Case, Claims, Decided, Last, Timer,
     connect::Failed,
-    evidence::{Missed, Window, because, hops_are_its_own},
+    evidence::{Missed, Window, hops_are_its_own},
     join::{self, Tree},
     loss,
     report::{self, Placed},
@@ -171,14 +171,12 @@ impl Attempts {
         // Two requests of one proxy look like before and after where no answer came yet.
         let open = client.ended_at.is_none() && !timed_out && !alone;
         let taken = (placed[0].role == Role::Only || stopped) && self.may_be_taken(last, placed, &window.around());
-        let crowd = missed.beside.or(missed.lost).filter(|_| self.is_key_shared(client));
         // A known proxy that hung up may have got its answer.
         let hidden = forwards && last.link != client.link && last.response.is_none();
         let hops = Claim::unless((!tree.uniform).then_some(Doubt::Rival))
             .and(Claim::unless(open.then_some(Doubt::Open)))
             .and(Claim::unless(taken.then_some(Doubt::Rival)))
             .and(Claim::unless(doubt.clone().filter(|_| hidden)))
-            .and(Claim::unless(because(crowd)))
             .and(hops_are_its_own(placed, tree.join, &failed, missed, doubt.as_ref()));
         Decided {
             attempt: Arc::new(attempt),

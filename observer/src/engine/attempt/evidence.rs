@@ -77,7 +77,7 @@ impl Missed {
     }
 }
 
-pub(super) fn because(hole: Option<Hole>) -> Option<Doubt> {
+fn because(hole: Option<Hole>) -> Option<Doubt> {
     hole.map(|hole| Doubt::Hole(Box::new(hole)))
 }
 
@@ -167,6 +167,10 @@ impl Attempts {
             }
         }
         own.truncate(8);
+        // What a proxy made of it may be an ordinary request that was evicted, unless a connection that failed says otherwise.
+        let evicted = self.recent.evicted_since(by.request.at).filter(|_| alone && own.is_empty());
+        let evicted = evicted.map(|at| Hole { kind: HoleKind::Evicted, ..Hole::anywhere((by.request.at, at)) });
+        doubt = doubt.or_else(|| because(evicted));
         if !placed[0].handshake.is_server_error() {
             return (own, doubt);
         }
@@ -222,15 +226,6 @@ impl Attempts {
             let other = own.iter().all(|own| own.handshake.link.id != link.id);
             other && by_proxy && (from..=to).contains(&at)
         })
-    }
-
-    /// Whether another client sent the same server this key: then a hole there may hide a third one.
-    pub(super) fn is_key_shared(&self, client: &Handshake) -> bool {
-        let Some(name) = store::key_name(client) else { return false };
-        let other = |link: &Link| link.server == client.link.server && link.client != client.link.client;
-        let mut open = self.store.named(name, Timestamp::MIN, Timestamp::MAX, join::SEARCHED);
-        open.any(|(_, hop)| other(&hop.link))
-            || self.lately.iter().any(|(known, _, link)| *known == name && other(link))
     }
 
     /// Whether the host that sent a lone request sent another one with its key to another server.

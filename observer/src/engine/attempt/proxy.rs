@@ -77,6 +77,12 @@ impl Proxies {
         [link.server.ip(), link.host].into_iter().chain(seen.into_iter().flatten()).collect()
     }
 
+    /// The addresses at which those listen that were seen to send from another one.
+    pub(super) fn sending_from(&self, host: IpAddr) -> impl Iterator<Item = IpAddr> {
+        let others = self.by_endpoint.iter().filter(move |(_, proxy)| proxy.hosts.contains(&host));
+        others.map(|(endpoint, _)| endpoint.ip())
+    }
+
     /// The entry of one.
     pub(super) fn entry(&mut self, endpoint: SocketAddr) -> &mut Proxy {
         if !self.by_endpoint.contains_key(&endpoint) {

@@ -33,8 +33,10 @@ pub(super) struct Recent {
     entries: VecDeque<Entry>,
     /// The oldest entry.
     base: OrdinaryId,
-    /// The newest entry of each tail.
+    /// The newest entry of each tail that a host sent, and of each that a host got.
     newest: HashMap<u32, OrdinaryId, FixedState>,
+    /// When the newest of those that were evicted was sent.
+    evicted: Option<Timestamp>,
     /// Bytes that responses refer to.
     responses: usize,
 }
@@ -50,8 +52,10 @@ pub(super) struct Entry {
     /// When the final response came.
     pub(super) ended_at: Option<Timestamp>,
     tail: u32,
-    /// The entry before with the same tail.
-    before: Option<OrdinaryId>,
+    /// Its names in the table of the newest: by its client's host, and by its server's.
+    names: [u32; 2],
+    /// The entries before with the same names.
+    before: [Option<OrdinaryId>; 2],
     head: Range<usize>,
 }
 
@@ -63,6 +67,7 @@ impl Recent {
             entries: VecDeque::new(),
             base: OrdinaryId::default(),
             newest: HashMap::default(),
+            evicted: None,
             responses: 0,
         }
     }
@@ -86,8 +91,10 @@ impl Recent {
         self.make_room(&range);
         self.heads[range.clone()].copy_from_slice(head.raw);
         self.end = range.end;
-        let (id, tail) = (OrdinaryId(self.base.0 + self.entries.len() as u64), hash(field::tail(head.target)));
-        let before = self.newest.insert(tail, id).filter(|before| *before >= self.base);
+        let id = OrdinaryId(self.base.0 + self.entries.len() as u64);
+        let tail = hash(field::tail(head.target));
+        let names = [Side::SentBy.name(tail, link.client.ip()), Side::GotBy.name(tail, link.host)];
+        let before = names.map(|name| self.newest.insert(name, id).filter(|before| *before >= self.base));
         self.entries.push_back(Entry {
             id,
             link: *link,
@@ -95,6 +102,7 @@ impl Recent {
             response: None,
             ended_at: None,
             tail,
+            names,
             before,
             head: range,
         });
@@ -113,8 +121,11 @@ impl Recent {
         let Some(oldest) = self.entries.pop_front() else { return };
         self.base = OrdinaryId(oldest.id.0 + 1);
         self.responses -= oldest.response.as_ref().map_or(0, Response::memory);
-        if self.newest.get(&oldest.tail) == Some(&oldest.id) {
-            self.newest.remove(&oldest.tail);
+        self.evicted = self.evicted.max(Some(oldest.stamp.at));
+        for name in oldest.names {
+            if self.newest.get(&name) == Some(&oldest.id) {
+                self.newest.remove(&name);
+            }
         }
     }
 
@@ -144,9 +155,14 @@ impl Recent {
         usize::try_from(id.0.checked_sub(self.base.0)?).ok()
     }
 
-    /// Requests whose target has the same tail, newest first.
-    pub(super) fn with_tail(&self, target: &str) -> impl Iterator<Item = &Entry> {
-        self.chain(self.newest.get(&hash(field::tail(target))).copied())
+    /// Requests whose target has the same tail, and which a host sent or got, newest first.
+    pub(super) fn with_tail(&self, target: &str, side: Side, host: IpAddr) -> impl Iterator<Item = &Entry> {
+        self.chain(hash(field::tail(target)), side, host)
+    }
+
+    /// When the newest of the requests that were evicted was sent, if any was since a time.
+    pub(super) fn evicted_since(&self, from: Timestamp) -> Option<Timestamp> {
+        self.evicted.filter(|at| *at >= from)
     }
 
     /// Whether any recent request is what the proxy that listens at `proxy` made of another: the same tail, sent by one of
@@ -154,7 +170,8 @@ impl Recent {
     pub(super) fn shows_upstream_of(&self, proxy: SocketAddr, hosts: &[IpAddr]) -> bool {
         let sent = self.entries.iter().rev().take(LOOKED_AT).filter(|up| hosts.contains(&up.link.client.ip()));
         sent.filter(|up| up.link.server != proxy).any(|up| {
-            self.chain(up.before).any(|down| {
+            let got = hosts.iter().flat_map(|host| self.chain(up.tail, Side::GotBy, *host));
+            got.filter(|down| down.id < up.id).any(|down| {
                 let apart = down.link.client.ip() != up.link.client.ip();
                 let answered = up.ended_at.is_some() && down.ended_at >= up.ended_at;
                 let open = down.stamp.at <= up.stamp.at && down.ended_at.is_none_or(|end| end >= up.stamp.at);
@@ -164,9 +181,12 @@ impl Recent {
         })
     }
 
-    /// The entries of one tail from `newest` backwards.
-    fn chain(&self, newest: Option<OrdinaryId>) -> impl Iterator<Item = &Entry> {
-        std::iter::successors(newest.and_then(|id| self.get(id)), |entry| self.get(entry.before?)).take(SEARCHED)
+    /// The entries of one tail at a host, newest first.
+    fn chain(&self, tail: u32, side: Side, host: IpAddr) -> impl Iterator<Item = &Entry> {
+        let newest = self.newest.get(&side.name(tail, host)).and_then(|id| self.get(*id));
+        std::iter::successors(newest, move |entry| self.get(entry.before[side.index()]?))
+            .filter(move |entry| side.host(&entry.link) == host)
+            .take(SEARCHED)
     }
 
     /// A request in full.
@@ -177,6 +197,36 @@ impl Recent {
             reason = "the method's path is not general over lifetimes"
         )]
         head::request(raw, entry.stamp, true, |head| head.to_owned())
+    }
+}
+
+/// By which end of its connection a request is looked for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Side {
+    /// The host that sent it.
+    SentBy,
+    /// The host that got it.
+    GotBy,
+}
+
+impl Side {
+    const fn index(self) -> usize {
+        match self {
+            Self::SentBy => 0,
+            Self::GotBy => 1,
+        }
+    }
+
+    fn host(self, link: &Link) -> IpAddr {
+        match self {
+            Self::SentBy => link.client.ip(),
+            Self::GotBy => link.host,
+        }
+    }
+
+    /// The name of a tail at a host.
+    fn name(self, tail: u32, host: IpAddr) -> u32 {
+        u32::try_from(FixedState::default().hash_one((tail, self.index(), host)) >> 32).unwrap_or(0)
     }
 }
 

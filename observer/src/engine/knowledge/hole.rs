@@ -51,6 +51,8 @@ pub enum HoleKind {
     CutHead,
     /// The tap reported lost frames, or a frame was cut in its headers: it may have been anybody's.
     Lost,
+    /// Requests were evicted to stay under the memory limit.
+    Evicted,
 }
 
 /// One end of a hole's connection, as far as it is known. Merged holes know less of it.

@@ -153,7 +153,11 @@ fn alone(decided: &Decided, last: &Hop, upstream_seen: bool, failed: Option<(Sil
         return refused.unwrap_or(Finding { cause: Cause::Unknown, answered_by: AnsweredBy::Nobody, by: None });
     };
     let own = upstream_seen || decided.own_page.is_some();
-    let answered_by = if own { AnsweredBy::Proxy } else { AnsweredBy::Unknown };
+    let answered_by = match last.role {
+        Role::Upstream => AnsweredBy::Origin,
+        _ if own => AnsweredBy::Proxy,
+        _ => AnsweredBy::Unknown,
+    };
     if decided.denied && matches!(response.status, 401 | 403) {
         return Finding { cause: Cause::AuthRequired, answered_by: AnsweredBy::Proxy, by: proxy };
     }

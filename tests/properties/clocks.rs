@@ -31,6 +31,9 @@ use crate::{
 const APART: [i64; 5] = [350, 800, 5_000, 600_000, 3_600_000];
 const MS: i64 = 1_000_000;
 
+/// How far off a connection may leave it of which only one way was captured.
+const ONE_WAY: Duration = Duration::from_millis(201);
+
 /// Captures whose requests all have the same name, which so links nothing.
 const NAMELESS: [&str; 1] = ["many-equal-keys"];
 
@@ -120,4 +123,44 @@ fn clocks_that_are_apart_change_no_verdict() {
     if std::env::var("ONLY").is_err() {
         assert!(linked >= 80, "{linked} of {}", linked + unlinked);
     }
+}
+
+/// All frames once more, as a second host sees them on the way: what goes to the higher address later, the rest before. By
+/// less than a proxy needs to send on what it got.
+fn also_elsewhere(frames: &[Owned], apart: i64) -> Vec<Owned> {
+    let copy = |frame: &Owned| {
+        let up = Segment::read(frame).is_some_and(|segment| segment.source < segment.destination);
+        let way = if up { 3_000 } else { -2_000 };
+        Owned { clock: 1, interface: frame.interface + 1000, ..frame.clone().delayed(apart * MS + way) }
+    };
+    let mut copies: Vec<_> = frames.iter().map(copy).collect();
+    copies.sort_by_key(|frame| frame.at);
+    copies
+}
+
+#[test]
+fn one_connection_in_two_captures_tells_how_their_clocks_stand() {
+    let linked = AtomicUsize::new(0);
+    on_all(|capture| {
+        let [frames] = &capture.files[..] else { return Vec::new() };
+        if NAMELESS.iter().any(|name| capture.name.starts_with(name)) {
+            return Vec::new();
+        }
+        let before = read([frames.clone(), also_elsewhere(frames, 0)]).0.kinds();
+        let check = |apart: i64| {
+            let (after, clocks) = read([frames.clone(), also_elsewhere(frames, apart)]);
+            let label = format!("{} {apart} ms", capture.name);
+            let Some(within) = clocks.between(ClockId(0), ClockId(1)) else {
+                return Some(format!("{label}: {:?}", clocks.estimates()));
+            };
+            linked.fetch_add(1, Ordering::Relaxed);
+            let off = (clocks.estimates()[1].ahead - apart * MS).unsigned_abs();
+            if u128::from(off) > within.as_nanos() || within > ONE_WAY {
+                return Some(format!("{label}: {:?}", clocks.estimates()[1]));
+            }
+            (before != after.kinds()).then(|| format!("{label}\n{}", difference(&before, &after.kinds())))
+        };
+        [350, -5_000, 3_600_000].into_iter().filter_map(check).collect()
+    });
+    println!("{} runs", linked.into_inner());
 }

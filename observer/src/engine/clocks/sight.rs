@@ -129,11 +129,14 @@ impl Sights {
 
 impl Copies {
     fn add(&mut self, segment: &Segment<'_>, at: Timestamp) {
+        let (low, high) = (segment.source.min(segment.destination), segment.source.max(segment.destination));
+        let connection = hash(&(low, high));
+        // Behind NAT a connection has two names: both ways are to go by the same one.
+        if self.times.is_none() || connection < self.connection {
+            (self.connection, self.low) = (connection, segment.source == low);
+        }
         let (first, last) = self.times.unwrap_or((at, at));
         self.times = Some((first.min(at), last.max(at)));
-        self.low = segment.source < segment.destination;
-        let (low, high) = (segment.source.min(segment.destination), segment.source.max(segment.destination));
-        self.connection = hash(&(low, high));
     }
 
     /// When it was seen, if all copies are of one passage: a repeated segment may be seen at one place only.

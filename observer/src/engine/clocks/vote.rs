@@ -10,6 +10,8 @@ use super::{
 const DRIFT: i64 = 10_000;
 /// How long a proxy may take to send a request on, in nanoseconds, while nothing else says how the clocks stand.
 const ALIKE: i64 = 50_000_000;
+/// What stamps are good to, in nanoseconds: they are of microseconds, and taken by several processors.
+const GRAIN: i64 = 10_000;
 /// How many times as many links an offset must have as one that contradicts it.
 const SURE: usize = 2;
 
@@ -39,7 +41,7 @@ pub(super) fn offset(links: &[Link]) -> Option<Offset> {
     // Where clocks drifted, no offset fits all of them: then it lies between those that fit.
     let (least, most) = (least.min(most), most.max(least));
     let ahead = likely(&with, least, most);
-    let within = ahead.saturating_sub(least).max(most.saturating_sub(ahead));
+    let within = ahead.saturating_sub(least).max(most.saturating_sub(ahead)).saturating_add(GRAIN);
     let basis =
         Basis::Links { connections: connections(&with), requests: requests(&with), against: count(against.len()) };
     Some(Offset { ahead, within, basis })

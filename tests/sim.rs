@@ -34,6 +34,8 @@ mod tunnel;
 
 use std::{fs, sync::Mutex};
 
+use observer::engine::{Config, clocks::Clocks};
+
 use self::{
     judge::{Verdict, judge},
     play::Play,
@@ -41,7 +43,7 @@ use self::{
     tap::{COMPLETE, Capture, FOREIGN_GAP, WHOLE},
     traffic::{
         message, net,
-        observe::{Seen, observe},
+        observe::{Seen, config, observe_with},
         pcap,
         random::Random,
     },
@@ -99,8 +101,10 @@ impl Run {
 }
 
 impl Captured {
-    fn new(play: &Play, kind: &'static str, capture: Capture) -> Self {
-        let seen = observe(&capture.frames);
+    fn new(play: &Play, kind: &'static str, mut capture: Capture) -> Self {
+        let skewed = capture.ways.contains(&"skew");
+        let clocks = if skewed { tap::by_one_clock(&mut capture) } else { Clocks::default() };
+        let seen = observe_with(&capture.frames, Config { clocks, ..config() });
         let verdict = judge(play, &capture, &seen, matches!(kind, COMPLETE | FOREIGN_GAP));
         Self { kind, capture, seen, verdict }
     }

@@ -1,12 +1,15 @@
 //! What taps capture of what was sent: every segment in some way, or less.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, HashMap, VecDeque},
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     ops::Range,
 };
 
-use observer::engine::time::Timestamp;
+use observer::engine::{
+    clocks::{Clocks, Estimate, Survey},
+    time::Timestamp,
+};
 
 use super::{
     net::{Id, MICRO, MILLI, Net, Sent, Time},
@@ -15,6 +18,7 @@ use super::{
 use crate::traffic::{
     damage, mutate,
     noise::Noise,
+    observe::config,
     random::Random,
     wire::{Owned, Segment},
 };
@@ -87,7 +91,8 @@ const WAYS: [Way; 8] = [
 ];
 
 /// Ways that are not taken together, and why.
-const EXCLUDED: [(&str, &str, &str); 4] = [
+const EXCLUDED: [(&str, &str, &str); 5] = [
+    ("skew", "wrap", "numbers that all begin nearly alike may make one connection of two that two clocks saw"),
     ("duplicate", "swap", "a copy that comes before its original tells a later time, and so a false order of ends"),
     ("duplicate", "shuffle", "the same"),
     ("nat", "swap", "of the two sides of a NAT the one whose bytes are read first gives the connection its name"),
@@ -161,7 +166,10 @@ pub fn damaged(play: &Play, noise: &Noise, random: &mut Random) -> (Capture, &'s
 fn taps(play: &Play, random: &mut Random, whole: bool, part: &Part) -> Capture {
     // Two clocks do not tell which of several hops with one key came first.
     let skewed = !play.world.is_one_host() && !play.truth.has_equal_keys && random.chance(30);
-    let mut clock = || Time::try_from(random.below(400)).expect("short") * MILLI - 200 * MILLI;
+    let mut clock = || {
+        let little = Time::try_from(random.below(400)).expect("short") * MILLI - LITTLE;
+        little + if random.chance(50) { APART[random.below(APART.len())] * MILLI } else { 0 }
+    };
     let clocks = if skewed { [0, clock(), clock(), clock()] } else { [0; 4] };
     let times = part.times.clone();
     let mut capture = Capture { frames: Vec::new(), ways: Vec::new(), aliases: HashMap::new(), clocks, times };
@@ -196,6 +204,42 @@ fn taps(play: &Play, random: &mut Random, whole: bool, part: &Part) -> Capture {
         frame.number = number as u64 + 1;
     }
     capture
+}
+
+/// How far clocks may be apart where nothing tells; how much more, in milliseconds, where something does.
+const LITTLE: Time = 200 * MILLI;
+const APART: [Time; 6] = [350, 800, 5000, -600_000, 3_600_000, -3_600_000];
+
+/// As `observer read` does it: finds out how the clocks stand, and shows all frames by one. Of a clock that nothing links to
+/// the first, or not closely, only what differs a little is left: more is not judged yet.
+pub fn by_one_clock(capture: &mut Capture) -> Clocks {
+    let mut survey = Survey::new(config());
+    capture.frames.iter().for_each(|frame| survey.handle_frame(&frame.frame()));
+    let found = survey.finish();
+    let Some(first) = found.estimates().first().map(|estimate| estimate.clock) else { return found };
+    let clocks = capture.clocks;
+    for Estimate { clock, ahead, .. } in found.estimates() {
+        let level = clock.0 as usize;
+        let apart = clocks[level] - clocks[first.0 as usize];
+        let is_sure = found.between(first, *clock).is_some_and(|within| within < config().settle);
+        let ahead = if is_sure { *ahead } else { apart - apart % LITTLE };
+        capture.clocks[level] -= ahead;
+        let own = capture.frames.iter_mut().filter(|frame| frame.clock == clock.0);
+        own.for_each(|frame| *frame = frame.clone().delayed(-ahead));
+    }
+    capture.frames = merged(&capture.frames);
+    found
+}
+
+/// The frames of several clocks by time; those of one stay in their order.
+fn merged(frames: &[Owned]) -> Vec<Owned> {
+    let mut files = BTreeMap::<u32, VecDeque<&Owned>>::new();
+    frames.iter().for_each(|frame| files.entry(frame.clock).or_default().push_back(frame));
+    let earliest = move || {
+        let next = files.values_mut().filter(|file| !file.is_empty()).min_by_key(|file| file[0].at)?;
+        next.pop_front().cloned()
+    };
+    std::iter::from_fn(earliest).collect()
 }
 
 /// A server behind NAT: where it listens, and where it is asked.

@@ -88,17 +88,17 @@ impl Connects {
         Self { kept_for: answer_timeout + MARGIN, ..Self::default() }
     }
 
-    pub(super) fn opened(&mut self, link: &Link, opening: Opening, stamp: Stamp) {
-        self.forget(stamp.at.before(self.kept_for));
+    /// A connection was opened, or refused. What has to be evicted for it is left as a hole.
+    pub(super) fn opened(&mut self, link: &Link, opening: Opening, stamp: Stamp) -> Option<Hole> {
         match opening {
-            Opening::Syn => self.syn(link, stamp),
-            Opening::Accepted => self.wait(link, stamp, true),
+            Opening::Syn => return self.syn(link, stamp),
+            Opening::Accepted => return self.wait(link, stamp, true),
             Opening::Middle => self.asked(link),
             Opening::Refused => {
                 let seen = self.half_open.remove(&link.id).map(|half| (half.interface, half.clock));
                 let (interface, clock) = seen.unwrap_or((stamp.interface, stamp.clock));
                 if self.was_refused(link, stamp.at) {
-                    return;
+                    return None;
                 }
                 if self.refused.len() == MAX_KEPT {
                     self.refused.pop_front();
@@ -106,9 +106,12 @@ impl Connects {
                 self.refused.push_back(Refusal { link: *link, at: stamp.at, interface, clock, told: None });
             }
         }
+        None
     }
 
-    fn forget(&mut self, before: Timestamp) {
+    /// All that was asked up to a time is judged, but for what may wait on: forgets what is older than that.
+    pub(super) fn judged_until(&mut self, at: Timestamp) {
+        let before = at.before(self.kept_for);
         while self.refused.front().is_some_and(|refused| refused.at < before) {
             self.refused.pop_front();
         }
@@ -120,16 +123,14 @@ impl Connects {
         }
     }
 
-    fn syn(&mut self, link: &Link, stamp: Stamp) {
+    fn syn(&mut self, link: &Link, stamp: Stamp) -> Option<Hole> {
         let at = stamp.at;
         if let Some(known) = self.half_open.get_mut(&link.id) {
             known.repeated |= known.at.distance(at) >= REPEATED_AFTER;
             known.at = known.at.min(at);
-            return;
+            return None;
         }
-        if !self.was_refused(link, at) {
-            self.wait(link, stamp, false);
-        }
+        if self.was_refused(link, at) { None } else { self.wait(link, stamp, false) }
     }
 
     /// Whether a connection between the same ends was refused at about that time: this is a copy of that.
@@ -140,17 +141,16 @@ impl Connects {
     }
 
     /// A connection was accepted, or its client began a head: what it asks for is not known yet.
-    pub(super) fn wait(&mut self, link: &Link, stamp: Stamp, accepted: bool) {
+    pub(super) fn wait(&mut self, link: &Link, stamp: Stamp, accepted: bool) -> Option<Hole> {
         let Stamp { at, interface, clock, .. } = stamp;
         let half = HalfOpen { link: *link, at, interface, clock, repeated: false, accepted };
         if self.half_open.insert(link.id, half).is_some() {
-            return;
-        }
-        if self.order.len() >= MAX_KEPT {
-            let oldest = self.order.pop_front();
-            oldest.and_then(|oldest| self.half_open.remove(&oldest));
+            return None;
         }
         self.order.push_back(link.id);
+        let oldest = if self.order.len() > MAX_KEPT { self.order.pop_front() } else { None };
+        let evicted = oldest.and_then(|oldest| self.half_open.remove(&oldest));
+        evicted.map(|half| half.hole(at))
     }
 
     /// A request was read.

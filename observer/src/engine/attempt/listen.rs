@@ -135,11 +135,13 @@ impl Listener for Attempts {
     }
 
     fn asks(&mut self, link: &Link, stamp: Stamp) {
-        self.connects.wait(link, stamp, true);
+        let evicted = self.connects.wait(link, stamp, true);
+        evicted.into_iter().for_each(|hole| self.holes.add(hole));
     }
 
     fn opened(&mut self, link: &Link, opening: Opening, stamp: Stamp) {
-        self.connects.opened(link, opening, stamp);
+        let evicted = self.connects.opened(link, opening, stamp);
+        evicted.into_iter().for_each(|hole| self.holes.add(hole));
     }
 
     fn anomaly(&mut self, link: &Link, kind: AnomalyKind, stamp: Stamp) {

@@ -276,6 +276,7 @@ impl Attempts {
             return false;
         }
         let Some(Reverse((at, timer))) = self.timers.pop() else { return false };
+        self.connects.judged_until(at);
         match timer {
             Timer::Decide(id) => self.decide_ended(id, at),
             Timer::Answer(id) => self.answer_overdue(id, at, now),

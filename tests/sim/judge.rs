@@ -267,8 +267,8 @@ fn by(details: &Details) -> Option<&Endpoint> {
 /// An alert as one line.
 pub fn line(alert: &Alert) -> String {
     let mut line = format!("{} {:?}", alert.rule, alert.level);
-    if let Details::Missing101 { cause, .. } = &alert.details {
-        let _ = write!(line, " {cause:?}");
+    if let Details::Missing101 { cause, doubt, .. } = &alert.details {
+        let _ = write!(line, " {cause:?} {doubt:?}");
     }
     let _ = write!(line, " \"{}\"{}", alert.message, hops(&alert.attempt));
     line

@@ -111,7 +111,10 @@ pub fn complete(play: &Play, noise: &Noise, random: &mut Random) -> Capture {
             capture.frames = way(&capture.frames, random);
         }
     }
-    capture.add(noise, &Part::ALL);
+    // Among strangers' frames a copy may come later than any connection is kept, and begins one of its own.
+    if !capture.ways.contains(&"duplicate") {
+        capture.add(noise, &Part::ALL);
+    }
     capture
 }
 
@@ -134,7 +137,9 @@ pub fn foreign_gap(play: &Play, noise: &mut Noise, random: &mut Random) -> Optio
     noise.lose_one_of_each();
     let mut capture = taps(play, random, true, &Part::ALL);
     capture.add(noise, &Part::ALL);
-    Some(capture)
+    // Nothing links the clocks on both sides of a proxy that makes new keys: by such clocks a gap may have been at any time.
+    let is_linked = !capture.ways.contains(&"skew") || play.world.proxies.iter().all(|proxy| !proxy.rekeys);
+    is_linked.then_some(capture)
 }
 
 /// A capture that lacks something, and the kind of its damage.

@@ -22,7 +22,10 @@ use super::{
 /// How far apart the requests are that a proxy sends for one attempt: side requests, and tries with several origins.
 const SIBLINGS: Duration = Duration::from_secs(1);
 
-/// How soon a proxy tries the next server after a refusal.
+/// How far the stamps of one event may be apart that two well compared clocks make: of the taps, not of the clocks.
+const CLOCK_NOISE: Duration = Duration::from_millis(5);
+
+/// How soon a proxy tries the next server after one that failed, or gives up.
 const NEXT_TRY: Duration = Duration::from_millis(10);
 
 /// When something would have been on the wire, by the clock of a tap; those of others may be `skew` apart.
@@ -43,12 +46,6 @@ impl Window {
     /// The same and some time before and after it.
     pub(super) fn around(self) -> Self {
         Self { from: self.from.before(self.skew), to: self.to + self.skew, ..self }
-    }
-
-    /// Whether something sent then may be in a hole.
-    fn meets(&self, hole: &Hole) -> bool {
-        let skew = if hole.clock == Some(self.clock) { Duration::ZERO } else { self.skew };
-        self.from.before(skew) <= hole.to && hole.from <= self.to + skew
     }
 }
 
@@ -84,7 +81,17 @@ fn because(hole: Option<Hole>) -> Option<Doubt> {
 impl Attempts {
     /// The smallest hole that may hide what was sent in a window: of one that `matters`.
     pub(super) fn hole(&self, window: &Window, matters: impl Fn(&Hole) -> bool) -> Option<Hole> {
-        self.holes.hiding(Timestamp::MIN, Timestamp::MAX, |hole| window.meets(hole) && matters(hole)).copied()
+        let meets = |hole: &Hole| {
+            let skew = hole.clock.map_or(self.settle, |clock| self.skew(window.clock, clock));
+            window.from.before(skew) <= hole.to && hole.from <= window.to + skew
+        };
+        self.holes.hiding(|hole| meets(hole) && matters(hole)).copied()
+    }
+
+    /// How far apart two clocks may be in what they call one time.
+    fn skew(&self, one: ClockId, other: ClockId) -> Duration {
+        let known = self.clocks.between(one, other).map(|within| 2 * within + CLOCK_NOISE);
+        if one == other { Duration::ZERO } else { known.map_or(self.settle, |known| known.min(self.settle)) }
     }
 
     /// A hole of lost frames, which may have been anybody's.
@@ -278,9 +285,13 @@ pub(super) fn hops_are_its_own(
     // may have had its key.
     let over = last.and_then(|last| last.handshake.ended_at).zip(client.ended_at);
     let is_late = client.is_server_error() && over.is_some_and(|(over, end)| end.since(over) >= REPEATED_AFTER);
+    // A proxy gives up on a server and says so at once: no other try lies between.
+    let gave_up = matches!(client.status(), Some(502..=504))
+        && last.is_some_and(|last| last.handshake.response.is_none())
+        && over.is_some_and(|(over, end)| end.since(over) < NEXT_TRY);
     let looks_like = likeness || client.response.is_none() || !report::is_next_to_next(placed);
     let hop = because(missed.hop().filter(|_| looks_like));
-    let unseen = doubt.cloned().filter(|_| !relayed);
+    let unseen = doubt.cloned().filter(|_| !relayed && !gave_up);
     let beside = because(missed.beside.filter(|_| is_late && !relayed));
     Claim::unless(hop.or(unseen).or(beside))
 }

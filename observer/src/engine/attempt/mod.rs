@@ -54,6 +54,7 @@ pub use self::{
 use super::{
     Config,
     anomaly::Anomaly,
+    clocks::Clocks,
     event::{Attempt, ProductName, Silence},
     http::UpgradeId,
     knowledge::{Claim, Doubt, Hole, Holes},
@@ -181,6 +182,7 @@ pub struct Attempts {
     settle: Duration,
     answer_timeout: Duration,
     idle_min: Duration,
+    clocks: Clocks,
     next_id: UpgradeId,
     store: Store,
     recent: Recent,
@@ -212,6 +214,7 @@ impl Attempts {
             settle: config.settle,
             answer_timeout: config.answer_timeout,
             idle_min: config.idle_min,
+            clocks: config.clocks.clone(),
             next_id: UpgradeId::default(),
             store: Store::default(),
             recent: Recent::new((config.memory_limit / 64).min(4 << 20)),

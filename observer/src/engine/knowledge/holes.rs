@@ -8,10 +8,7 @@ use hashbrown::HashMap;
 use smallvec::SmallVec;
 
 use super::{FlowClass, Hole, HoleKind, Place};
-use crate::engine::{
-    tcp::{ConnectionId, Link},
-    time::Timestamp,
-};
+use crate::engine::tcp::ConnectionId;
 
 /// Holes kept apart, at most. Few conclusions are open at a time, and a hole is looked at for each.
 const MOST: usize = 4096;
@@ -83,16 +80,10 @@ impl Holes {
         }
     }
 
-    /// The hole that may hide something which was sent between two times, the smallest first: of one that `matters`.
-    pub fn hiding(&self, from: Timestamp, to: Timestamp, matters: impl Fn(&Hole) -> bool) -> Option<&Hole> {
-        let near = |hole: &&Hole| from <= hole.to && hole.from <= to && matters(hole);
-        let all = self.unknown.values().flatten().chain(&self.known);
-        all.filter(near).min_by_key(|hole| (hole.count, hole.to.since(hole.from), hole.from, hole.client, hole.server))
-    }
-
-    /// A hole of this very connection.
-    pub fn of(&self, link: &Link, from: Timestamp, to: Timestamp) -> Option<&Hole> {
-        self.hiding(from, to, |hole| hole.is_of(link))
+    /// The smallest hole that `matters`.
+    pub fn hiding(&self, matters: impl Fn(&Hole) -> bool) -> Option<&Hole> {
+        let all = self.unknown.values().flatten().chain(&self.known).filter(|hole| matters(hole));
+        all.min_by_key(|hole| (hole.count, hole.to.since(hole.from), hole.from, hole.client, hole.server))
     }
 
     /// Merges the older half: those to one server first, then those of one client's host, then all.

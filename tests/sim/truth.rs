@@ -215,11 +215,22 @@ impl Truth {
             |from: Time, to: Time| self.failures.iter().filter(|time| from <= **time && **time <= to).count() > 1;
         if several(story.asked_at.min(end - SECOND), end) {
             Blur::Always
-        } else if several(story.asked_at - ABOUT, end + ABOUT) {
+        } else if several(story.asked_at - ABOUT, end + ABOUT) || self.others_failed(at, end) {
             Blur::ByClocks
         } else {
             Blur::None
         }
+    }
+
+    /// Whether another client got an error of the proxy's own at about that time: a refusal may have been for that one, too.
+    fn others_failed(&self, at: usize, end: Time) -> bool {
+        let story = &self.stories[at];
+        self.stories.iter().enumerate().any(|(other, told)| {
+            let failed = told.got.is_some_and(|status| status >= 500);
+            let near =
+                told.ended_at.is_some_and(|ended| story.asked_at - ABOUT <= ended && told.asked_at <= end + ABOUT);
+            other != at && failed && near
+        })
     }
 
     /// Of tunnels that ended together, those whose hops cannot be told leave the others alone.

@@ -31,6 +31,9 @@ pub fn is_traceless(whole: &[Owned], damaged: &[Owned]) -> bool {
         let spoke = whole.iter().any(speaks) && !left.iter().any(speaks);
         // A connection that was opened, and no more, tells that something was to come.
         let (mut lost, mut is_opened) = (None, false);
+        // Lone acknowledgments begin no connection: what was said before its first bytes is that of a time before the capture,
+        // unless these answer it.
+        let mut is_begun = false;
         // Who gave up an answer seems to wait for it still.
         let mut waits = false;
         for one in &whole {
@@ -40,7 +43,10 @@ pub fn is_traceless(whole: &[Owned], damaged: &[Owned]) -> bool {
                 lost = if begins || gives_up { Some(one.1) } else { lost };
                 continue;
             }
-            if lost.take().is_some_and(|lost| !is_opened && one.1.since(lost) > SETTLED) {
+            let begins = speaks(one) || one.0.has(SYN);
+            let unseen = begins && !is_begun && !one.0.payload.starts_with(b"HTTP/1.");
+            is_begun |= begins;
+            if lost.take().is_some_and(|lost| unseen || !is_opened && one.1.since(lost) > SETTLED) {
                 return true;
             }
             waits = if speaks(one) { one.0.payload.starts_with(b"GET ") } else { waits };

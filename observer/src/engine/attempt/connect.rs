@@ -12,7 +12,7 @@ use hashbrown::HashMap;
 use super::super::{
     event::Silence,
     frame::{ClockId, InterfaceId},
-    knowledge::{Hole, HoleKind},
+    knowledge::{Hole, HoleKind, Recently},
     tcp::{ConnectionId, Direction, Link, Opening, Stamp},
     time::Timestamp,
 };
@@ -27,14 +27,14 @@ const MARGIN: Duration = Duration::from_secs(10);
 pub(super) const REPEATED_AFTER: Duration = Duration::from_millis(900);
 
 /// Connections whose SYN was refused or not answered.
-#[derive(Default, Debug)]
+#[derive(Debug)]
 pub(super) struct Connects {
     /// For how long they matter: who asked before that has been judged.
     kept_for: Duration,
     half_open: HashMap<ConnectionId, HalfOpen, FixedState>,
     /// Those in the table, oldest first; some have been accepted since.
     order: VecDeque<ConnectionId>,
-    refused: VecDeque<Refusal>,
+    refused: Recently<Refusal>,
 }
 
 /// A SYN that was answered with RST.
@@ -85,7 +85,12 @@ pub(super) struct Failed {
 impl Connects {
     /// For requests that wait at most so long for their answers.
     pub(super) fn new(answer_timeout: Duration) -> Self {
-        Self { kept_for: answer_timeout + MARGIN, ..Self::default() }
+        Self {
+            kept_for: answer_timeout + MARGIN,
+            half_open: HashMap::default(),
+            order: VecDeque::new(),
+            refused: Recently::new(MAX_KEPT),
+        }
     }
 
     /// A connection was opened, or refused. What has to be evicted for it is left as a hole.
@@ -100,10 +105,7 @@ impl Connects {
                 if self.was_refused(link, stamp.at) {
                     return None;
                 }
-                if self.refused.len() == MAX_KEPT {
-                    self.refused.pop_front();
-                }
-                self.refused.push_back(Refusal { link: *link, at: stamp.at, interface, clock, told: None });
+                self.refused.push(stamp.at, Refusal { link: *link, at: stamp.at, interface, clock, told: None });
             }
         }
         None
@@ -112,9 +114,7 @@ impl Connects {
     /// All that was asked up to a time is judged, but for what may wait on: forgets what is older than that.
     pub(super) fn judged_until(&mut self, at: Timestamp) {
         let before = at.before(self.kept_for);
-        while self.refused.front().is_some_and(|refused| refused.at < before) {
-            self.refused.pop_front();
-        }
+        self.refused.drop_before(before);
         while let Some(id) = self.order.front()
             && self.half_open.get(id).is_none_or(|half| half.at < before)
         {
@@ -137,7 +137,7 @@ impl Connects {
     fn was_refused(&self, link: &Link, at: Timestamp) -> bool {
         let ends = (link.client, link.server);
         let mut lately = self.refused.iter().rev().take(LATELY);
-        lately.any(|of| (of.link.client, of.link.server) == ends && of.at.distance(at) < REPEATED_AFTER)
+        lately.any(|(_, of)| (of.link.client, of.link.server) == ends && of.at.distance(at) < REPEATED_AFTER)
     }
 
     /// A connection was accepted, or its client began a head: what it asks for is not known yet.
@@ -191,7 +191,7 @@ impl Connects {
             )
         });
         // A refusal is answered at once: one long before the end may be another's.
-        let refused = self.refused.iter().map(|&Refusal { link, at, interface, clock, told }| {
+        let refused = self.refused.iter().map(|&(_, Refusal { link, at, interface, clock, told })| {
             let rank = if of.to.since(at) < REPEATED_AFTER { 3 } else { 1 };
             (rank, Failed { link, at, silence: Silence::Refused, interface, clock, told })
         });
@@ -202,6 +202,11 @@ impl Connects {
             (during, *rank, failed.at, failed.link.client, failed.link.server)
         });
         all.into_iter().map(|(_, failed)| failed).collect()
+    }
+
+    /// Whether all refusals since a time are still there.
+    pub(super) fn is_whole_since(&self, at: Timestamp) -> bool {
+        self.refused.is_whole_since(at)
     }
 
     /// Notes that a connection's refusal was told to explain an answer.

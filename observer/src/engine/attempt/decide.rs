@@ -20,9 +20,6 @@ use super::{
     store,
 };
 
-/// Hops remembered by their keys.
-const MAX_LATELY: usize = 256;
-
 impl Attempts {
     /// A handshake is over. If it is a hop of an attempt whose client still waits, that one decides.
     pub(super) fn decide_ended(&mut self, id: UpgradeId, at: Timestamp) {
@@ -145,7 +142,7 @@ impl Attempts {
         let passed_on = placed.iter().filter(|hop| report::is_on_path(hop.role)).count() > 1;
         // The answer may be among what was not captured.
         let captured = |hop: &Placed| hop.handshake.silence != Some(Silence::NotCaptured);
-        let timed_out = timed_out && missed.any().is_none() && placed.iter().all(captured);
+        let timed_out = timed_out && missed.lost.is_none() && placed.iter().all(captured);
         // The last server that was seen to get it: another proxy, if it forwarded requests before.
         let last = placed.iter().rfind(|placed| placed.role == Role::Upstream).map_or(client, |last| &last.handshake);
         let answered = last.link != client.link && last.response.is_some();
@@ -232,10 +229,7 @@ impl Attempts {
         for hop in placed {
             for (method, name) in store::names(&hop.handshake) {
                 if method == JoinMethod::WebSocketKey || placed.len() == 1 {
-                    if self.lately.len() == MAX_LATELY {
-                        self.lately.pop_front();
-                    }
-                    self.lately.push_back((name, hop.handshake.request.at, hop.handshake.link));
+                    self.decided.add(name, hop.handshake.request.at, hop.handshake.link);
                 }
             }
         }

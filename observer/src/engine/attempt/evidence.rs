@@ -1,7 +1,7 @@
 //! What may be missing of an attempt: holes that could hide another hop of it, connections opened for something that was
 //! not seen, and hops that may be another attempt's. Each is the reason of a claim that does not hold.
 
-use std::time::Duration;
+use std::{net::IpAddr, time::Duration};
 
 use super::{
     super::{
@@ -21,6 +21,9 @@ use super::{
 
 /// How far apart the requests are that a proxy sends for one attempt: side requests, and tries with several origins.
 const SIBLINGS: Duration = Duration::from_secs(1);
+
+/// Newest decided hops among which the one that followed a refusal is looked for.
+const LATELY: usize = 256;
 
 /// How far the stamps of one event may be apart that two well compared clocks make: of the taps, not of the clocks.
 const CLOCK_NOISE: Duration = Duration::from_millis(5);
@@ -88,6 +91,12 @@ impl Attempts {
         self.holes.hiding(|hole| meets(hole) && matters(hole)).copied()
     }
 
+    /// How far apart a clock and any other one may be.
+    fn widest_skew(&self, clock: ClockId) -> Duration {
+        let known = self.clocks.estimates().iter().map(|other| self.skew(clock, other.clock));
+        known.max().unwrap_or(self.settle)
+    }
+
     /// How far apart two clocks may be in what they call one time.
     fn skew(&self, one: ClockId, other: ClockId) -> Duration {
         let known = self.clocks.between(one, other).map(|within| 2 * within + CLOCK_NOISE);
@@ -104,7 +113,7 @@ impl Attempts {
         let client = &placed[0].handshake.link;
         let may_be_another = |hole: &Hole| {
             hole.kind != HoleKind::Lost
-                && hole.may_hold_request()
+                && hole.may_hold_request_for(placed[0].handshake.status())
                 && !placed.iter().any(|placed| hole.is_of(&placed.handshake.link))
         };
         // Beside what a proxy sent there may be another try.
@@ -146,7 +155,7 @@ impl Attempts {
             from: by.request.at,
             to: end,
             status: by.status(),
-            clock: (by.clock, self.settle),
+            clock: (by.clock, self.widest_skew(by.clock)),
         };
         let alone = placed.len() == 1;
         // On one host, clients open connections to those that were asked, too.
@@ -175,8 +184,9 @@ impl Attempts {
         }
         own.truncate(8);
         // What a proxy made of it may be an ordinary request that was evicted, unless a connection that failed says otherwise.
-        let evicted = self.recent.evicted_since(by.request.at).filter(|_| alone && own.is_empty());
-        let evicted = evicted.map(|at| Hole { kind: HoleKind::Evicted, ..Hole::anywhere((by.request.at, at)) });
+        let kept = self.recent.is_whole_since(by.request.at) && self.connects.is_whole_since(by.request.at);
+        let evicted = (!kept && alone && own.is_empty())
+            .then(|| Hole { kind: HoleKind::Evicted, ..Hole::anywhere((by.request.at, end)) });
         doubt = doubt.or_else(|| because(evicted));
         if !placed[0].handshake.is_server_error() {
             return (own, doubt);
@@ -202,22 +212,27 @@ impl Attempts {
                 && join::tree(&self.store, *id, self.settle).nodes.len() == 1
         });
         let fits = others.filter_map(|(_, other)| {
-            Fit::of(failed.at, (other.request.at, other.ended_at?), other.status(), self.settle)
+            Fit::of(failed.at, (other.request.at, other.ended_at?), other.status(), self.widest_skew(other.clock))
         });
         fits.chain(failed.told).max()
     }
 
     /// Whether one of a proxy's `hosts` sent a request that is no hop of this attempt to another server right after a
     /// refusal: it may have been refused for that.
-    fn was_followed(&self, failed: &Failed, placed: &[Placed], hosts: &[std::net::IpAddr]) -> bool {
+    fn was_followed(&self, failed: &Failed, placed: &[Placed], hosts: &[IpAddr]) -> bool {
+        const MIN: Timestamp = Timestamp::MIN;
+        const MAX: Timestamp = Timestamp::MAX;
         let is_next = |at: Timestamp, link: &Link| {
             let at_once = (failed.at..=failed.at + NEXT_TRY).contains(&at);
             let elsewhere = link.server != failed.link.server && link.server != placed[0].handshake.link.server;
             let other = placed.iter().all(|placed| placed.handshake.link.id != link.id);
             at_once && elsewhere && other && hosts.contains(&link.client.ip())
         };
-        self.store.lately().any(|(_, other)| is_next(other.request.at, &other.link))
-            || self.lately.iter().any(|(_, at, link)| is_next(*at, link))
+        // What shares its key with no other hop was made of no client's request.
+        let is_made = |name| self.decided.named(name).len() + self.store.named(name, MIN, MAX, 2).count() > 1;
+        let is_open = |hop: &Handshake| store::key_name(hop).is_none_or(is_made);
+        self.store.lately().any(|(_, other)| is_next(other.request.at, &other.link) && is_open(other))
+            || self.decided.newest(LATELY).any(|(at, name, link)| is_next(at, link) && is_made(name))
     }
 
     /// Whether what a proxy made of a request may have been taken, or be left, for another's with the same key; or have been
@@ -225,14 +240,15 @@ impl Attempts {
     pub(super) fn may_be_taken(&self, down: &Handshake, own: &[Placed], window: &Window) -> bool {
         let (from, to) = (window.from, window.to);
         let (names, hosts) = (store::names(down), self.proxies.hosts(&down.link));
-        let lately = self.lately.iter().filter(|(name, ..)| names.iter().any(|(_, own)| own == name));
+        let decided = names.iter().flat_map(|(_, name)| self.decided.named(*name)).map(|(at, link)| (*at, link));
         let open = store::key_name(down).into_iter().flat_map(|key| self.store.named(key, from, to, join::SEARCHED));
         let open = open.map(|(_, other)| (other.request.at, &other.link));
-        lately.map(|(_, at, link)| (*at, link)).chain(open).any(|(at, link)| {
-            let by_proxy = hosts.contains(&link.client.ip()) && link.server != down.link.server;
-            let other = own.iter().all(|own| own.handshake.link.id != link.id);
-            other && by_proxy && (from..=to).contains(&at)
-        })
+        !self.decided.is_whole_since(from)
+            || decided.chain(open).any(|(at, link)| {
+                let by_proxy = hosts.contains(&link.client.ip()) && link.server != down.link.server;
+                let other = own.iter().all(|own| own.handshake.link.id != link.id);
+                other && by_proxy && (from..=to).contains(&at)
+            })
     }
 
     /// Whether the host that sent a lone request sent another one with its key to another server.
@@ -253,9 +269,8 @@ impl Attempts {
         let Some(name) = store::key_name(lone) else { return false };
         let (from, to) = (lone.request.at.before(skew), lone.ended_at.unwrap_or(lone.request.at) + skew);
         let mut waiting = self.store.named(name, from, to, 16).map(|(_, other)| &other.link);
-        let mut decided =
-            self.lately.iter().filter(|(key, at, _)| *key == name && (from..=to).contains(at)).map(|(.., link)| link);
-        waiting.any(&fits) || decided.any(&fits)
+        let mut decided = self.decided.named(name).iter().filter(|(at, _)| (from..=to).contains(at));
+        !self.decided.is_whole_since(from) || waiting.any(&fits) || decided.any(|(_, link)| fits(link))
     }
 }
 

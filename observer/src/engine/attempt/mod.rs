@@ -8,6 +8,7 @@ mod evidence;
 mod finish;
 mod follow;
 mod join;
+mod keys;
 mod listen;
 mod loss;
 mod moment;
@@ -34,16 +35,8 @@ use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 
 use self::{
-    connect::Connects,
-    finish::Finishing,
-    moment::Closing,
-    opaque::Opaque,
-    owner::Owners,
-    polling::Polling,
-    proxy::Proxies,
-    recent::Recent,
-    store::{Name, Store},
-    tunnels::Tunnels,
+    connect::Connects, finish::Finishing, keys::DecidedKeys, moment::Closing, opaque::Opaque, owner::Owners,
+    polling::Polling, proxy::Proxies, recent::Recent, store::Store, tunnels::Tunnels,
 };
 pub use self::{
     moment::MOMENT,
@@ -58,7 +51,6 @@ use super::{
     event::{Attempt, ProductName, Silence},
     http::UpgradeId,
     knowledge::{Claim, Doubt, Hole, Holes},
-    tcp::Link,
     time::Timestamp,
 };
 
@@ -193,7 +185,7 @@ pub struct Attempts {
     holes: Holes,
     owners: Owners,
     /// Keys of hops decided lately; of those decided alone, all names.
-    lately: VecDeque<(Name, Timestamp, Link)>,
+    decided: DecidedKeys,
     timers: BinaryHeap<Reverse<(Timestamp, Timer)>>,
     /// How many timers there must be to look for those of what is gone.
     sweep_at: usize,
@@ -224,7 +216,7 @@ impl Attempts {
             opaque: Opaque::default(),
             holes: Holes::default(),
             owners: Owners::new(),
-            lately: VecDeque::new(),
+            decided: DecidedKeys::new(config.memory_limit / 64),
             timers: BinaryHeap::new(),
             sweep_at: FEW_TIMERS,
             tunnels: Tunnels::default(),
@@ -263,7 +255,7 @@ impl Attempts {
     pub fn memory(&self) -> usize {
         let tables = self.timers.len() * TIMER + self.tunnels.memory() + self.closing_memory;
         let rings = self.recent.memory() + self.polling.memory() + self.opaque.memory() + self.holes.memory();
-        let rings = rings + self.owners.memory();
+        let rings = rings + self.owners.memory() + self.decided.memory();
         self.store.memory() + tables + rings + self.connects.memory() + self.proxies.memory()
     }
 

@@ -1,8 +1,8 @@
 //! TLS connections that ended: the side of a tunnel that cannot be read still tells who was silent and who closed first.
 
-use std::{collections::VecDeque, net::SocketAddr, time::Duration};
+use std::{net::SocketAddr, time::Duration};
 
-use super::super::{http::TlsConnection, tcp::Link, time::Timestamp};
+use super::super::{http::TlsConnection, knowledge::Recently, tcp::Link, time::Timestamp};
 
 /// Ended connections remembered.
 const MAX_KEPT: usize = 4096;
@@ -12,9 +12,15 @@ const APART: Duration = Duration::from_millis(1500);
 const RELAYED_WITHIN: Duration = Duration::from_millis(100);
 
 /// TLS connections that ended lately.
-#[derive(Default, Debug)]
+#[derive(Debug)]
 pub(super) struct Opaque {
-    ended: VecDeque<(Link, TlsConnection)>,
+    ended: Recently<(Link, TlsConnection)>,
+}
+
+impl Default for Opaque {
+    fn default() -> Self {
+        Self { ended: Recently::new(MAX_KEPT) }
+    }
 }
 
 impl Opaque {
@@ -28,19 +34,21 @@ impl Opaque {
             known.1 = *connection;
             return;
         }
-        if self.ended.len() == MAX_KEPT {
-            self.ended.pop_front();
-        }
-        self.ended.push_back((*link, *connection));
+        let ended = connection.server_ended.max(connection.client_ended).unwrap_or(connection.opened_at);
+        self.ended.push(ended, (*link, *connection));
     }
 
     /// Where a proxy listens for TLS, if it ended a tunnel by itself at `end`: a client's connection, open since before
     /// `asked`, ended with it, and its client had said nothing since what the tunnel heard of it at `last`.
     pub(super) fn closed_by_proxy(&self, asked: Timestamp, last: Timestamp, end: Timestamp) -> Option<SocketAddr> {
+        if !self.ended.is_whole_since(end.before(APART)) {
+            return None;
+        }
         let near = |at: Option<Timestamp>| at.is_some_and(|at| at.distance(end) <= APART);
         let mut fitting = self
             .ended
             .iter()
+            .map(|(_, ended)| ended)
             .filter(|(_, tls)| tls.opened_at <= asked && tls.last_client_at().distance(last) <= RELAYED_WITHIN)
             .filter(|(_, tls)| near(tls.server_ended) || near(tls.client_ended))
             .peekable();

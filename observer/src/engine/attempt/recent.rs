@@ -160,20 +160,24 @@ impl Recent {
         self.chain(hash(field::tail(target)), side, host)
     }
 
-    /// When the newest of the requests that were evicted was sent, if any was since a time.
-    pub(super) fn evicted_since(&self, from: Timestamp) -> Option<Timestamp> {
-        self.evicted.filter(|at| *at >= from)
+    /// Whether all that were sent since a time are still there.
+    pub(super) fn is_whole_since(&self, at: Timestamp) -> bool {
+        self.evicted.is_none_or(|evicted| evicted < at)
     }
 
     /// Whether any recent request is what the proxy that listens at `proxy` made of another: the same tail, sent by one of
     /// its `hosts` while the other was open; on one host, answered then, too.
     pub(super) fn shows_upstream_of(&self, proxy: SocketAddr, hosts: &[IpAddr]) -> bool {
         let sent = self.entries.iter().rev().take(LOOKED_AT).filter(|up| hosts.contains(&up.link.client.ip()));
+        // On one host, anybody may ask anybody for the root.
+        let root = hash("");
+        let sent = sent.filter(|up| up.tail != root || !hosts.contains(&up.link.server.ip()));
         sent.filter(|up| up.link.server != proxy).any(|up| {
             let got = hosts.iter().flat_map(|host| self.chain(up.tail, Side::GotBy, *host));
             got.filter(|down| down.id < up.id).any(|down| {
                 let apart = down.link.client.ip() != up.link.client.ip();
-                let answered = up.ended_at.is_some() && down.ended_at >= up.ended_at;
+                let answer = |entry: &Entry| entry.response.as_ref().map(|response| response.status);
+                let answered = up.ended_at.is_some() && down.ended_at >= up.ended_at && answer(down) == answer(up);
                 let open = down.stamp.at <= up.stamp.at && down.ended_at.is_none_or(|end| end >= up.stamp.at);
                 let open = open && (apart || answered);
                 down.link.server == proxy && open

@@ -1,7 +1,7 @@
 //! Handshakes that no attempt has taken yet, found by id and by the names that tie hops together.
 
 use std::{
-    collections::{BTreeMap, BTreeSet, VecDeque},
+    collections::{BTreeMap, BTreeSet},
     hash::BuildHasher,
     ops::Bound,
     time::Duration,
@@ -17,6 +17,7 @@ use super::super::{
         field::{self, UpgradeRequest},
     },
     http::UpgradeId,
+    knowledge::Recently,
     tcp::Link,
     time::Timestamp,
 };
@@ -36,16 +37,16 @@ const MAX_UNPAIRED: usize = 256;
 pub(super) type Name = u64;
 
 /// All open handshakes.
-#[derive(Default, Debug)]
+#[derive(Debug)]
 pub(super) struct Store {
     /// Boxed: the nodes of a tree that grows at its end stay half empty.
     by_id: BTreeMap<UpgradeId, Box<Handshake>>,
     by_name: BTreeSet<(Name, Timestamp, UpgradeId)>,
     /// Processes with handshakes decided alone, and from when to when these were open.
-    unpaired: VecDeque<(u32, Timestamp, Timestamp)>,
+    unpaired: Recently<(u32, Timestamp)>,
     /// Names of which several handshakes had an equal claim: the name, the target asked for, when, and whether all would
     /// have been judged alike.
-    guessed: VecDeque<Guess>,
+    guessed: Recently<Guess>,
     memory: usize,
 }
 
@@ -54,9 +55,20 @@ pub(super) struct Store {
 struct Guess {
     name: Name,
     target: u64,
-    from: Timestamp,
     to: Timestamp,
     uniform: bool,
+}
+
+impl Default for Store {
+    fn default() -> Self {
+        Self {
+            by_id: BTreeMap::new(),
+            by_name: BTreeSet::new(),
+            unpaired: Recently::new(MAX_UNPAIRED),
+            guessed: Recently::new(MAX_GUESSED),
+            memory: 0,
+        }
+    }
 }
 
 impl Store {
@@ -129,41 +141,36 @@ impl Store {
     /// Notes that a client's hop was chosen among others that fit alike: what is left for the rest is a guess as well.
     pub(super) fn note_guess(&mut self, client: &Handshake, uniform: bool, now: Timestamp) {
         for (_, name) in names(client) {
-            if self.guessed.len() == MAX_GUESSED {
-                self.guessed.pop_front();
-            }
             let (from, to) = (client.request.at, client.ended_at.unwrap_or(now));
-            self.guessed.push_back(Guess { name, target: client.traits.target, from, to, uniform });
+            self.guessed.push(from, Guess { name, target: client.traits.target, to, uniform });
         }
     }
 
     /// Whether a hop of this client was guessed to be another's, and if so, whether all would have been judged alike.
     pub(super) fn guessed(&self, name: Name, client: &Handshake) -> Option<bool> {
         let end = client.ended_at.unwrap_or(Timestamp::MAX);
-        let near = |guess: &&Guess| {
-            guess.name == name
-                && guess.target == client.traits.target
-                && guess.from <= end
-                && client.request.at <= guess.to
+        if !self.guessed.is_whole_since(client.request.at) {
+            return Some(false);
+        }
+        let near = |(from, guess): &&(Timestamp, Guess)| {
+            guess.name == name && guess.target == client.traits.target && *from <= end && client.request.at <= guess.to
         };
-        self.guessed.iter().filter(near).map(|guess| guess.uniform).reduce(|one, other| one && other)
+        self.guessed.iter().filter(near).map(|(_, guess)| guess.uniform).reduce(|one, other| one && other)
     }
 
     /// Notes that a handshake was decided alone: what its process did meanwhile may belong to it all the same.
     pub(super) fn leave_unpaired(&mut self, handshake: &Handshake, now: Timestamp) {
         for pid in handshake.pids.into_iter().flatten() {
-            if self.unpaired.len() == MAX_UNPAIRED {
-                self.unpaired.pop_front();
-            }
-            self.unpaired.push_back((pid, handshake.request.at, handshake.ended_at.unwrap_or(now)));
+            self.unpaired.push(handshake.request.at, (pid, handshake.ended_at.unwrap_or(now)));
         }
     }
 
     /// Whether a process left a handshake unpaired while this one was open.
     pub(super) fn has_unpaired(&self, pid: u32, handshake: &Handshake) -> bool {
-        self.unpaired.iter().any(|&(other, from, to)| {
+        let meets = |&(from, (other, to)): &(Timestamp, (u32, Timestamp))| {
             other == pid && from <= handshake.ended_at.unwrap_or(Timestamp::MAX) && handshake.request.at <= to
-        })
+        };
+        !self.unpaired.is_whole_since(handshake.request.at) || self.unpaired.iter().any(meets)
     }
 
     /// Ids of all, oldest first.

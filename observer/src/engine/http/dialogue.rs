@@ -355,13 +355,13 @@ impl<L: Listener> Dialogue<L> {
     }
 
     /// An answer came to a request that was not captured.
-    fn report_unasked(&self, to: &mut L, link: &Link, stamp: Stamp) {
+    fn report_unasked(&self, to: &mut L, link: &Link, stamp: Stamp, status: u16) {
         let left_out = self.unusual.as_ref().is_some_and(|unusual| unusual.missed || unusual.skipped.is_some());
         if !left_out {
             let from = self.read_at[Direction::ToServer.index()].min(stamp.at);
             let hole = Hole::on(link, HoleKind::Unasked, Some(Direction::ToServer), (from, stamp.at));
             let (clock, class, frame) = (Some(stamp.clock), FlowClass::Http, stamp.frame);
-            to.hole(link, Hole { clock, class, frame, ..hole });
+            to.hole(link, Hole { clock, class, frame, answer: Some(status), ..hole });
         }
     }
 

@@ -34,6 +34,8 @@ pub struct Hole {
     pub class: FlowClass,
     /// The frame that shows it; 0 where no single one does.
     pub frame: u64,
+    /// The status of the answer to what is missing, where that was captured.
+    pub answer: Option<u16>,
     /// How many holes it was merged from.
     pub count: u64,
 }
@@ -105,6 +107,7 @@ impl Hole {
             bytes: 0,
             class: FlowClass::Unknown,
             frame: 0,
+            answer: None,
             count: 1,
         }
     }
@@ -129,10 +132,10 @@ impl Hole {
         self.class != FlowClass::Opaque && self.way != Some(Direction::ToClient)
     }
 
-    /// Whether it may be on this connection.
+    /// Whether a request may be in it whose answer a proxy passed on with this status.
     #[must_use]
-    pub fn may_be_on(&self, link: &Link) -> bool {
-        self.client.may_be(link.client) && self.server.may_be(link.server)
+    pub fn may_hold_request_for(&self, status: Option<u16>) -> bool {
+        self.may_hold_request() && self.answer.is_none_or(|answer| status == Some(answer))
     }
 
     /// Whether it is one of this connection, and of no other.
@@ -155,6 +158,7 @@ impl Hole {
             bytes: self.bytes + other.bytes,
             class: if self.class == other.class { self.class } else { FlowClass::Unknown },
             frame: 0,
+            answer: self.answer.filter(|_| self.answer == other.answer),
             count: self.count + other.count,
         }
     }

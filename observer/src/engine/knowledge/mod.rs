@@ -4,9 +4,11 @@
 mod claim;
 mod hole;
 mod holes;
+mod recently;
 
 pub use self::{
     claim::{Claim, Doubt},
     hole::{FlowClass, Hole, HoleKind, Place},
     holes::Holes,
+    recently::Recently,
 };

@@ -225,7 +225,7 @@ impl<L: Listener> Dialogue<L> {
         }
         let exchange = self.answered(head.stamp);
         if exchange.is_none() {
-            self.report_unasked(to, link, head.stamp);
+            self.report_unasked(to, link, head.stamp, head.status);
         }
         if exchange.is_some()
             && let Some(unusual) = &mut self.unusual

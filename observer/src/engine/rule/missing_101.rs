@@ -161,9 +161,8 @@ fn alone(decided: &Decided, last: &Hop, upstream_seen: bool, failed: Option<(Sil
     if decided.denied && matches!(response.status, 401 | 403) {
         return Finding { cause: Cause::AuthRequired, answered_by: AnsweredBy::Proxy, by: proxy };
     }
-    match by_status(last.request.as_ref(), response) {
-        Some(cause) => return Finding { cause, answered_by, by: proxy },
-        None => {}
+    if let Some(cause) = by_status(last.request.as_ref(), response) {
+        return Finding { cause, answered_by, by: proxy };
     }
     let gateway = matches!(response.status, 502 | 504)
         || response.status == 503 && decided.own_page == Some(ProductName::HaProxy);

@@ -46,7 +46,8 @@ pub fn is_traceless(whole: &[Owned], damaged: &[Owned]) -> bool {
             let begins = speaks(one) || one.0.has(SYN);
             let unseen = begins && !is_begun && !one.0.payload.starts_with(b"HTTP/1.");
             is_begun |= begins;
-            if lost.take().is_some_and(|lost| unseen || !is_opened && one.1.since(lost) > SETTLED) {
+            let is_told = begins || is_begun;
+            if is_told && lost.take().is_some_and(|lost| unseen || !is_opened && one.1.since(lost) > SETTLED) {
                 return true;
             }
             waits = if speaks(one) { one.0.payload.starts_with(b"GET ") } else { waits };

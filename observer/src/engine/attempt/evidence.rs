@@ -113,7 +113,7 @@ impl Attempts {
         let client = &placed[0].handshake.link;
         let may_be_another = |hole: &Hole| {
             hole.kind != HoleKind::Lost
-                && hole.may_hold_request_for(placed[0].handshake.status())
+                && hole.may_hold_request()
                 && !placed.iter().any(|placed| hole.is_of(&placed.handshake.link))
         };
         // Beside what a proxy sent there may be another try.
@@ -125,6 +125,7 @@ impl Attempts {
         };
         let behind = |hole: &Hole| {
             may_be_another(hole)
+                && hole.may_hold_request_for(placed[0].handshake.status())
                 && placed.iter().any(|placed| {
                     let (link, hosts) = (&placed.handshake.link, self.proxies.hosts(&placed.handshake.link));
                     !hole.server.is(link.server) && hosts.iter().any(|host| hole.client.may_be_at(*host))

@@ -135,19 +135,7 @@ impl Attempts {
             }
             ClosedBy::Origin => {
                 let origin = attempt.path().last()?.server.address()?;
-                // A request beside the path whose answer is missing may be the next hop.
-                let beside = attempt.hops.iter().find(|hop| {
-                    let unanswered = matches!(hop.silence, Some(Silence::NotCaptured | Silence::Waiting));
-                    hop.role == Role::Side
-                        && unanswered
-                        && hop.client.address().is_some_and(|at| at.ip() == origin.ip())
-                });
-                let unanswered = |hop: &Hop| {
-                    let (client, server) = (hop.client.address()?, hop.server.address()?);
-                    let times = (ended.tunnel.opened_at, ended.tunnel.opened_at);
-                    Some(Hole::between(client, server, HoleKind::Gap, Some(Direction::ToClient), times))
-                };
-                self.missed_behind(attempt, origin, &opening, own).or_else(|| beside.and_then(unanswered))
+                self.missed_behind(attempt, origin, &opening, own)
             }
             ClosedBy::Proxy => {
                 let by = ended.by?;
@@ -173,7 +161,8 @@ impl Attempts {
         let search = Search { proxy: by, hosts: &[by.ip()], from: opening.from, to: opening.to, status: None, clock };
         // On one host, a client may have opened it.
         let alone = attempt.first().client.address().is_some_and(|client| client.ip() != by.ip());
-        hole.or_else(|| self.connects.pending(&search, |_| true).filter(|_| alone))
+        let pending = || self.connects.pending(&search, |_| true).filter(|_| alone);
+        hole.or_else(pending).or_else(|| unanswered_beside(attempt, by, opening))
     }
 
     /// Where the proxy listens that ended a tunnel by itself, though its client's side is TLS.
@@ -182,4 +171,15 @@ impl Attempts {
         let last = tunnel.hops.first()?.state.as_ref()?.last_from_client_at.unwrap_or(asked);
         self.opaque.closed_by_proxy(asked, last, end)
     }
+}
+
+/// The missing answer to a request beside the path that the host at `by` sent: it may be the next hop.
+fn unanswered_beside(attempt: &Attempt, by: SocketAddr, opening: &Window) -> Option<Hole> {
+    attempt.hops.iter().find_map(|hop| {
+        let unanswered = matches!(hop.silence, Some(Silence::NotCaptured | Silence::Waiting));
+        let (client, server) = (hop.client.address()?, hop.server.address()?);
+        let times = (opening.from, opening.to);
+        (hop.role == Role::Side && unanswered && client.ip() == by.ip())
+            .then(|| Hole::between(client, server, HoleKind::Gap, Some(Direction::ToClient), times))
+    })
 }

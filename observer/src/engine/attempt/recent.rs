@@ -189,7 +189,7 @@ impl Recent {
     fn chain(&self, tail: u32, side: Side, host: IpAddr) -> impl Iterator<Item = &Entry> {
         let newest = self.newest.get(&side.name(tail, host)).and_then(|id| self.get(*id));
         std::iter::successors(newest, move |entry| self.get(entry.before[side.index()]?))
-            .filter(move |entry| side.host(&entry.link) == host)
+            .filter(move |entry| entry.tail == tail && side.host(&entry.link) == host)
             .take(SEARCHED)
     }
 
@@ -228,11 +228,23 @@ impl Side {
         }
     }
 
-    /// The name of a tail at a host.
+    /// The name of a tail at a host. Made for every ordinary request: entries say for themselves whose they are, so that
+    /// it need not be unlike all others.
+    #[inline]
     fn name(self, tail: u32, host: IpAddr) -> u32 {
-        u32::try_from(FixedState::default().hash_one((tail, self.index(), host)) >> 32).unwrap_or(0)
+        let host = match host {
+            IpAddr::V4(ip) => ip.to_bits(),
+            IpAddr::V6(ip) => {
+                let [a, b, c, d] = [96, 64, 32, 0].map(|shift| (ip.to_bits() >> shift) & u128::from(u32::MAX));
+                u32::try_from(a ^ b ^ c ^ d).unwrap_or(0)
+            }
+        };
+        tail ^ host.wrapping_mul(SPREAD).rotate_left(if self == Self::SentBy { 7 } else { 0 })
     }
 }
+
+/// An odd number near 2^32 divided by the golden ratio: what is multiplied by it differs in its upper bits (Knuth 6.4).
+const SPREAD: u32 = 0x9e37_79b1;
 
 fn hash(text: &str) -> u32 {
     u32::try_from(FixedState::default().hash_one(text) >> 32).unwrap_or(0)

@@ -122,7 +122,7 @@ impl Packets {
     }
 
     /// The TCP segment in a frame.
-    #[inline]
+    #[inline(always)]
     pub fn parse<'a>(&'a mut self, frame: &Frame<'a>) -> Parsed<'a> {
         if let LinkType::Other(number) = frame.link {
             return self.unknown_link(frame.interface, number).into();

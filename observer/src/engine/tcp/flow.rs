@@ -156,6 +156,7 @@ impl Flow {
     }
 
     /// Notes what the peer acknowledged, and when.
+    #[inline]
     pub(super) fn acknowledge(&mut self, acknowledgment: u32, at: Timestamp) {
         if !self.started {
             self.anchor(acknowledgment);
@@ -164,9 +165,14 @@ impl Flow {
             self.acked = acknowledgment;
             self.heard = true;
             if self.has_unseen() {
-                self.unusual.get_or_insert_default().acked_unseen_at = Some(at);
+                self.note_unseen(at);
             }
         }
+    }
+
+    #[cold]
+    fn note_unseen(&mut self, at: Timestamp) {
+        self.unusual.get_or_insert_default().acked_unseen_at = Some(at);
     }
 
     /// Notes where its sender stood at a time: what comes before was sent, whether it was seen or not.

@@ -33,7 +33,7 @@ pub(super) struct Fragment {
 }
 
 /// Reads an IPv4 header with its options, and the authentication header (RFC 4302) where there is one.
-#[inline]
+#[inline(always)]
 pub(super) fn read_v4(view: View<'_>) -> Result<Packet<'_, Ipv4Addr>, Unread> {
     let header: &[u8; 20] = view.header("IPv4 header")?;
     let header_length = usize::from(header[0] & 0x0f) * 4;

@@ -16,7 +16,7 @@ const MAX_LENGTH: u16 = 1500;
 const COOKED_LLC: u16 = 4;
 
 /// The IP packet in a frame, with whatever padding follows it.
-#[inline]
+#[inline(always)]
 pub(super) fn read<'a>(frame: &Frame<'a>) -> Result<View<'a>, Unread> {
     let captured = frame.bytes.len();
     let view = View { bytes: frame.bytes, wire: (frame.wire_length as usize).max(captured) };

@@ -23,7 +23,7 @@ const NEAR: usize = 4;
 /// The version that is installed where there is none.
 const DENY: &str = "0.20.2";
 /// How long that may take, in seconds.
-const PATIENCE: &str = "300";
+const PATIENCE: &str = "900";
 
 /// Counts `unsafe`, each of which must say why it is sound.
 pub(crate) fn unsafe_code() -> Result<()> {

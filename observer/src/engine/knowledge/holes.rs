@@ -117,3 +117,72 @@ fn grouped<K: Eq + Hash>(holes: Vec<Hole>, key: impl Fn(&Hole) -> K) -> Vec<Hole
     }
     groups
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::SocketAddr;
+
+    use super::*;
+    use crate::engine::{tcp::Direction, time::Timestamp};
+
+    fn end(host: u32, port: u16) -> SocketAddr {
+        SocketAddr::from(((0x0a00_0000 + host).to_be_bytes(), port))
+    }
+
+    /// A hole from `nanos` on, of one nanosecond.
+    fn hole(client: SocketAddr, server: SocketAddr, nanos: i64) -> Hole {
+        let times = (Timestamp::from_nanos(nanos), Timestamp::from_nanos(nanos + 1));
+        let hole = Hole::between(client, server, HoleKind::Gap, Some(Direction::ToServer), times);
+        Hole { class: FlowClass::Http, ..hole }
+    }
+
+    fn holds(holes: &Holes, one: &Hole) -> bool {
+        let (Place::End(client), Place::End(server)) = (one.client, one.server) else { return false };
+        let covers = |hole: &Hole| {
+            hole.may_hold_request()
+                && hole.from <= one.from
+                && one.to <= hole.to
+                && hole.client.may_be(client)
+                && hole.server.may_be(server)
+        };
+        holes.hiding(covers).is_some()
+    }
+
+    /// Adds many holes: all of them must still be found, in a table that is bounded.
+    fn check_full(one: impl Fn(u32) -> Hole) -> Holes {
+        let mut holes = Holes::default();
+        let many: Vec<_> = (0..20_000).map(one).collect();
+        many.iter().for_each(|hole| holes.add(*hole));
+        assert!(holes.known.len() <= MOST, "{}", holes.known.len());
+        assert!(many.iter().all(|hole| holds(&holes, hole)));
+        holes
+    }
+
+    #[test]
+    fn a_full_table_forgets_no_hole() {
+        // Many clients of one server, one client of many servers, and many of many.
+        check_full(|at| hole(end(at, 1), end(1 << 20, 80), i64::from(at) * 10));
+        check_full(|at| hole(end(1 << 20, 1), end(at, 80), i64::from(at) * 10));
+        check_full(|at| hole(end(at, 1), end(1 << 20 | at, 80), i64::from(at) * 10));
+    }
+
+    #[test]
+    fn holes_of_many_clients_of_one_server_stay_holes_of_that_server() {
+        let holes = check_full(|at| hole(end(at, 1), end(1 << 20, 80), i64::from(at) * 10));
+        let elsewhere = |hole: &Hole| hole.server.may_be(end(7, 3000)) || hole.client.may_be_at(end(1 << 20, 0).ip());
+        assert_eq!(holes.hiding(|hole| elsewhere(hole) && hole.count == 1), None);
+    }
+
+    #[test]
+    fn a_hole_of_an_unknown_protocol_waits_for_it() {
+        let unknown = Hole { class: FlowClass::Unknown, ..hole(end(1, 1), end(2, 2), 0) };
+        let mut holes = Holes::default();
+        holes.add_of(ConnectionId::default(), unknown);
+        assert!(holds(&holes, &unknown), "it may hold a request as long as nothing else is known");
+        holes.classify(ConnectionId::default(), FlowClass::Opaque);
+        assert!(!holds(&holes, &unknown));
+        holes.add_of(ConnectionId::default(), unknown);
+        holes.close(ConnectionId::default());
+        assert!(holds(&holes, &unknown), "nothing was ever known");
+    }
+}

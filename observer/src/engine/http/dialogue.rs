@@ -349,9 +349,8 @@ impl<L: Listener> Dialogue<L> {
         }
         let from = self.read_at[way.index()].min(missing.by);
         let hole = Hole::on(link, HoleKind::Gap, Some(way), (from, missing.by));
-        // Where nothing came after it, no frame tells of it, and it is not known which tap's clock that was.
-        let clock = (missing.stamp.frame > 0).then_some(missing.stamp.clock);
-        to.hole(link, Hole { clock, bytes: missing.length, class, frame: missing.stamp.frame, ..hole });
+        let Missing { length: bytes, clock, stamp, .. } = *missing;
+        to.hole(link, Hole { clock, bytes, class, frame: stamp.frame, ..hole });
     }
 
     /// An answer came to a request that was not captured.

@@ -228,7 +228,7 @@ impl<R: Reader> Connection<R> {
         }
         if let Some(acknowledgment) = segment.acknowledgment {
             self.opens_other(side, segment, acknowledgment);
-            self.flows[1 - side].acknowledge(acknowledgment, stamp.at);
+            self.flows[1 - side].acknowledge(acknowledgment, &stamp);
         }
         if segment.flags.rst() {
             self.rst(side, stamp, to, &mut news);
@@ -238,7 +238,7 @@ impl<R: Reader> Connection<R> {
         if segment.wire_payload > 0 {
             self.payload(side, first, segment, stamp, to);
         } else {
-            self.flows[side].stands(first, stamp.at);
+            self.flows[side].stands(first, &stamp);
         }
         if segment.flags.fin() {
             let flow = &mut self.flows[side];
@@ -360,7 +360,7 @@ impl<R: Reader> Connection<R> {
                     moved |= taken > 0;
                 }
                 Some(Ready::Cut(length)) => {
-                    self.reader.gap(to, link, way, &Missing { length, stamp, by: stamp.at });
+                    self.reader.gap(to, link, way, &Missing { length, stamp, by: stamp.at, clock: Some(stamp.clock) });
                     self.flows[side].advance(length);
                     news.gaps += 1;
                     news.gap_bytes += length;

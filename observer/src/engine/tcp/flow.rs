@@ -8,7 +8,7 @@ mod tests;
 use std::{collections::BTreeMap, mem};
 
 use super::Stamp;
-use crate::engine::{memory::block, time::Timestamp};
+use crate::engine::{frame::ClockId, memory::block, time::Timestamp};
 
 /// Pieces and bytes that may wait in one direction. Beyond it the oldest hole is given up as a gap.
 pub(super) const PENDING_BYTES: usize = 512 << 10;
@@ -49,8 +49,8 @@ struct Unusual {
     fin: Option<Fin>,
     /// Whether the end was told to the reader.
     ended: bool,
-    /// When the peer last acknowledged bytes that were not seen.
-    acked_unseen_at: Option<Timestamp>,
+    /// When the peer last acknowledged bytes that were not seen, and by which clock.
+    acked_unseen: Option<(Timestamp, ClockId)>,
     pending: Pending,
 }
 
@@ -157,7 +157,7 @@ impl Flow {
 
     /// Notes what the peer acknowledged, and when.
     #[inline]
-    pub(super) fn acknowledge(&mut self, acknowledgment: u32, at: Timestamp) {
+    pub(super) fn acknowledge(&mut self, acknowledgment: u32, stamp: &Stamp) {
         if !self.started {
             self.anchor(acknowledgment);
         }
@@ -165,22 +165,22 @@ impl Flow {
             self.acked = acknowledgment;
             self.heard = true;
             if self.has_unseen() {
-                self.note_unseen(at);
+                self.note_unseen(stamp);
             }
         }
     }
 
     #[cold]
-    fn note_unseen(&mut self, at: Timestamp) {
-        self.unusual.get_or_insert_default().acked_unseen_at = Some(at);
+    fn note_unseen(&mut self, stamp: &Stamp) {
+        self.unusual.get_or_insert_default().acked_unseen = Some((stamp.at, stamp.clock));
     }
 
     /// Notes where its sender stood at a time: what comes before was sent, whether it was seen or not.
-    pub(super) fn stands(&mut self, sequence: u32, at: Timestamp) {
+    pub(super) fn stands(&mut self, sequence: u32, stamp: &Stamp) {
         if !self.started {
             self.anchor(sequence);
         } else if self.position(sequence) > self.next {
-            self.acknowledge(sequence, at);
+            self.acknowledge(sequence, stamp);
         }
     }
 
@@ -189,9 +189,9 @@ impl Flow {
         !self.started || self.acked() > self.next
     }
 
-    /// When the peer last acknowledged bytes that were not seen.
-    pub(super) fn acked_unseen_at(&self) -> Option<Timestamp> {
-        self.unusual.as_ref()?.acked_unseen_at
+    /// When the peer last acknowledged bytes that were not seen, and by which clock.
+    pub(super) fn acked_unseen(&self) -> Option<(Timestamp, ClockId)> {
+        self.unusual.as_ref()?.acked_unseen
     }
 
     /// The position up to which the peer acknowledged.

@@ -93,6 +93,8 @@ pub struct Missing {
     pub stamp: Stamp,
     /// When they had been sent, at the latest: a segment after them, or an acknowledgment of them, was seen then.
     pub by: Timestamp,
+    /// The clock of that time, where it is known.
+    pub clock: Option<ClockId>,
 }
 
 /// How a direction ended.

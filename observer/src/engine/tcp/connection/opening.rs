@@ -52,7 +52,7 @@ impl<R: Reader> Connection<R> {
         } else if self.reset().is_none_or(|(_, at)| stamp.at < at) {
             // What it sent before its RST counts as sent, whether it was seen or not.
             if self.flows[side].started && stamp.sequence != 0 {
-                self.flows[side].acknowledge(stamp.sequence, stamp.at);
+                self.flows[side].acknowledge(stamp.sequence, &stamp);
             }
             let reset = u8::try_from(side).ok().map(|side| (side, stamp.at));
             self.unusual.get_or_insert_default().reset = reset;

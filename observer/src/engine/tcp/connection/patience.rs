@@ -111,7 +111,7 @@ impl<R: Reader> Connection<R> {
             Some(fin) if target == fin.position + 1 => fin.position,
             _ => target,
         };
-        let acked_at = flow.acked_unseen_at();
+        let acked = flow.acked_unseen();
         let length = if was_started { target.saturating_sub(flow.next) } else { 0 };
         if was_started && length == 0 {
             return;
@@ -123,8 +123,12 @@ impl<R: Reader> Connection<R> {
             news.gaps += 1;
             news.gap_bytes += length;
         }
-        let by = if flow.next_stamp().is_some() { stamp.at } else { acked_at.unwrap_or(now) };
-        self.reader.gap(to, &link, way, &Missing { length, stamp, by });
+        let (by, clock) = match (flow.next_stamp(), acked) {
+            (Some(_), _) => (stamp.at, Some(stamp.clock)),
+            (None, Some((at, clock))) => (at, Some(clock)),
+            (None, None) => (now, None),
+        };
+        self.reader.gap(to, &link, way, &Missing { length, stamp, by, clock });
         // What the other direction's reader waited for may be missing: it goes on before what comes next here.
         self.flows[1 - side].stalled = false;
     }

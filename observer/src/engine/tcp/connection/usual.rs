@@ -5,7 +5,6 @@ use super::Connection;
 use crate::engine::{
     packet::{Flags, Segment},
     tcp::{Passed, Reader, Stamp, Want, flow::Flow},
-    time::Timestamp,
 };
 
 impl<R: Reader> Connection<R> {
@@ -22,7 +21,7 @@ impl<R: Reader> Connection<R> {
         if !whole || !self.is_usual(side, segment) {
             return false;
         }
-        self.acknowledge(side, segment, stamp.at);
+        self.acknowledge(side, segment, &stamp);
         if segment.payload.is_empty() {
             return true;
         }
@@ -47,7 +46,7 @@ impl<R: Reader> Connection<R> {
             _ => return false,
         };
         let Some(link) = self.link().filter(|_| length > 0 && self.is_usual(side, segment)) else { return false };
-        self.acknowledge(side, segment, stamp.at);
+        self.acknowledge(side, segment, &stamp);
         self.reader.passed(to, &link, way, &Passed { length, at: stamp.at, frames: 0, to_header });
         self.flows[side].advance(length);
         true
@@ -70,10 +69,10 @@ impl<R: Reader> Connection<R> {
     }
 
     #[inline]
-    fn acknowledge(&mut self, side: usize, segment: &Segment<'_>, at: Timestamp) {
+    fn acknowledge(&mut self, side: usize, segment: &Segment<'_>, stamp: &Stamp) {
         self.touched = true;
         if let Some(acknowledgment) = segment.acknowledgment {
-            self.flows[1 - side].acknowledge(acknowledgment, at);
+            self.flows[1 - side].acknowledge(acknowledgment, stamp);
         }
     }
 }

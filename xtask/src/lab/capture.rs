@@ -61,7 +61,8 @@ impl Recording {
             "any" => on_loopback(&fs::read(&self.file)?),
             _ => 0,
         };
-        Ok(received == captured + twice)
+        // Before it has looked for the first time, both may be zero.
+        Ok(captured > 0 && received == captured + twice)
     }
 }
 

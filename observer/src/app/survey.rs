@@ -7,8 +7,8 @@ use crate::{
     tap::file::{FileTap, Turn},
 };
 
-/// What is known of the clocks of these captures; nothing of a single one. `goes_on` is asked now and then, and told how
-/// many bytes were read, of how many. What goes wrong in reading is told by the second pass.
+/// What is known of the clocks of these captures; nothing of a single one. `goes_on` is called every `TICK` frames with
+/// the bytes read so far and the size of all; `false` ends the pass. Errors in reading are reported by the second pass.
 pub(super) fn clocks(read: &Read, stop: &Stop, goes_on: impl FnMut(u64, Option<u64>) -> bool) -> Clocks {
     if read.inputs.len() < 2 {
         return Clocks::default();

@@ -34,18 +34,8 @@ pub(super) struct Connects {
     half_open: HashMap<ConnectionId, HalfOpen, FixedState>,
     /// Those in the table, oldest first; some have been accepted since.
     order: VecDeque<ConnectionId>,
-    refused: Recently<Refusal>,
-}
-
-/// A SYN that was answered with RST.
-#[derive(Clone, Copy, Debug)]
-struct Refusal {
-    link: Link,
-    at: Timestamp,
-    interface: InterfaceId,
-    clock: ClockId,
-    /// How well it fits the answer that it was told to explain.
-    told: Option<Fit>,
+    /// Those whose SYN was answered with RST.
+    refused: Recently<Failed>,
 }
 
 /// How well the time of a refusal fits an answer, worst first.
@@ -78,8 +68,8 @@ pub(super) struct Failed {
     pub(super) silence: Silence,
     pub(super) interface: InterfaceId,
     pub(super) clock: ClockId,
-    /// How well it fits another answer, which it was told to explain.
-    pub(super) told: Option<Fit>,
+    /// How well it fits an answer that it was already reported to explain.
+    pub(super) explains: Option<Fit>,
 }
 
 impl Connects {
@@ -105,7 +95,8 @@ impl Connects {
                 if self.was_refused(link, stamp.at) {
                     return None;
                 }
-                self.refused.push(stamp.at, Refusal { link: *link, at: stamp.at, interface, clock, told: None });
+                let (link, at, silence) = (*link, stamp.at, Silence::Refused);
+                self.refused.push(at, Failed { link, at, silence, interface, clock, explains: None });
             }
         }
         None
@@ -167,7 +158,7 @@ impl Connects {
 
     /// Bytes held, by estimate.
     pub(super) fn memory(&self) -> usize {
-        self.order.len() * 2 * (size_of::<HalfOpen>() + 32) + self.refused.len() * 2 * size_of::<Refusal>()
+        self.order.len() * 2 * (size_of::<HalfOpen>() + 32) + self.refused.len() * 2 * size_of::<Failed>()
     }
 
     /// A connection that was opened for something that was not seen: a SYN that was not waited for though its answer was
@@ -187,13 +178,13 @@ impl Connects {
             let HalfOpen { link, at, interface, clock, repeated, .. } = *half;
             (
                 if repeated { 2 } else { 0 },
-                Failed { link, at, silence: Silence::Unreachable, interface, clock, told: None },
+                Failed { link, at, silence: Silence::Unreachable, interface, clock, explains: None },
             )
         });
         // A refusal is answered at once: one long before the end may be another's.
-        let refused = self.refused.iter().map(|&(_, Refusal { link, at, interface, clock, told })| {
-            let rank = if of.to.since(at) < REPEATED_AFTER { 3 } else { 1 };
-            (rank, Failed { link, at, silence: Silence::Refused, interface, clock, told })
+        let refused = self.refused.iter().map(|(at, failed)| {
+            let rank = if of.to.since(*at) < REPEATED_AFTER { 3 } else { 1 };
+            (rank, *failed)
         });
         let fits = |failed: &Failed| of.fits(&failed.link, failed.at, failed.clock);
         let mut all: Vec<_> = hanging.chain(refused).filter(|(_, failed)| fits(failed)).collect();
@@ -209,10 +200,10 @@ impl Connects {
         self.refused.is_whole_since(at)
     }
 
-    /// Notes that a connection's refusal was told to explain an answer.
-    pub(super) fn tell(&mut self, id: ConnectionId, fit: Option<Fit>) {
-        let told = self.refused.iter_mut().rev().find(|refused| refused.link.id == id);
-        told.into_iter().for_each(|refused| refused.told = refused.told.max(fit));
+    /// Notes that a connection's refusal was reported to explain an answer.
+    pub(super) fn explain(&mut self, id: ConnectionId, fit: Option<Fit>) {
+        let refused = self.refused.iter_mut().rev().find(|refused| refused.link.id == id);
+        refused.into_iter().for_each(|refused| refused.explains = refused.explains.max(fit));
     }
 }
 

@@ -77,10 +77,6 @@ impl Missed {
     }
 }
 
-fn because(hole: Option<Hole>) -> Option<Doubt> {
-    hole.map(|hole| Doubt::Hole(Box::new(hole)))
-}
-
 impl Attempts {
     /// The smallest hole that may hide what was sent in a window: of one that `matters`.
     pub(super) fn hole(&self, window: &Window, matters: impl Fn(&Hole) -> bool) -> Option<Hole> {
@@ -165,7 +161,7 @@ impl Attempts {
         let is_cut = alone && !by.request.complete && by.request.key().is_none();
         // What a proxy makes of a request is not found where its key was not read.
         let cut = || is_cut.then(|| Hole::on(&by.link, HoleKind::CutHead, None, (by.request.at, by.request.at)));
-        let mut doubt = because(missed.any().or(pending).or_else(cut));
+        let mut doubt = missed.any().or(pending).or_else(cut).as_ref().map(Doubt::from);
         let mut failed = self.connects.failed(&search);
         failed.retain(|failed| !placed.iter().any(|placed| placed.handshake.link.id == failed.link.id));
         // Where bytes are missing, what fits only by another clock may be another's.
@@ -188,7 +184,7 @@ impl Attempts {
         let kept = self.recent.is_whole_since(by.request.at) && self.connects.is_whole_since(by.request.at);
         let evicted = (!kept && alone && own.is_empty())
             .then(|| Hole { kind: HoleKind::Evicted, ..Hole::anywhere((by.request.at, end)) });
-        doubt = doubt.or_else(|| because(evicted));
+        doubt = doubt.or_else(|| evicted.as_ref().map(Doubt::from));
         if !placed[0].handshake.is_server_error() {
             return (own, doubt);
         }
@@ -198,7 +194,7 @@ impl Attempts {
         }
         doubt = doubt.or_else(|| (!either.is_empty()).then_some(Doubt::Rival));
         for failed in own.last().map_or(&*either, std::slice::from_ref) {
-            self.connects.tell(failed.link.id, search.fit(failed));
+            self.connects.explain(failed.link.id, search.fit(failed));
         }
         (own, doubt)
     }
@@ -215,7 +211,7 @@ impl Attempts {
         let fits = others.filter_map(|(_, other)| {
             Fit::of(failed.at, (other.request.at, other.ended_at?), other.status(), self.widest_skew(other.clock))
         });
-        fits.chain(failed.told).max()
+        fits.chain(failed.explains).max()
     }
 
     /// Whether one of a proxy's `hosts` sent a request that is no hop of this attempt to another server right after a
@@ -306,8 +302,8 @@ pub(super) fn hops_are_its_own(
         && last.is_some_and(|last| last.handshake.response.is_none())
         && over.is_some_and(|(over, end)| end.since(over) < NEXT_TRY);
     let looks_like = likeness || client.response.is_none() || !report::is_next_to_next(placed);
-    let hop = because(missed.hop().filter(|_| looks_like));
+    let hop = missed.hop().filter(|_| looks_like).as_ref().map(Doubt::from);
     let unseen = doubt.cloned().filter(|_| !relayed && !gave_up);
-    let beside = because(missed.beside.filter(|_| is_late && !relayed));
+    let beside = missed.beside.filter(|_| is_late && !relayed).as_ref().map(Doubt::from);
     Claim::unless(hop.or(unseen).or(beside))
 }

@@ -24,7 +24,7 @@ impl Attempts {
     #[must_use]
     pub fn tunnels(&self, states: &HashMap<Ticket, &http::Tunnel>) -> Vec<event::OpenTunnel> {
         let state = |id: &UpgradeId| states.get(&Ticket::from(*id)).copied();
-        let told = |(ids, attempt): (Vec<UpgradeId>, Attempt)| {
+        let open = |(ids, attempt): (Vec<UpgradeId>, Attempt)| {
             let nearest = ids.iter().find_map(state)?;
             let hops = || ids.iter().filter_map(state);
             let proxies = attempt.path().filter_map(|hop| hop.server.address());
@@ -38,7 +38,7 @@ impl Attempts {
                 attempt: Arc::new(attempt),
             })
         };
-        self.tunnels.open_ones().filter_map(told).collect()
+        self.tunnels.open_ones().filter_map(open).collect()
     }
 
     pub(super) fn open_tunnel(&mut self, attempt: &Attempt, placed: &[Placed], ids: &[UpgradeId]) {

@@ -24,7 +24,14 @@ fn dropped() -> Details {
 }
 
 fn missing(cause: Cause) -> Details {
-    Details::Missing101 { status: vec![Some(403)], answered_by: AnsweredBy::Proxy, cause, by: None, doubt: None }
+    Details::Missing101 {
+        status: vec![Some(403)],
+        answered_by: AnsweredBy::Proxy,
+        cause,
+        by: None,
+        doubt: None,
+        facts: Vec::new(),
+    }
 }
 
 #[test]

@@ -176,6 +176,8 @@ pub enum Details {
         by: Option<Endpoint>,
         /// Why the cause is unknown, where more is known about that than that nothing was seen.
         doubt: Option<Doubt>,
+        /// What else was seen that tells the cause.
+        facts: Vec<Fact>,
     },
     /// `idle-close`.
     IdleClose {
@@ -215,6 +217,18 @@ pub enum Details {
         /// Its frame.
         frame: u64,
     },
+}
+
+/// Something seen beside the hops of an attempt that tells why it failed.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Fact {
+    /// The frame that shows it; 0 where it has none.
+    pub frame: u64,
+    /// When that was captured.
+    pub at: Timestamp,
+    /// What it is, without a full stop. Holds no query and no field value but such as name products; may hold bytes from
+    /// the wire, so sinks still escape it.
+    pub text: String,
 }
 
 /// The upgrade-related parts of a request as the proxy sent it.
@@ -261,6 +275,42 @@ pub enum Cause {
     HeadersDropped,
     /// The proxy forwarded it as HTTP/1.0, and the origin wants 1.1.
     Http10,
+    /// The proxy sent a field twice that may come once only.
+    FieldDoubled,
+    /// The proxy sent the request on without its query.
+    QueryLost,
+    /// The proxy spelled field names otherwise, and the origin accepts the usual spelling only.
+    SpellingChanged,
+    /// The server got a PROXY protocol header that it does not expect, or lacks one that it wants.
+    ProxyLine,
+    /// Plain HTTP was sent to a port that speaks TLS.
+    TlsExpected,
+    /// TLS was sent to a port that does not speak it.
+    TlsUnexpected,
+    /// The server's first bytes are no HTTP/1 answer, or the client's no request.
+    NotHttp,
+    /// The proxy speaks HTTP/2 to an origin that has no upgrades over it (RFC 8441).
+    Http2Upstream,
+    /// A request of the proxy's own, such as an auth subrequest, failed.
+    SideRequestFailed,
+    /// The session id was issued by another origin of the proxy.
+    NotSticky,
+    /// The proxy does not forward upgrades to this protocol.
+    TokenNotAllowed,
+    /// The proxy does not forward the upgrade of a request with a body.
+    BodyNotAllowed,
+    /// A head is larger than the buffer of a proxy or server.
+    HeadTooLarge,
+    /// The proxy took an interim response for the final one.
+    InterimResponse,
+    /// The proxy has taken all its origins out of use after failures.
+    NoLiveUpstream,
+    /// The proxy's health checks of its origin fail.
+    ChecksFailing,
+    /// Nothing answers at the address that the route's origin had before.
+    StaleAddress,
+    /// The proxy answered 502 or 504, and no connection of it was seen: a name that does not resolve, a unix socket, dead peers.
+    NoTcpUpstream,
     /// The proxy answered by itself.
     NotForwarded,
     /// The origin refused the connection.
@@ -279,6 +329,8 @@ pub enum Cause {
     AuthRequired,
     /// The server does not speak the client's WebSocket version.
     VersionUnsupported,
+    /// A limit of rate or connections was reached.
+    RateLimited,
     /// 101 came from upstream but did not reach the client.
     RelayLost,
     /// The client's own request is no valid handshake.
@@ -294,6 +346,25 @@ impl Cause {
         match self {
             Self::HeadersDropped => "headers-dropped",
             Self::Http10 => "http10",
+            Self::FieldDoubled => "field-doubled",
+            Self::QueryLost => "query-lost",
+            Self::SpellingChanged => "spelling-changed",
+            Self::ProxyLine => "proxy-line",
+            Self::TlsExpected => "tls-expected",
+            Self::TlsUnexpected => "tls-unexpected",
+            Self::NotHttp => "not-http",
+            Self::Http2Upstream => "http2-upstream",
+            Self::SideRequestFailed => "side-request-failed",
+            Self::NotSticky => "not-sticky",
+            Self::TokenNotAllowed => "token-not-allowed",
+            Self::BodyNotAllowed => "body-not-allowed",
+            Self::HeadTooLarge => "head-too-large",
+            Self::InterimResponse => "interim-response",
+            Self::NoLiveUpstream => "no-live-upstream",
+            Self::ChecksFailing => "checks-failing",
+            Self::StaleAddress => "stale-address",
+            Self::NoTcpUpstream => "no-tcp-upstream",
+            Self::RateLimited => "rate-limited",
             Self::NotForwarded => "not-forwarded",
             Self::UpstreamRefused => "upstream-refused",
             Self::UpstreamUnreachable => "upstream-unreachable",

@@ -57,14 +57,14 @@ pub(super) fn check(decided: &Decided, config: &Config) -> Option<Alert> {
     if !decided.claims.first.holds() && failed && attempt.hops.len() == 1 {
         return None;
     }
-    let Finding { cause, answered_by, by, why } =
+    let Finding { cause, answered_by, by, why, facts } =
         CAUSES.iter().find_map(|cause| cause(&seen)).unwrap_or_else(|| answer::unknown(&seen));
     let status: Vec<_> = attempt.path().map(|hop| hop.response.as_ref().map(|response| response.status)).collect();
     let got = status[0].map_or_else(|| "no answer".to_owned(), |status| status.to_string());
     let message = format!("The upgrade of {} got {got} instead of 101: {why}.", path(attempt));
     let product = by.as_ref().and_then(|by| product_at(attempt, by)).or_else(|| client.product.clone());
     let doubt = decided.claims.doubt().filter(|_| cause == Cause::Unknown).cloned();
-    let details = Details::Missing101 { status, answered_by, cause, by, doubt };
+    let details = Details::Missing101 { status, answered_by, cause, by, doubt, facts };
     let alert = alert(RuleId::Missing101, Level::Error, attempt.decided_at, attempt, message, details);
     Some(Alert { product, ..alert })
 }

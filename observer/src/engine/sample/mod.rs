@@ -186,6 +186,7 @@ pub(crate) fn bare_alerts(attempt: &Arc<Attempt>) -> Vec<Event> {
                 cause: Cause::HeadersDropped,
                 by: Some(by),
                 doubt: None,
+                facts: Vec::new(),
             },
         ),
     ]
@@ -205,6 +206,7 @@ pub(crate) fn bad_gateway() -> Vec<Event> {
         cause: Cause::UpstreamRefused,
         by: Some(ip("127.0.0.1:3000")),
         doubt: None,
+        facts: Vec::new(),
     };
     let message = "nothing listens at 127.0.0.1:3000, where nginx connects: the client got 502";
     let alert = alert(&attempt, RuleId::Missing101, Level::Error, message, details);

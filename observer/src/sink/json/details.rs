@@ -53,6 +53,17 @@ pub(super) struct Missing {
     /// Why the cause is unknown.
     #[serde(skip_serializing_if = "Option::is_none")]
     missing: Option<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    facts: Vec<Fact>,
+}
+
+/// Something seen beside the hops that tells the cause.
+#[derive(Serialize)]
+struct Fact {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    frame: Option<u64>,
+    at: String,
+    text: String,
 }
 
 #[derive(Serialize)]
@@ -206,12 +217,13 @@ pub(super) fn of_alert(context: &Context<'_>, details: &alert::Details) -> Detai
             let value = |value: &Option<String>| value.as_deref().map(|value| context.field(field, value));
             Details::Negotiation { field, before: value(before), after: value(after), by: by(at) }
         }
-        From::Missing101 { status, answered_by, cause, by: at, doubt } => Details::Missing101(Missing {
+        From::Missing101 { status, answered_by, cause, by: at, doubt, facts } => Details::Missing101(Missing {
             status: status[..context.limits.keep(status.len(), context.limits.list).0].to_vec(),
             answered_by: answered_by.as_str(),
             cause: cause.as_str(),
             by: at.as_ref().map(by),
             missing: doubt.as_ref().map(reason::of_doubt),
+            facts: facts.iter().map(|fact| fact_as(context, fact)).collect(),
         }),
         From::IdleClose { idle, by: at, heartbeat, candidates, certain } => Details::IdleClose(IdleClose {
             idle_seconds: seconds(*idle),
@@ -231,6 +243,11 @@ pub(super) fn of_alert(context: &Context<'_>, details: &alert::Details) -> Detai
             Details::PollingFallback { target: context.target(target), requests: *requests, frame: *frame }
         }
     }
+}
+
+fn fact_as(context: &Context<'_>, fact: &alert::Fact) -> Fact {
+    let frame = (fact.frame > 0).then_some(fact.frame);
+    Fact { frame, at: time(fact.at), text: context.text(&fact.text) }
 }
 
 fn sent_as(context: &Context<'_>, sent: &alert::Sent) -> Sent {

@@ -3,12 +3,12 @@
 use super::{
     ladder::ladder,
     line::{Line, Tint, chop, cut, width, wrap},
-    words::{Words, count, endpoint, exact, span},
+    words::{Words, clock, count, endpoint, exact, span},
 };
 use crate::{
     advice,
     engine::{
-        alert::{Alert, Details, Level},
+        alert::{Alert, Details, Fact, Level},
         anomaly::{Anomaly, AnomalyKind},
         event::{Attempt, Fields, Tunnel},
         time::Timestamp,
@@ -236,6 +236,7 @@ fn verdict(words: &Words<'_>, alert: &Alert) -> Vec<Line> {
     let mut lines: Vec<_> =
         wrap(&text, words.width - 2).into_iter().map(|text| Line::of(Tint::Plain, "  ").then(tint, text)).collect();
     lines.extend(unknown(words, alert));
+    lines.extend(facts(words, alert));
     for (name, value) in values(words, alert) {
         let room = words.width.saturating_sub(width(&name) + 6);
         lines.push(Line::of(Tint::Dim, format!("    {name}  ")).then(Tint::Plain, cut(&value, room)));
@@ -248,6 +249,17 @@ fn unknown(words: &Words<'_>, alert: &Alert) -> Vec<Line> {
     let Details::Missing101 { doubt: Some(doubt), .. } = &alert.details else { return Vec::new() };
     let text = format!("unknown: {}", sentence(&reason::of_doubt(doubt)));
     wrap(&text, words.width - 2).into_iter().map(|text| Line::of(Tint::Doubt, format!("  {text}"))).collect()
+}
+
+/// What was seen beside the hops that tells the cause.
+fn facts(words: &Words<'_>, alert: &Alert) -> Vec<Line> {
+    let Details::Missing101 { facts, .. } = &alert.details else { return Vec::new() };
+    let line = |fact: &Fact| {
+        let place = if fact.frame > 0 { format!("frame {}", fact.frame) } else { clock(fact.at) };
+        let text = format!("seen: {} ({place})", words.text(&fact.text));
+        wrap(&text, words.width - 4).into_iter().map(|text| Line::of(Tint::Plain, format!("    {text}")))
+    };
+    facts.iter().flat_map(line).collect()
 }
 
 /// The values that a ladder does not show.

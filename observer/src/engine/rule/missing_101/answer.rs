@@ -34,7 +34,7 @@ pub(super) fn lost(seen: &Seen<'_>) -> Option<Finding> {
         format!("the 101 came from upstream, but {who} did not pass it on")
     };
     let answered_by = if seen.status().is_some() { AnsweredBy::Proxy } else { AnsweredBy::Nobody };
-    Some(Finding { cause: Cause::RelayLost, answered_by, by: Some(by), why })
+    Some(Finding { cause: Cause::RelayLost, answered_by, by: Some(by), why, facts: Vec::new() })
 }
 
 /// Whether a 101 lacks what makes it one (RFC 9110 15.2.2, RFC 6455 4.2.2).
@@ -109,5 +109,5 @@ fn rejected(seen: &Seen<'_>) -> String {
 pub(super) fn unknown(seen: &Seen<'_>) -> Finding {
     let open = seen.decided.claims.doubt().is_some();
     let why = if open { "the capture leaves open why" } else { "the capture does not show why" };
-    Finding { cause: Cause::Unknown, answered_by: seen.answered_by(), by: None, why: why.to_owned() }
+    Finding { cause: Cause::Unknown, answered_by: seen.answered_by(), by: None, why: why.to_owned(), facts: Vec::new() }
 }

@@ -12,7 +12,13 @@ use super::{
 pub(super) fn headers_dropped(seen: &Seen<'_>) -> Option<Finding> {
     let drop = upgrade_headers_dropped::find(seen.decided)?;
     let why = format!("{} did not forward the upgrade", seen.call(&drop.by));
-    Some(Finding { cause: Cause::HeadersDropped, answered_by: seen.relayed(), by: Some(drop.by), why })
+    Some(Finding {
+        cause: Cause::HeadersDropped,
+        answered_by: seen.relayed(),
+        by: Some(drop.by),
+        why,
+        facts: Vec::new(),
+    })
 }
 
 /// The client's request is no valid handshake, and no proxy has mended it: then that is not why the origin declined it.
@@ -24,6 +30,7 @@ pub(super) fn malformed(seen: &Seen<'_>) -> Option<Finding> {
         answered_by: seen.relayed(),
         by: Some(seen.client().client.clone()),
         why: format!("the client's request is no valid handshake: {defect}"),
+        facts: Vec::new(),
     })
 }
 
@@ -32,5 +39,5 @@ pub(super) fn http10(seen: &Seen<'_>) -> Option<Finding> {
     let (_, by, _) =
         http10_upstream::find(seen.decided).filter(|_| seen.is_forwarded() && seen.last().response.is_some())?;
     let why = format!("{} forwarded it as HTTP/1.0", seen.call(&by));
-    Some(Finding { cause: Cause::Http10, answered_by: seen.relayed(), by: Some(by), why })
+    Some(Finding { cause: Cause::Http10, answered_by: seen.relayed(), by: Some(by), why, facts: Vec::new() })
 }

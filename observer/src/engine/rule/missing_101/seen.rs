@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use super::super::{
     super::{
-        alert::{AnsweredBy, Cause},
+        alert::{AnsweredBy, Cause, Fact},
         attempt::{Decided, Last},
         event::{Endpoint, Hop, ProductName, Request, Role, Silence},
     },
@@ -21,6 +21,8 @@ pub(super) struct Finding {
     pub(super) by: Option<Endpoint>,
     /// What happened, as the second half of a sentence: "... instead of 101: {why}."
     pub(super) why: String,
+    /// What was seen beside the hops that tells it.
+    pub(super) facts: Vec<Fact>,
 }
 
 /// An attempt without 101.
@@ -105,7 +107,7 @@ impl<'a> Seen<'a> {
 
     /// A cause at the server of the last hop.
     pub(super) fn at_last(&self, cause: Cause, why: String) -> Finding {
-        Finding { cause, answered_by: self.answered_by(), by: Some(self.last().server.clone()), why }
+        Finding { cause, answered_by: self.answered_by(), by: Some(self.last().server.clone()), why, facts: Vec::new() }
     }
 
     /// The proxy at an endpoint, as it is called in a sentence.

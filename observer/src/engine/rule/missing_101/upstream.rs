@@ -44,7 +44,7 @@ fn unconnected(seen: &Seen<'_>, proxy: &AtProxy<'_>) -> Option<Finding> {
             _ => (Cause::UpstreamUnreachable, UNREACHABLE.to_owned()),
         };
         let answered_by = if status.is_some() { AnsweredBy::Proxy } else { AnsweredBy::Nobody };
-        return Some(Finding { cause, answered_by, by: Some(Endpoint::Ip(at)), why });
+        return Some(Finding { cause, answered_by, by: Some(Endpoint::Ip(at)), why, facts: Vec::new() });
     }
     let tried = proxy.upstream_seen && seen.decided.claims.all_seen.holds() && !seen.decided.denied;
     (tried && seen.is_gateway_error(proxy)).then(|| seen.at_last(Cause::UpstreamUnreachable, UNREACHABLE.to_owned()))

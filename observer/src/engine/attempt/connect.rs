@@ -195,6 +195,12 @@ impl Connects {
         all.into_iter().map(|(_, failed)| failed).collect()
     }
 
+    /// Connections that were refused, or waited for in vain, between two times: the newest first.
+    pub(super) fn refused_between(&self, from: Timestamp, to: Timestamp) -> impl Iterator<Item = (Timestamp, &Failed)> {
+        let during = move |(at, _): &(Timestamp, &Failed)| (from..to).contains(at);
+        self.refused.iter().rev().map(|(at, failed)| (*at, failed)).filter(during)
+    }
+
     /// Whether all refusals since a time are still there.
     pub(super) fn is_whole_since(&self, at: Timestamp) -> bool {
         self.refused.is_whole_since(at)

@@ -11,7 +11,7 @@ use super::{
         tcp::Link,
         time::Timestamp,
     },
-    Attempts, Case, Claims, Decided, Last, Timer,
+    Attempts, Case, Claims, Decided, Last, Near, Timer,
     connect::Failed,
     evidence::{Missed, Window, hops_are_its_own},
     join::{self, Tree},
@@ -98,6 +98,7 @@ impl Attempts {
             self.count(decided.attempt.outcome);
         }
         self.contest(&placed[0].handshake, placed.iter().find(|hop| hop.parent == Some(0)).map(|hop| &hop.handshake));
+        self.neighbours.decided(&decided.attempt);
         self.open_tunnel(&decided.attempt, &placed, &ids);
         let (attempt, link) = (Arc::clone(&decided.attempt), placed[0].handshake.link);
         self.cases.push_back(Case::Decided(Box::new(decided)));
@@ -187,6 +188,7 @@ impl Attempts {
             denied,
             claims: self.claims(placed, hops, missed, doubt),
             waited: window.to.since(window.from),
+            near: if client.is_upgraded() { Near::default() } else { self.near(client, last, window) },
         }
     }
 

@@ -146,6 +146,7 @@ impl Listener for Attempts {
 
     fn anomaly(&mut self, link: &Link, kind: AnomalyKind, stamp: Stamp) {
         self.counts.anomalies += 1;
+        self.neighbours.anomaly(link, &kind, stamp);
         self.counts.tls += u64::from(matches!(kind, AnomalyKind::Tls { .. }));
         self.cases.push_back(Case::Anomaly(Anomaly {
             at: stamp.at,

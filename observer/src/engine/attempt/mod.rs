@@ -12,6 +12,7 @@ mod keys;
 mod listen;
 mod loss;
 mod moment;
+mod near;
 mod opaque;
 mod owner;
 mod packed;
@@ -35,11 +36,12 @@ use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 
 use self::{
-    connect::Connects, finish::Finishing, keys::DecidedKeys, moment::Closing, opaque::Opaque, owner::Owners,
-    polling::Polling, proxy::Proxies, recent::Recent, store::Store, tunnels::Tunnels,
+    connect::Connects, finish::Finishing, keys::DecidedKeys, moment::Closing, near::Neighbours, opaque::Opaque,
+    owner::Owners, polling::Polling, proxy::Proxies, recent::Recent, store::Store, tunnels::Tunnels,
 };
 pub use self::{
     moment::MOMENT,
+    near::{Checks, Near, Protocol, Refused, Session, Spoken},
     owner::Owner,
     polling::Fallback,
     tunnel::{Ended, Group},
@@ -97,6 +99,8 @@ pub struct Decided {
     pub claims: Claims,
     /// How long the client waited.
     pub waited: Duration,
+    /// What other traffic of the same proxy showed, where no 101 reached the client.
+    pub near: Near,
 }
 
 /// The last server that was seen to get the request.
@@ -182,6 +186,7 @@ pub struct Attempts {
     proxies: Proxies,
     polling: Polling,
     opaque: Opaque,
+    neighbours: Neighbours,
     holes: Holes,
     owners: Owners,
     /// Keys of hops decided lately; of those decided alone, all names.
@@ -214,6 +219,7 @@ impl Attempts {
             proxies: Proxies::default(),
             polling: Polling::new(config.memory_limit / 32),
             opaque: Opaque::default(),
+            neighbours: Neighbours::new(config.memory_limit / 64),
             holes: Holes::default(),
             owners: Owners::new(),
             decided: DecidedKeys::new(config.memory_limit / 64),
@@ -255,7 +261,7 @@ impl Attempts {
     pub fn memory(&self) -> usize {
         let tables = self.timers.len() * TIMER + self.tunnels.memory() + self.closing_memory;
         let rings = self.recent.memory() + self.polling.memory() + self.opaque.memory() + self.holes.memory();
-        let rings = rings + self.owners.memory() + self.decided.memory();
+        let rings = rings + self.owners.memory() + self.decided.memory() + self.neighbours.memory();
         self.store.memory() + tables + rings + self.connects.memory() + self.proxies.memory()
     }
 

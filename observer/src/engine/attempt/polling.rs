@@ -208,7 +208,7 @@ fn two_up(path: &str) -> &str {
 }
 
 /// The engine.io session id.
-fn session(target: &str) -> Option<&str> {
+pub(super) fn session(target: &str) -> Option<&str> {
     target.split_once('?')?.1.split('&').find_map(|pair| pair.strip_prefix("sid="))
 }
 

@@ -6,6 +6,7 @@ use std::{
     hash::BuildHasher,
     net::{IpAddr, SocketAddr},
     ops::Range,
+    time::Duration,
 };
 
 use foldhash::fast::FixedState;
@@ -18,9 +19,12 @@ use super::super::{
     tcp::{Link, Stamp},
     time::Timestamp,
 };
+use super::near::Checks;
 
 /// Entries with one tail that a search looks at.
 const SEARCHED: usize = 64;
+/// Requests that make a habit.
+const CHECKS: usize = 3;
 /// Newest entries among which a proxy's upstream side is looked for.
 const LOOKED_AT: usize = 1024;
 
@@ -185,6 +189,32 @@ impl Recent {
         })
     }
 
+    /// Requests that the proxy at `proxy` sent by itself from one of its `hosts`, again and again to one target, and which
+    /// were all declined until a time: health checks. Those of the newest such target.
+    pub(super) fn declined_by_itself(&self, proxy: SocketAddr, hosts: &[IpAddr], until: Timestamp) -> Option<Checks> {
+        let over = |up: &&Entry| up.ended_at.is_some_and(|end| end <= until);
+        let newest = || self.entries.iter().rev().take(LOOKED_AT).filter(over);
+        let sent = || newest().filter(|up| hosts.contains(&up.link.client.ip()) && up.link.server != proxy);
+        let status = |up: &Entry| up.response.as_ref().map(|response| response.status);
+        let is_declined = |up: &Entry| status(up).is_some_and(|status| status >= 400);
+        let last = sent().filter(|up| is_declined(up)).find(|up| {
+            // Not what it made of somebody's request.
+            let got = hosts.iter().flat_map(|host| self.chain(up.tail, Side::GotBy, *host));
+            !got.into_iter().any(|down| down.link.server == proxy && down.stamp.at <= up.stamp.at)
+        })?;
+        let same = || sent().filter(|up| up.link.server == last.link.server && up.tail == last.tail);
+        let times: Vec<_> = same().map(|up| up.stamp.at).collect();
+        (same().all(is_declined) && is_steady(&times)).then_some(())?;
+        let request = self.request(last)?;
+        Some(Checks {
+            server: last.link.server,
+            request: format!("{} {}", request.method, field::path(&request.target)),
+            status: status(last)?,
+            count: times.len(),
+            shown: (last.stamp.frame, last.stamp.at),
+        })
+    }
+
     /// The entries of one tail at a host, newest first.
     fn chain(&self, tail: u32, side: Side, host: IpAddr) -> impl Iterator<Item = &Entry> {
         let newest = self.newest.get(&side.name(tail, host)).and_then(|id| self.get(*id));
@@ -241,6 +271,15 @@ impl Side {
         };
         tail ^ host.wrapping_mul(SPREAD).rotate_left(if self == Self::SentBy { 7 } else { 0 })
     }
+}
+
+/// Whether times, the newest first, are a timer's: each is about as long after the one before it as all others are.
+fn is_steady(times: &[Timestamp]) -> bool {
+    let gaps: Vec<_> = times.windows(2).map(|pair| pair[0].since(pair[1])).collect();
+    let Some(mean) = gaps.iter().sum::<Duration>().checked_div(u32::try_from(gaps.len()).unwrap_or(u32::MAX)) else {
+        return false;
+    };
+    times.len() >= CHECKS && gaps.iter().all(|gap| gap.abs_diff(mean) <= mean / 2)
 }
 
 /// An odd number near 2^32 divided by the golden ratio: what is multiplied by it differs in its upper bits (Knuth 6.4).

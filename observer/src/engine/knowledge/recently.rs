@@ -22,9 +22,14 @@ impl<T> Recently<T> {
 
     /// Adds one; gives back what had to be forgotten for it.
     pub fn push(&mut self, at: Timestamp, thing: T) -> Option<T> {
-        let oldest = if self.things.len() >= self.most { self.things.pop_front() } else { None };
+        let oldest = if self.things.len() >= self.most { self.pop() } else { None };
         self.things.push_back((at, thing));
-        let (at, thing) = oldest?;
+        oldest
+    }
+
+    /// Forgets the oldest, and gives it back.
+    pub fn pop(&mut self) -> Option<T> {
+        let (at, thing) = self.things.pop_front()?;
         self.forgotten = self.forgotten.max(Some(at));
         Some(thing)
     }

@@ -4,7 +4,7 @@ use super::{
     super::{
         super::{
             alert::{AnsweredBy, Cause},
-            event::{Fields, Hop, HttpVersion, Request, Response, Role, Silence},
+            event::{Fields, Hop, HttpVersion, ProductName, Request, Response, Role, Silence},
             handshake::field::{self, UpgradeRequest},
         },
         negotiation_altered,
@@ -107,7 +107,23 @@ fn rejected(seen: &Seen<'_>) -> String {
 
 /// Nothing tells.
 pub(super) fn unknown(seen: &Seen<'_>) -> Finding {
-    let open = seen.decided.claims.doubt().is_some();
-    let why = if open { "the capture leaves open why" } else { "the capture does not show why" };
-    Finding { cause: Cause::Unknown, answered_by: seen.answered_by(), by: None, why: why.to_owned(), facts: Vec::new() }
+    let why = match foreign_answer(seen) {
+        _ if seen.decided.claims.doubt().is_some() => "the capture leaves open why".to_owned(),
+        Some(who) => format!(
+            "the answer that {who} gave is not its own page. It came over a hop that the capture does not hold: a unix \
+             socket, or an interface that was not captured; or it is an error page that somebody wrote"
+        ),
+        None => "the capture does not show why".to_owned(),
+    };
+    Finding { cause: Cause::Unknown, answered_by: seen.answered_by(), by: None, why, facts: Vec::new() }
+}
+
+/// The proxy that gave an answer with a page that is not its own, where its own is known.
+fn foreign_answer(seen: &Seen<'_>) -> Option<String> {
+    let hop = seen.proxy()?.hop;
+    let known = matches!(hop.product.as_ref()?.name, ProductName::Nginx | ProductName::HaProxy | ProductName::Apache);
+    let response = hop.response.as_ref().filter(|response| response.complete && response.status >= 400)?;
+    let has_page = response.field("content-length").is_some_and(|length| length != "0")
+        || response.has_member("transfer-encoding", "chunked");
+    (known && has_page && seen.decided.own_page.is_none()).then(|| seen.call(&hop.server))
 }

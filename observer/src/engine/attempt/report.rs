@@ -69,7 +69,7 @@ fn main_child(placed: &[Placed], at: usize, children: &[usize], denied: &mut boo
     let down = &placed[at].handshake;
     let (side, own): (Vec<_>, Vec<_>) =
         children.iter().copied().partition(|&child| is_side_request(down, &placed[child].handshake));
-    let unsure = |side: &Handshake| side.status().is_none() || side.status() == down.status();
+    let unsure = |side: &Handshake| side.status().is_none() || side.status() == down.status() || fails(down, side);
     *denied |= own.is_empty() && side.iter().any(|&child| unsure(&placed[child].handshake));
     own.into_iter().max_by_key(|&child| {
         let up = &placed[child].handshake;
@@ -80,11 +80,15 @@ fn main_child(placed: &[Placed], at: usize, children: &[usize], denied: &mut boo
     })
 }
 
-/// Whether a request without the upgrade is the proxy's own: an auth subrequest names the original target in a field, or
-/// asks for something else and answers for the proxy alone; a mirrored one gets an answer where its client got 101.
+/// Whether a request is the proxy's own: an auth subrequest names the original target in a field, or asks for something else
+/// and answers for the proxy alone; a mirrored one gets an answer where its client got 101. One with the upgrade fields is
+/// the forwarded one, unless the proxy failed by its answer: an auth subrequest inherits them.
 pub(super) fn is_side_request(down: &Handshake, up: &Handshake) -> bool {
-    if up.request.is_upgrade() || !down.request.is_upgrade() {
+    if !down.request.is_upgrade() {
         return false;
+    }
+    if up.request.is_upgrade() {
+        return fails(down, up);
     }
     if down.status() == Some(101) && up.status().is_some_and(|status| status != 101) {
         return true;
@@ -95,7 +99,14 @@ pub(super) fn is_side_request(down: &Handshake, up: &Handshake) -> bool {
     let denies = matches!(up.status(), Some(401 | 403));
     let allows = matches!(up.status(), Some(200..=299)) && up.status() != down.status();
     // Without an answer it may have been either.
-    names_original(up) || denies || allows || up.status().is_none()
+    names_original(up) || denies || allows || fails(down, up) || up.status().is_none()
+}
+
+/// Whether a proxy asked for something else, was declined, and failed by itself then: nginx answers 500 where an auth
+/// subrequest gets a status that is neither 2xx nor 401 nor 403. A forwarded request's answer would have been relayed.
+fn fails(down: &Handshake, up: &Handshake) -> bool {
+    let elsewhere = field::tail(&down.request.target) != field::tail(&up.request.target);
+    elsewhere && down.status() == Some(500) && matches!(up.status(), Some(300..=499))
 }
 
 /// Whether the same upgrade was asked for beside the path, of a server on it: no proxy does that, so that one of the two is

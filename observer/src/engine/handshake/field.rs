@@ -47,6 +47,13 @@ pub trait UpgradeRequest: Fields {
         self.field("sec-websocket-key").filter(|key| !key.is_empty())
     }
 
+    /// Whether its client may have spoken HTTP/2, which has no Upgrade and whose field names are in lower case (RFC 9113
+    /// 8.2): proxies pass such names on as they are.
+    fn may_come_from_http2(&self) -> bool {
+        let mut own = self.lines().iter().filter(|line| line.name.eq_ignore_ascii_case("sec-websocket-key"));
+        !self.has_upgrade() && own.any(|line| line.name.starts_with('s'))
+    }
+
     /// Whether it is about WebSocket, by token or by key.
     fn is_websocket(&self) -> bool {
         self.has_member("upgrade", "websocket") || self.key().is_some()

@@ -42,7 +42,8 @@ pub(super) fn find(decided: &Decided) -> Option<(&Request, Endpoint, Option<Prod
         return Some((step.after, step.down.server.clone(), step.down.product.clone()));
     }
     let (hop, request): (&Hop, _) = lone_upstream(decided)?;
-    let upgrade = request.is_upgrade() && !request.is_offer() || request.key().is_some();
+    let keyed = request.key().is_some() && !request.may_come_from_http2();
+    let upgrade = request.is_upgrade() && !request.is_offer() || keyed;
     let old = request.version == HttpVersion::Http10 && upgrade && decided.claims.main.holds();
     old.then(|| (request, hop.client.clone(), None))
 }

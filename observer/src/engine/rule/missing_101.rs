@@ -21,10 +21,14 @@ use super::{
 };
 
 /// The causes, most specific first.
-const CAUSES: [fn(&Seen<'_>) -> Option<Finding>; 8] = [
+const CAUSES: [fn(&Seen<'_>) -> Option<Finding>; 12] = [
     answer::uncertain,
     answer::lost,
     request::headers_dropped,
+    request::never_asked,
+    request::field_doubled,
+    request::query_lost,
+    request::side_request_failed,
     request::malformed,
     upstream::failed,
     answer::named_by_status,
@@ -65,6 +69,7 @@ pub(super) fn check(decided: &Decided, config: &Config) -> Option<Alert> {
     let product = by.as_ref().and_then(|by| product_at(attempt, by)).or_else(|| client.product.clone());
     let doubt = decided.claims.doubt().filter(|_| cause == Cause::Unknown).cloned();
     let details = Details::Missing101 { status, answered_by, cause, by, doubt, facts };
-    let alert = alert(RuleId::Missing101, Level::Error, attempt.decided_at, attempt, message, details);
+    let level = if request.may_come_from_http2() { Level::Notice } else { Level::Error };
+    let alert = alert(RuleId::Missing101, level, attempt.decided_at, attempt, message, details);
     Some(Alert { product, ..alert })
 }

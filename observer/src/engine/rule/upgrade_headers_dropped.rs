@@ -91,10 +91,12 @@ fn dropped(before: &Request, after: &Request) -> Vec<&'static str> {
     fields
 }
 
-/// The client's side was not seen: a key without the pair.
+/// The client's side was not seen: a key without the pair. That the client sent the pair is an assumption, which does not
+/// stand where it may have spoken HTTP/2, or where the proxy forwarded the upgrade of another client.
 fn before_the_first(decided: &Decided) -> Option<Drop> {
     let (hop, request) = lone_upstream(decided)?;
-    if !request.complete || !decided.claims.main.holds() || request.key().is_none() {
+    let assumed = !request.may_come_from_http2() && decided.near.succeeded.is_none();
+    if !request.complete || !decided.claims.main.holds() || request.key().is_none() || !assumed {
         return None;
     }
     let mut fields = Vec::new();

@@ -1,11 +1,17 @@
 //! Causes in the request: what the client sent, or what a proxy made of it.
 
+use std::sync::Arc;
+
 use super::{
     super::{
-        super::{alert::Cause, handshake::field},
-        http10_upstream, upgrade_headers_dropped,
+        super::{
+            alert::{AnsweredBy, Cause},
+            event::{Attempt, Endpoint, Fields, Request, Role, Silence},
+            handshake::field::{self, UpgradeRequest},
+        },
+        Step, http10_upstream, steps, upgrade_headers_dropped,
     },
-    seen::{Finding, Seen},
+    seen::{Finding, Seen, status},
 };
 
 /// A proxy did not forward Upgrade or Connection.
@@ -19,6 +25,84 @@ pub(super) fn headers_dropped(seen: &Seen<'_>) -> Option<Finding> {
         why,
         facts: Vec::new(),
     })
+}
+
+/// Only the hop behind a proxy was seen, and its client may have spoken HTTP/2: nobody dropped what was not there.
+pub(super) fn never_asked(seen: &Seen<'_>) -> Option<Finding> {
+    seen.request.may_come_from_http2().then(|| Finding {
+        cause: Cause::Unknown,
+        answered_by: seen.relayed(),
+        by: None,
+        why: "the request has no Upgrade, and its names are in lower case: the client probably spoke HTTP/2 with the \
+              proxy, where there is no Upgrade"
+            .to_owned(),
+        facts: Vec::new(),
+    })
+}
+
+/// A proxy sent a field twice that may come once only, and the origin declined. RFC 9112 3.2 has it refuse two Hosts.
+pub(super) fn field_doubled(seen: &Seen<'_>) -> Option<Finding> {
+    const SINGLE: [&str; 5] = ["Host", "Upgrade", "Sec-WebSocket-Key", "Sec-WebSocket-Version", "Origin"];
+    let lines = |request: &Request, name: &str| {
+        request.lines().iter().filter(|line| line.name.eq_ignore_ascii_case(name)).count()
+    };
+    let doubled = |step: &Step<'_>| {
+        let is_doubled = |name: &&str| lines(step.before, name) < 2 && lines(step.after, name) > 1;
+        SINGLE.into_iter().find(is_doubled).filter(|_| step.before.complete)
+    };
+    let (by, name) = changed(seen, doubled)?;
+    let why = format!("{} sent {name} twice, and {}", seen.call(by), declined(seen)?);
+    Some(Finding {
+        cause: Cause::FieldDoubled,
+        answered_by: seen.relayed(),
+        by: Some(by.clone()),
+        why,
+        facts: Vec::new(),
+    })
+}
+
+/// A proxy sent the request on without its query, and the origin declined.
+pub(super) fn query_lost(seen: &Seen<'_>) -> Option<Finding> {
+    let query = |request: &Request| request.target.len() > field::path(&request.target).len() + 1;
+    let lost = |step: &Step<'_>| {
+        let same = field::tail(&step.before.target) == field::tail(&step.after.target);
+        (same && query(step.before) && !query(step.after)).then_some(())
+    };
+    let (by, ()) = changed(seen, lost)?;
+    let why = format!("{} sent it on without its query, and {}", seen.call(by), declined(seen)?);
+    Some(Finding { cause: Cause::QueryLost, answered_by: seen.relayed(), by: Some(by.clone()), why, facts: Vec::new() })
+}
+
+/// The proxy that changed the request in a way, and how. None where an upgrade that was changed so as well got its 101.
+fn changed<'a, T>(seen: &Seen<'a>, how: impl Fn(&Step<'_>) -> Option<T>) -> Option<(&'a Endpoint, T)> {
+    let find = |attempt: &'a Attempt| steps(attempt).find_map(|step| Some((&step.down.server, how(&step)?)));
+    let works = |attempt: &Arc<Attempt>| steps(attempt).any(|step| how(&step).is_some());
+    let refuted = seen.decided.near.succeeded.as_ref().is_some_and(works);
+    find(&seen.decided.attempt).filter(|_| seen.is_forwarded() && !refuted)
+}
+
+/// How the origin declined; nothing where it did not, or where its answer was not read.
+fn declined(seen: &Seen<'_>) -> Option<String> {
+    let last = seen.last();
+    let origin = &last.server;
+    match (status(last), last.silence) {
+        (Some(status @ 400..=499), _) => Some(format!("the origin at {origin} answered {status}")),
+        (None, Some(Silence::ClosedByServer)) => Some(format!("the origin at {origin} closed without an answer")),
+        _ => None,
+    }
+}
+
+/// A request of the proxy's own was declined, and the proxy failed because of that.
+pub(super) fn side_request_failed(seen: &Seen<'_>) -> Option<Finding> {
+    let by = &seen.proxy().filter(|_| seen.decided.denied && seen.status() == Some(500))?.hop.server;
+    let mut sides = seen.decided.attempt.hops.iter().filter(|hop| hop.role == Role::Side);
+    let (side, asked, got) = sides.find_map(|hop| Some((hop, hop.request.as_ref()?, status(hop)?)))?;
+    let inherits = if asked.has_upgrade() { ", which has the client's Upgrade," } else { "" };
+    let path = field::path(&asked.target);
+    let why = format!("the request of {} for {path}{inherits} was answered {got} by {}", seen.call(by), side.server);
+    let why = format!("{why}, and what the client asked for was never forwarded");
+    let (cause, answered_by) = (Cause::SideRequestFailed, AnsweredBy::Proxy);
+    Some(Finding { cause, answered_by, by: Some(by.clone()), why, facts: Vec::new() })
 }
 
 /// The client's request is no valid handshake, and no proxy has mended it: then that is not why the origin declined it.

@@ -33,6 +33,8 @@ const MAX_ROUTES: usize = 1024;
 pub struct Near {
     /// The newest upgrade on the same route that succeeded before.
     pub succeeded: Option<Arc<Attempt>>,
+    /// The newest upgrade of the same path that succeeded before and was asked of the last server itself.
+    pub at_origin: Option<Arc<Attempt>>,
     /// Connections of the proxy that had failed before the request came, the newest to each server, newest first.
     pub refused: Vec<Refused>,
     /// Requests of the proxy's own, such as health checks, that were declined.
@@ -192,6 +194,7 @@ impl Attempts {
         let spoken = self.neighbours.spoken.iter().filter(|(at, (link, _))| by_proxy(link) && during(*at));
         Near {
             succeeded: self.neighbours.succeeded(client).cloned(),
+            at_origin: self.neighbours.succeeded(last).cloned().filter(|_| last.link.server != client.link.server),
             refused,
             checks: self.recent.declined_by_itself(last.link.server, &hosts, window.to),
             spoken: spoken.take(MAX_NAMED).map(|(_, (_, spoken))| *spoken).collect(),

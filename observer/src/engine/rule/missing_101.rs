@@ -21,13 +21,14 @@ use super::{
 };
 
 /// The causes, most specific first.
-const CAUSES: [fn(&Seen<'_>) -> Option<Finding>; 12] = [
+const CAUSES: [fn(&Seen<'_>) -> Option<Finding>; 13] = [
     answer::uncertain,
     answer::lost,
     request::headers_dropped,
     request::never_asked,
     request::field_doubled,
     request::query_lost,
+    request::spelling_changed,
     request::side_request_failed,
     request::malformed,
     upstream::failed,

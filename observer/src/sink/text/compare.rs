@@ -58,6 +58,9 @@ const WHERE_CHANGED: [&str; 8] = [
     "Forwarded",
 ];
 
+/// Shown too where a server declined what no proxy had spoilt: it may be about one of them.
+const WHERE_DECLINED: [&str; 3] = ["Origin", "Sec-WebSocket-Protocol", "Sec-WebSocket-Version"];
+
 /// The rows that matter, and one that counts the rest.
 pub(super) fn rows(words: &Words<'_>, hops: &[&Hop]) -> Vec<Row> {
     let mut rows = vec![request_line(words, hops)];
@@ -68,9 +71,13 @@ pub(super) fn rows(words: &Words<'_>, hops: &[&Hop]) -> Vec<Row> {
         }
     }
     let mut shown = ALWAYS.to_vec();
+    let is_bad = |row: &Row| row.mark.is_some_and(|mark| mark.tint == Tint::Bad);
+    let status = hops.last().and_then(|hop| hop.response.as_ref()).map(|response| response.status);
+    let declined = matches!(status, Some(400..=499)) && !rows.iter().any(is_bad);
     for name in WHERE_CHANGED {
         let row = field(words, hops, name);
-        if row.mark.is_some() {
+        let matters = declined && WHERE_DECLINED.contains(&name) && row.cells.iter().any(Option::is_some);
+        if row.mark.is_some() || matters {
             rows.push(row);
             shown.push(name);
         }
@@ -119,19 +126,23 @@ pub(super) fn every_row(words: &Words<'_>, hops: &[&Hop]) -> Vec<Row> {
 }
 
 fn field(words: &Words<'_>, hops: &[&Hop], name: &str) -> Row {
-    let mut before: Option<Option<String>> = None;
+    let mut before: Option<(Option<String>, usize)> = None;
     let cells = hops.iter().map(|hop| {
         let request = hop.request.as_ref()?;
         let value = request.joined(name);
+        let sent = || request.fields.iter().filter(|line| line.name.eq_ignore_ascii_case(name));
+        let lines = sent().count();
         let cut = value.is_none() && !request.complete;
         let mark = match &before {
-            Some(before) if !cut => field_mark(name, before.as_deref(), value.as_deref()),
+            Some((_, 1)) if lines > 1 => Some(bad("doubled")),
+            Some((before, _)) if !cut => field_mark(name, before.as_deref(), value.as_deref()),
             _ => None,
         };
         if !cut {
-            before = Some(value.clone());
+            before = Some((value.clone(), lines));
         }
-        let shown = escape(name);
+        // In the sender's spelling: some servers care.
+        let shown = escape(sent().next().map_or(name, |line| &line.name));
         let text = match value {
             Some(value) => format!("{shown}: {}", words.redactor.field(name, &value)),
             None if cut => format!("{shown}: not captured"),

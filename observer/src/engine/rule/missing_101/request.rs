@@ -1,11 +1,9 @@
 //! Causes in the request: what the client sent, or what a proxy made of it.
 
-use std::sync::Arc;
-
 use super::{
     super::{
         super::{
-            alert::{AnsweredBy, Cause},
+            alert::{AnsweredBy, Cause, Fact},
             event::{Attempt, Endpoint, Fields, Request, Role, Silence},
             handshake::field::{self, UpgradeRequest},
         },
@@ -73,11 +71,49 @@ pub(super) fn query_lost(seen: &Seen<'_>) -> Option<Finding> {
     Some(Finding { cause: Cause::QueryLost, answered_by: seen.relayed(), by: Some(by.clone()), why, facts: Vec::new() })
 }
 
+/// A proxy spelled the names of fields otherwise, and the origin declined, though it took the usual spelling before.
+pub(super) fn spelling_changed(seen: &Seen<'_>) -> Option<Finding> {
+    let (by, (before, after)) = changed(seen, spelling)?;
+    let taken = seen.decided.near.at_origin.as_ref()?.first();
+    let request = taken.request.as_ref().filter(|request| has_line(request, before))?;
+    let origin = &seen.last().server;
+    let why = format!("{} sent `{before}` as `{after}`, and {}", seen.call(by), declined(seen)?);
+    let text = format!("{origin} took an upgrade with `{before}`");
+    let facts = vec![Fact { frame: request.frame, at: request.at, text }];
+    let (cause, answered_by) = (Cause::SpellingChanged, seen.relayed());
+    Some(Finding { cause, answered_by, by: Some(by.clone()), why, facts })
+}
+
+/// A name of the handshake that a proxy spelled otherwise, before and after.
+fn spelling<'a>(step: &Step<'a>) -> Option<(&'a str, &'a str)> {
+    let (before, after) = (step.before, step.after);
+    before.lines().iter().filter(|line| line.name.starts_with("Sec-WebSocket-")).find_map(|line| {
+        let sent = after.lines().iter().find(|sent| sent.name.eq_ignore_ascii_case(&line.name))?;
+        (sent.name != line.name && !has_line(after, &line.name)).then_some((&*line.name, &*sent.name))
+    })
+}
+
+/// Whether a request has a field in this very spelling.
+fn has_line(request: &Request, name: &str) -> bool {
+    request.lines().iter().any(|line| &*line.name == name)
+}
+
+/// What to add where an origin did not take a request that differs in spelling from the client's.
+pub(super) fn spelling_note(seen: &Seen<'_>) -> String {
+    match changed(seen, spelling) {
+        Some((by, (before, after))) => format!(
+            "; {} had sent `{before}` as `{after}`, which is the same (RFC 9110 5.1), but some servers care",
+            seen.call(by)
+        ),
+        None => String::new(),
+    }
+}
+
 /// The proxy that changed the request in a way, and how. None where an upgrade that was changed so as well got its 101.
-fn changed<'a, T>(seen: &Seen<'a>, how: impl Fn(&Step<'_>) -> Option<T>) -> Option<(&'a Endpoint, T)> {
+fn changed<'a, T>(seen: &Seen<'a>, how: impl Fn(&Step<'a>) -> Option<T>) -> Option<(&'a Endpoint, T)> {
     let find = |attempt: &'a Attempt| steps(attempt).find_map(|step| Some((&step.down.server, how(&step)?)));
-    let works = |attempt: &Arc<Attempt>| steps(attempt).any(|step| how(&step).is_some());
-    let refuted = seen.decided.near.succeeded.as_ref().is_some_and(works);
+    let succeeded = seen.decided.near.succeeded.as_deref();
+    let refuted = succeeded.is_some_and(|attempt| find(attempt).is_some());
     find(&seen.decided.attempt).filter(|_| seen.is_forwarded() && !refuted)
 }
 

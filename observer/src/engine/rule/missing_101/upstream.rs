@@ -9,6 +9,7 @@ use super::{
         event::{Endpoint, Hop, Role, Silence},
         time::Timestamp,
     },
+    request::spelling_note,
     seen::{AtProxy, Finding, Seen},
 };
 
@@ -28,7 +29,9 @@ fn unanswered(seen: &Seen<'_>) -> Option<Finding> {
     let (cause, why) = match origin.silence? {
         Silence::Refused => (Cause::UpstreamRefused, format!("{at} refused the connection")),
         Silence::Unreachable => (Cause::UpstreamUnreachable, UNREACHABLE.to_owned()),
-        Silence::ClosedByServer => (Cause::UpstreamClosed, format!("{at} closed the connection without an answer")),
+        Silence::ClosedByServer => {
+            (Cause::UpstreamClosed, format!("{at} closed the connection without an answer{}", spelling_note(seen)))
+        }
         // A proxy that had waited too long gives that connection up: otherwise the end was not captured.
         Silence::Waiting if !is_waiting(seen.client()) => return None,
         Silence::Waiting | Silence::ClosedByClient => {

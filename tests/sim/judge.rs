@@ -252,15 +252,17 @@ impl Judge<'_> {
 
 fn by(details: &Details) -> Option<&Endpoint> {
     match details {
-        Details::HeadersDropped { by, .. }
+        Details::Broken { by, .. }
+        | Details::HeadersDropped { by, .. }
         | Details::Http10 { by }
         | Details::Injected { by, .. }
         | Details::Accept { by, .. }
         | Details::Negotiation { by, .. }
         | Details::IdleClose { by, .. }
+        | Details::LifetimeClose { by, .. }
         | Details::MassClose { by, .. } => Some(by),
         Details::Missing101 { by, .. } => by.as_ref(),
-        Details::AbruptClose { .. } | Details::PollingFallback { .. } => None,
+        Details::ErrorClose { .. } | Details::AbruptClose { .. } | Details::PollingFallback { .. } => None,
     }
 }
 

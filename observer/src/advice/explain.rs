@@ -53,6 +53,7 @@ fn styled(style: Style, text: &str, color: bool) -> String {
 /// The text of a rule.
 pub(super) const fn page(rule: RuleId) -> &'static str {
     match rule {
+        RuleId::Broken101 => include_str!("explain/broken-101.md"),
         RuleId::UpgradeHeadersDropped => include_str!("explain/upgrade-headers-dropped.md"),
         RuleId::Http10Upstream => include_str!("explain/http10-upstream.md"),
         RuleId::UpgradeInjected => include_str!("explain/upgrade-injected.md"),
@@ -60,6 +61,8 @@ pub(super) const fn page(rule: RuleId) -> &'static str {
         RuleId::NegotiationAltered => include_str!("explain/negotiation-altered.md"),
         RuleId::Missing101 => include_str!("explain/missing-101.md"),
         RuleId::IdleClose => include_str!("explain/idle-close.md"),
+        RuleId::LifetimeClose => include_str!("explain/lifetime-close.md"),
+        RuleId::ErrorClose => include_str!("explain/error-close.md"),
         RuleId::MassClose => include_str!("explain/mass-close.md"),
         RuleId::AbruptClose => include_str!("explain/abrupt-close.md"),
         RuleId::PollingFallback => include_str!("explain/polling-fallback.md"),

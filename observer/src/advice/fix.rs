@@ -2,7 +2,7 @@
 
 use super::snippet;
 use crate::engine::{
-    alert::{Alert, AnsweredBy, Cause, Details, Sent},
+    alert::{Alert, AnsweredBy, Cause, Details, Sent, TimerAt},
     event::{Endpoint, Fields, HttpVersion, ProductName, Role},
 };
 
@@ -54,11 +54,15 @@ fn advice(alert: &Alert, proxy: &Proxy<'_>) -> Advice {
         Details::Missing101 { cause, answered_by, by, .. } => {
             missing(alert, proxy, &place, *cause, *answered_by, by.as_ref())
         }
+        Details::IdleClose { at: TimerAt::InFront, .. } => None,
         Details::IdleClose { idle, heartbeat, .. } => idle_close(proxy, &place, idle.as_secs_f64(), *heartbeat),
         Details::MassClose { .. } => mass_close(proxy),
         // The origin's library, the client, or chance: no line of a proxy's configuration.
         Details::Negotiation { .. }
         | Details::Accept { .. }
+        | Details::Broken { .. }
+        | Details::LifetimeClose { .. }
+        | Details::ErrorClose { .. }
         | Details::AbruptClose { .. }
         | Details::PollingFallback { .. } => None,
     }

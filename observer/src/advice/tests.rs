@@ -113,6 +113,7 @@ fn a_403_after_another_host_is_about_host() {
 #[test]
 fn idle_closes_are_mended_by_heartbeats_or_the_timer() {
     let idle = Details::IdleClose {
+        at: crate::engine::alert::TimerAt::Proxy,
         idle: std::time::Duration::from_secs(60),
         by: sample::ip("10.0.0.1:80"),
         heartbeat: false,

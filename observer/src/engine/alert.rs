@@ -53,6 +53,8 @@ impl Level {
 /// The rules, in the order in which an attempt's alerts are told: root causes first.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub enum RuleId {
+    /// A 101 reached the client that it cannot use.
+    Broken101,
     /// The proxy forwards the request without the Upgrade or Connection field.
     UpgradeHeadersDropped,
     /// The proxy forwards an upgrade as HTTP/1.0.
@@ -67,8 +69,12 @@ pub enum RuleId {
     Missing101,
     /// The proxy closed an idle tunnel.
     IdleClose,
+    /// The proxy closed tunnels in use at one age.
+    LifetimeClose,
     /// The proxy closed several busy tunnels at one moment.
     MassClose,
+    /// A tunnel ended with an error, or before it was used.
+    ErrorClose,
     /// A tunnel ended without a Close frame, not idle.
     AbruptClose,
     /// After a failed attempt the client goes on by long polling.
@@ -77,7 +83,8 @@ pub enum RuleId {
 
 impl RuleId {
     /// Every rule.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 13] = [
+        Self::Broken101,
         Self::UpgradeHeadersDropped,
         Self::Http10Upstream,
         Self::UpgradeInjected,
@@ -85,7 +92,9 @@ impl RuleId {
         Self::NegotiationAltered,
         Self::Missing101,
         Self::IdleClose,
+        Self::LifetimeClose,
         Self::MassClose,
+        Self::ErrorClose,
         Self::AbruptClose,
         Self::PollingFallback,
     ];
@@ -94,6 +103,7 @@ impl RuleId {
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
+            Self::Broken101 => "broken-101",
             Self::UpgradeHeadersDropped => "upgrade-headers-dropped",
             Self::Http10Upstream => "http10-upstream",
             Self::UpgradeInjected => "upgrade-injected",
@@ -101,7 +111,9 @@ impl RuleId {
             Self::NegotiationAltered => "negotiation-altered",
             Self::Missing101 => "missing-101",
             Self::IdleClose => "idle-close",
+            Self::LifetimeClose => "lifetime-close",
             Self::MassClose => "mass-close",
+            Self::ErrorClose => "error-close",
             Self::AbruptClose => "abrupt-close",
             Self::PollingFallback => "polling-fallback",
         }
@@ -123,6 +135,13 @@ impl fmt::Display for RuleId {
 /// The facts of an alert, by rule.
 #[derive(Clone, PartialEq, Debug)]
 pub enum Details {
+    /// `broken-101`.
+    Broken {
+        /// Who sent it so, or left something out.
+        by: Endpoint,
+        /// What is wrong with it.
+        fault: Fault,
+    },
     /// `upgrade-headers-dropped`.
     HeadersDropped {
         /// `Upgrade`, `Connection`, or both.
@@ -181,6 +200,8 @@ pub enum Details {
     },
     /// `idle-close`.
     IdleClose {
+        /// Where the timer runs.
+        at: TimerAt,
         /// From the last payload byte on any hop to the proxy's first FIN or RST.
         idle: Duration,
         /// The proxy's endpoint.
@@ -192,6 +213,15 @@ pub enum Details {
         /// Whether other tunnels of that proxy ended at the same idle time, or a known timer fits.
         certain: bool,
     },
+    /// `lifetime-close`.
+    LifetimeClose {
+        /// The proxy's endpoint.
+        by: Endpoint,
+        /// From the 101 to the end.
+        age: Duration,
+        /// How many tunnels ended at that age so far.
+        tunnels: usize,
+    },
     /// `mass-close`.
     MassClose {
         /// The proxy's endpoint.
@@ -200,6 +230,17 @@ pub enum Details {
         tunnels: Vec<Arc<Attempt>>,
         /// From the first close to the last.
         within: Duration,
+    },
+    /// `error-close`.
+    ErrorClose {
+        /// What is wrong.
+        fault: CloseFault,
+        /// The code of the first Close frame (RFC 6455 7.4), where it had one.
+        code: Option<u16>,
+        /// Who closed.
+        closed_by: ClosedBy,
+        /// From the 101 to the end.
+        age: Duration,
     },
     /// `abrupt-close`.
     AbruptClose {
@@ -229,6 +270,57 @@ pub struct Fact {
     /// What it is, without a full stop. Holds no query and no field value but such as name products; may hold bytes from
     /// the wire, so sinks still escape it.
     pub text: String,
+}
+
+/// Why a 101 cannot be used.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Fault {
+    /// It has not this field: Upgrade, or `upgrade` in Connection (RFC 9110 15.2.2).
+    FieldMissing(&'static str),
+    /// Another answer came inside the tunnel that it had opened.
+    AnsweredTwice {
+        /// Its status.
+        status: u16,
+        /// Its frame.
+        frame: u64,
+    },
+    /// It names none of the subprotocols that the client offered, and the client left at once (RFC 6455 4.1).
+    Unconfirmed {
+        /// What was offered.
+        offered: String,
+    },
+}
+
+impl Fault {
+    /// The stable name.
+    #[must_use]
+    pub const fn as_str(&self) -> &'static str {
+        match self {
+            Self::FieldMissing(_) => "field-missing",
+            Self::AnsweredTwice { .. } => "answered-twice",
+            Self::Unconfirmed { .. } => "subprotocol-unconfirmed",
+        }
+    }
+}
+
+/// What is wrong with a tunnel's end.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum CloseFault {
+    /// A Close frame with the code of an error.
+    Code,
+    /// It ended within a second, without Close 1000 or 1001 and before it was used.
+    Early,
+}
+
+impl CloseFault {
+    /// The stable name.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Code => "code",
+            Self::Early => "early",
+        }
+    }
 }
 
 /// The upgrade-related parts of a request as the proxy sent it.
@@ -377,6 +469,29 @@ impl Cause {
             Self::RelayLost => "relay-lost",
             Self::ClientMalformed => "client-malformed",
             Self::Unknown => "unknown",
+        }
+    }
+}
+
+/// Where a timer runs that ended a silent tunnel.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum TimerAt {
+    /// In the proxy.
+    Proxy,
+    /// In front of it: its client's side ended several tunnels after the same silence.
+    InFront,
+    /// On the server's side of the only hop that was seen: in the proxy or behind it.
+    ServerSide,
+}
+
+impl TimerAt {
+    /// The stable name.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Proxy => "proxy",
+            Self::InFront => "in-front",
+            Self::ServerSide => "server-side",
         }
     }
 }

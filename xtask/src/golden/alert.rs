@@ -9,7 +9,8 @@ use serde_json::Value;
 use super::{of, text};
 
 /// Every rule, and what its alerts say beside their level: a row must say that too.
-pub(crate) const RULES: [(&str, &[&str]); 10] = [
+pub(crate) const RULES: [(&str, &[&str]); 13] = [
+    ("broken-101", &["by", "fault"]),
     ("upgrade-headers-dropped", &["by"]),
     ("http10-upstream", &["by"]),
     ("upgrade-injected", &["by"]),
@@ -17,7 +18,9 @@ pub(crate) const RULES: [(&str, &[&str]); 10] = [
     ("negotiation-altered", &["by"]),
     ("missing-101", &["cause", "answered_by", "by"]),
     ("idle-close", &["by", "certain"]),
+    ("lifetime-close", &["by"]),
     ("mass-close", &["by"]),
+    ("error-close", &["closed_by", "fault"]),
     ("abrupt-close", &["closed_by"]),
     ("polling-fallback", &[]),
 ];
@@ -38,6 +41,7 @@ pub(crate) struct Alert {
     by: Option<String>,
     closed_by: Option<String>,
     certain: Option<bool>,
+    fault: Option<String>,
 }
 
 impl Alert {
@@ -64,14 +68,15 @@ impl Alert {
     }
 
     /// What it says, under the names of `case.toml`.
-    fn facts(&self) -> [(&'static str, Option<String>); 6] {
-        let Self { rule: _, count: _, level, cause, answered_by, by, closed_by, certain } = self;
+    fn facts(&self) -> [(&'static str, Option<String>); 7] {
+        let Self { rule: _, count: _, level, cause, answered_by, by, closed_by, certain, fault } = self;
         [
             ("level", Some(level.clone())),
             ("cause", cause.clone()),
             ("answered_by", answered_by.clone()),
             ("by", by.clone()),
             ("closed_by", closed_by.clone()),
+            ("fault", fault.clone()),
             ("certain", certain.map(|certain| certain.to_string())),
         ]
     }

@@ -15,8 +15,9 @@ use super::{
     Attempts, Case, Timer,
     connect::Search,
     evidence::Window,
+    proxy::EndKind,
     report::Placed,
-    tunnel::{Ended, LATEST_END, OpenHop, OpenTunnel, ends, opened_at},
+    tunnel::{Ended, LATEST_END, Lone, OpenHop, OpenTunnel, ends, opened_at},
 };
 
 impl Attempts {
@@ -68,7 +69,7 @@ impl Attempts {
         // The client's side may be TLS, and end a little later.
         let tls_closes = || {
             let attempt = self.tunnels.attempt(tunnel);
-            !tunnel.client_unseen(&attempt) || self.tls_closer(tunnel, &attempt, end).is_some()
+            tunnel.lone(&attempt) != Some(Lone::Client) || self.tls_closer(tunnel, &attempt, end).is_some()
         };
         if tunnel.is_settled() && (self.counts.tls == 0 || tls_closes()) || at >= latest {
             self.end_tunnel(key, at);
@@ -91,7 +92,7 @@ impl Attempts {
         if let Some(hole) = self.loss(&silence) {
             ended.doubt_all(&hole);
         }
-        if tunnel.client_unseen(&attempt)
+        if ended.lone == Some(Lone::Client)
             && ended.tunnel.closed_by == ClosedBy::Unknown
             && !ended.tunnel.still_open
             && let Some(by) = self.tls_closer(&tunnel, &attempt, ended.tunnel.ended_at)
@@ -101,7 +102,24 @@ impl Attempts {
         }
         match ended.by {
             Some(by) if ended.tunnel.closed_by == ClosedBy::Proxy => self.join_closing(by, ended, now),
-            _ => self.cases.push_back(Case::Ended(Box::new(ended))),
+            _ => {
+                self.count_alike(&mut ended);
+                self.cases.push_back(Case::Ended(Box::new(ended)));
+            }
+        }
+    }
+
+    /// Counts tunnels that something in front of the first server, or behind it unseen, ended after the same silence.
+    fn count_alike(&mut self, ended: &mut Ended) {
+        let tunnel = &ended.tunnel;
+        let Some(server) = tunnel.attempt.first().server.address() else { return };
+        let kind = match (tunnel.closed_by, ended.lone) {
+            (ClosedBy::Client, _) => EndKind::FromClient,
+            (ClosedBy::Unknown, Some(Lone::Server)) => EndKind::FromServer,
+            _ => return,
+        };
+        if ended.is_silent(self.idle_min) && !tunnel.still_open {
+            ended.alike = self.proxies.entry(server).count_alike(kind, tunnel.idle, tunnel.ended_at);
         }
     }
 

@@ -44,7 +44,7 @@ pub use self::{
     near::{Checks, Near, Protocol, Refused, Session, Spoken},
     owner::Owner,
     polling::Fallback,
-    tunnel::{Ended, Group},
+    tunnel::{Ended, Group, Lone},
 };
 use super::{
     Config,

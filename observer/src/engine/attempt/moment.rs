@@ -5,6 +5,7 @@ use std::{net::SocketAddr, time::Duration};
 use super::{
     super::time::Timestamp,
     Attempts, Case, SAME_IDLE, Timer,
+    proxy::EndKind,
     tunnel::{Ended, Group},
 };
 
@@ -63,6 +64,11 @@ impl Attempts {
         let proxy = self.proxies.entry(by);
         for member in &mut members {
             member.repeated = proxy.closed_at(member.tunnel.idle, SAME_IDLE);
+            let tunnel = &member.tunnel;
+            if tunnel.idle < self.idle_min && !member.had_close {
+                let age = tunnel.ended_at.since(tunnel.opened_at);
+                member.alike = proxy.count_alike(EndKind::InUse, age, tunnel.ended_at);
+            }
         }
         for members in moments(members, self.idle_min) {
             // Tunnels that end together after different silences were not ended by a timer.

@@ -11,16 +11,22 @@ use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 use smallvec::SmallVec;
 
-use super::super::{
-    event::{Fields, Product, ProductName},
-    handshake::{Handshake, product},
-    tcp::Link,
+use super::{
+    super::{
+        event::{Fields, Product, ProductName},
+        handshake::{Handshake, product},
+        tcp::Link,
+        time::Timestamp,
+    },
+    moment::MOMENT,
 };
 
 /// Proxies remembered.
 const MAX_PROXIES: usize = 4096;
 /// Addresses remembered of each.
 const MAX_HOSTS: usize = 8;
+/// Spans that one timer makes differ less than this: its own steps, and the way of a segment.
+const ALIKE: Duration = Duration::from_millis(100);
 /// Idle closes remembered of each.
 const MAX_IDLE_TIMES: usize = 16;
 
@@ -35,6 +41,43 @@ pub(super) struct Proxy {
     hosts: SmallVec<[IpAddr; 2]>,
     /// Idle times at which it closed tunnels.
     idle_times: VecDeque<Duration>,
+    /// How others ended lately, by kind.
+    ends: [Ends; EndKind::ALL],
+}
+
+/// How a tunnel ended that the proxy did not close after silence.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum EndKind {
+    /// The proxy closed it while it was in use: spans are ages.
+    InUse,
+    /// Its client's side did, after silence.
+    FromClient,
+    /// Its server's side did, after silence; nothing was seen behind that.
+    FromServer,
+}
+
+impl EndKind {
+    const ALL: usize = 3;
+}
+
+/// Spans after which tunnels ended, and when each did.
+#[derive(Clone, Default, Debug)]
+struct Ends(VecDeque<(Duration, Timestamp)>);
+
+impl Ends {
+    /// Adds one. Says how many, with this one, had the same span within `tolerance`, each at a moment of its own.
+    fn add(&mut self, span: Duration, at: Timestamp, tolerance: Duration) -> usize {
+        let mut times: SmallVec<[Timestamp; MAX_IDLE_TIMES]> =
+            self.0.iter().filter(|(other, _)| other.abs_diff(span) <= tolerance).map(|(_, at)| *at).collect();
+        times.push(at);
+        times.sort_unstable();
+        times.dedup_by(|later, before| later.since(*before) <= MOMENT);
+        if self.0.len() == MAX_IDLE_TIMES {
+            self.0.pop_front();
+        }
+        self.0.push_back((span, at));
+        times.len()
+    }
 }
 
 impl Proxy {
@@ -46,6 +89,11 @@ impl Proxy {
     /// The idle time at which it closed a tunnel last.
     pub(super) fn idle_timer(&self) -> Option<Duration> {
         self.idle_times.back().copied()
+    }
+
+    /// Remembers how another tunnel ended; says how many ended alike, this one among them.
+    pub(super) fn count_alike(&mut self, kind: EndKind, span: Duration, at: Timestamp) -> usize {
+        self.ends[kind as usize].add(span, at, ALIKE)
     }
 
     /// Remembers an idle close.
@@ -98,7 +146,7 @@ impl Proxies {
 
     /// Bytes held, by estimate.
     pub(super) fn memory(&self) -> usize {
-        self.order.len() * 192
+        self.order.len() * 320
     }
 
     /// Learns what product answers at the server's end of `hop`, from its answer and from what it sent upstream; that it
@@ -141,7 +189,7 @@ fn identify(hop: &Handshake, upstream: Option<&Handshake>) -> Option<Product> {
     if product::lowers_names(&hop.request, &upstream.request) {
         return Some(Product { name: ProductName::HaProxy, version: None });
     }
-    let passed_on = |response: &super::super::event::Response| {
+    let passed_on = |response: &crate::engine::event::Response| {
         response.field("server") == hop.response.as_ref().and_then(|response| response.field("server"))
     };
     match named {

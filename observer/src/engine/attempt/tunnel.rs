@@ -45,10 +45,21 @@ pub struct Ended {
     pub had_close: bool,
     /// Whether this proxy closed a tunnel at the same idle time before.
     pub repeated: bool,
-    /// Whether only the hop behind a proxy was seen, and the proxy ended it: it may have passed on what it was told.
-    pub client_unseen: bool,
+    /// Of a tunnel of which one hop was seen: which side of that ended it first. It may have passed on what it was told.
+    pub lone: Option<Lone>,
+    /// How many tunnels of the proxy ended alike, this one among them: at the same age in use, or after the same silence.
+    pub alike: usize,
     /// Nobody spoke after its last payload that was seen, nor sent a Close frame.
     pub quiet: Claim,
+}
+
+/// Which side of the only hop that was seen of a tunnel ended it first.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Lone {
+    /// The client's, which is a proxy or may be one.
+    Client,
+    /// The server's, which is a proxy or may be one.
+    Server,
 }
 
 impl Ended {
@@ -122,10 +133,15 @@ impl OpenTunnel {
         self.hops.iter().all(|hop| hop.gone.is_some())
     }
 
-    /// Whether only the hop between a proxy and the next server was seen, and the proxy ended it first.
-    pub(super) fn client_unseen(&self, attempt: &Attempt) -> bool {
-        let lone = self.hops.len() == 1 && matches!(attempt.first().role, Role::Upstream | Role::Only);
-        lone && self.states().all(|hop| hop.ends().client_first())
+    /// Which side ended the only hop that was seen.
+    pub(super) fn lone(&self, attempt: &Attempt) -> Option<Lone> {
+        let role = attempt.first().role;
+        let ends = self.states().next().filter(|_| self.hops.len() == 1)?.ends();
+        match role {
+            Role::Upstream | Role::Only if ends.client_first() => Some(Lone::Client),
+            Role::Only if ends.server_first() => Some(Lone::Server),
+            _ => None,
+        }
     }
 
     /// What it came to, at `now`.
@@ -157,8 +173,7 @@ impl OpenTunnel {
         let is_read = |hop: &OpenHop| WAYS.iter().all(|way| !hop.is_unread(*way));
         let quiet = if self.hops.iter().any(is_read) { Claim::Certain } else { Claim::Unknown(Doubt::Unread) };
         let had_close = close.is_some();
-        let client_unseen = self.client_unseen(attempt);
-        Ended { tunnel, by, had_close, repeated: false, client_unseen, quiet }
+        Ended { tunnel, by, had_close, repeated: false, lone: self.lone(attempt), alike: 1, quiet }
     }
 
     /// Who ended it. The proxy did if no peer sent FIN, RST or Close before it; which of the proxy's own two ends came

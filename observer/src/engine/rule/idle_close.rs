@@ -5,9 +5,9 @@ use std::{sync::Arc, time::Duration};
 use super::{
     super::{
         Config,
-        alert::{Alert, Details, IdleTimer, Level, RuleId},
-        attempt::{Ended, Group, SAME_IDLE},
-        event::{ClosedBy, Endpoint, Role},
+        alert::{Alert, Details, IdleTimer, Level, RuleId, TimerAt},
+        attempt::{Ended, Group, Lone, SAME_IDLE},
+        event::{ClosedBy, Endpoint, Product, Role},
     },
     alert, call, path, product_at,
 };
@@ -76,7 +76,7 @@ pub(super) fn check(ended: &Ended, group: &Group) -> Alert {
         if heartbeat { "; its heartbeats came too seldom, or stopped" } else { "; no heartbeat was seen" }
     );
     let level = if certain { Level::Error } else { Level::Warning };
-    let details = Details::IdleClose { idle: tunnel.idle, by, heartbeat, candidates, certain };
+    let details = Details::IdleClose { at: TimerAt::Proxy, idle: tunnel.idle, by, heartbeat, candidates, certain };
     let alert = alert(RuleId::IdleClose, level, tunnel.ended_at, &tunnel.attempt, message, details);
     Alert { product, ..alert }
 }
@@ -88,7 +88,7 @@ pub(super) fn check_one_sided(ended: &Ended, config: &Config) -> Option<Alert> {
     let hop = tunnel.attempt.first();
     let candidates = candidates(tunnel.idle);
     let silent = tunnel.closed_by == ClosedBy::Unknown && !tunnel.still_open && ended.is_silent(config.idle_min);
-    if !silent || !ended.client_unseen || hop.role != Role::Upstream || candidates.is_empty() {
+    if !silent || ended.lone != Some(Lone::Client) || hop.role != Role::Upstream || candidates.is_empty() {
         return None;
     }
     let by = hop.client.clone();
@@ -98,7 +98,66 @@ pub(super) fn check_one_sided(ended: &Ended, config: &Config) -> Option<Alert> {
         tunnel.idle.as_secs_f64()
     );
     let heartbeat = tunnel.pings + tunnel.pongs > 0;
-    let details = Details::IdleClose { idle: tunnel.idle, by, heartbeat, candidates, certain: false };
+    let at = TimerAt::Proxy;
+    let details = Details::IdleClose { at, idle: tunnel.idle, by, heartbeat, candidates, certain: false };
     let attempt = Arc::clone(&tunnel.attempt);
     Some(alert(RuleId::IdleClose, Level::Notice, tunnel.ended_at, &attempt, message, details))
+}
+
+/// The server's side of the only hop that was seen ended it: the proxy, or what stands behind it where the capture shows
+/// nothing, such as a unix socket. One may be chance, unless a known product keeps that time.
+pub(super) fn check_server_side(ended: &Ended, config: &Config) -> Option<Alert> {
+    let tunnel = &ended.tunnel;
+    let candidates = candidates(tunnel.idle);
+    let silent = tunnel.closed_by == ClosedBy::Unknown && !tunnel.still_open && ended.is_silent(config.idle_min);
+    if !silent || ended.lone != Some(Lone::Server) || candidates.is_empty() && ended.alike < 2 {
+        return None;
+    }
+    let certain = ended.alike >= SEVERAL || ended.alike > 1 && !candidates.is_empty();
+    let by = tunnel.attempt.first().server.clone();
+    let product = product_at(&tunnel.attempt, &by);
+    let message = format!(
+        "The server's side of {} closed the tunnel of {} after {:.1} s of silence{}: a timer of it, or of what stands \
+         behind it, which was not captured.",
+        call(product.as_ref(), &by),
+        path(&tunnel.attempt),
+        tunnel.idle.as_secs_f64(),
+        as_others(ended)
+    );
+    Some(elsewhere(ended, TimerAt::ServerSide, certain, message, product))
+}
+
+/// The client's side ended several tunnels after the same silence, none with a Close frame: clients do not leave alike.
+pub(super) fn check_in_front(ended: &Ended, config: &Config) -> Option<Alert> {
+    let tunnel = &ended.tunnel;
+    let by_client = tunnel.closed_by == ClosedBy::Client && !tunnel.still_open && ended.is_silent(config.idle_min);
+    if !by_client || ended.alike < SEVERAL {
+        return None;
+    }
+    let message = format!(
+        "The client's side ended the tunnel of {} after {:.1} s of silence{}: a timer of something in front of {}. Raise \
+         that, or send a WebSocket ping more often.",
+        path(&tunnel.attempt),
+        tunnel.idle.as_secs_f64(),
+        as_others(ended),
+        tunnel.attempt.first().server
+    );
+    Some(elsewhere(ended, TimerAt::InFront, false, message, None))
+}
+
+fn as_others(ended: &Ended) -> String {
+    if ended.alike > 1 { format!(", as it did with {} before", ended.alike - 1) } else { String::new() }
+}
+
+/// A timer that is not of the proxy that was seen to close.
+fn elsewhere(ended: &Ended, at: TimerAt, certain: bool, message: String, product: Option<Product>) -> Alert {
+    let tunnel = &ended.tunnel;
+    let hop = tunnel.attempt.first();
+    let by = if at == TimerAt::InFront { &hop.client } else { &hop.server }.clone();
+    let heartbeat = tunnel.pings + tunnel.pongs > 0;
+    let candidates = candidates(tunnel.idle);
+    let details = Details::IdleClose { at, idle: tunnel.idle, by, heartbeat, candidates, certain };
+    let level = if certain { Level::Error } else { Level::Warning };
+    let alert = alert(RuleId::IdleClose, level, tunnel.ended_at, &tunnel.attempt, message, details);
+    Alert { product, ..alert }
 }

@@ -2,8 +2,11 @@
 
 mod abrupt_close;
 mod accept_mismatch;
+mod broken_101;
+mod error_close;
 mod http10_upstream;
 mod idle_close;
+mod lifetime_close;
 mod mass_close;
 mod missing_101;
 mod negotiation_altered;
@@ -36,6 +39,7 @@ pub fn judge(case: &Case, config: &Config) -> Vec<Alert> {
 
 fn handshake(decided: &Decided, config: &Config) -> Vec<Alert> {
     let mut alerts = Vec::new();
+    alerts.extend(broken_101::check(decided));
     alerts.extend(upgrade_headers_dropped::check(decided));
     alerts.extend(http10_upstream::check(decided));
     alerts.extend(upgrade_injected::check(decided));
@@ -46,8 +50,18 @@ fn handshake(decided: &Decided, config: &Config) -> Vec<Alert> {
 }
 
 fn tunnel(ended: &Ended, config: &Config) -> Vec<Alert> {
-    let alert = idle_close::check_one_sided(ended, config).or_else(|| abrupt_close::check(ended, config));
-    alert.into_iter().collect()
+    let timed = idle_close::check_one_sided(ended, config)
+        .or_else(|| idle_close::check_server_side(ended, config))
+        .or_else(|| idle_close::check_in_front(ended, config));
+    timed.or_else(|| by_itself(ended, config)).into_iter().collect()
+}
+
+/// What an end that no timer explains says by itself.
+fn by_itself(ended: &Ended, config: &Config) -> Option<Alert> {
+    broken_101::check_end(ended)
+        .or_else(|| lifetime_close::check(ended, config))
+        .or_else(|| error_close::check(ended))
+        .or_else(|| abrupt_close::check(ended, config))
 }
 
 /// Tunnels that a proxy closed at one moment: by its idle timer, or all together whatever they did.
@@ -68,7 +82,7 @@ fn closed(group: &Group, config: &Config) -> Vec<Alert> {
         if member.is_silent(config.idle_min) {
             Some(idle_close::check(member, group))
         } else {
-            abrupt_close::check(member, config)
+            by_itself(member, config)
         }
     };
     group.members.iter().filter_map(|member| judge(&member)).collect()

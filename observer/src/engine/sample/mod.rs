@@ -298,6 +298,7 @@ pub(crate) fn idle() -> Vec<Event> {
     let attempt = Arc::new(upgraded(5));
     let tunnel = tunnel(&attempt);
     let details = Details::IdleClose {
+        at: crate::engine::alert::TimerAt::Proxy,
         idle: tunnel.idle,
         by: ip("10.0.0.1:80"),
         heartbeat: false,

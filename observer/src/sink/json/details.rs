@@ -21,6 +21,7 @@ use crate::sink::reason;
 #[derive(Serialize)]
 #[serde(untagged)]
 pub(super) enum Details {
+    Broken(Broken),
     HeadersDropped { dropped: Vec<&'static str>, by: Endpoint, sent: Sent },
     Http10 { by: Endpoint },
     Injected { by: Endpoint, sent: Sent },
@@ -28,12 +29,29 @@ pub(super) enum Details {
     Negotiation { field: &'static str, before: Option<String>, after: Option<String>, by: Endpoint },
     Missing101(Missing),
     IdleClose(IdleClose),
+    LifetimeClose { by: Endpoint, age_seconds: f64, tunnels: usize },
     MassClose(MassClose),
+    ErrorClose { fault: &'static str, code: Option<u16>, closed_by: &'static str, age_seconds: f64 },
     AbruptClose { closed_by: &'static str, idle_seconds: f64 },
     PollingFallback { target: String, requests: u64, frame: u64 },
     Tunnel(Box<TunnelDetails>),
     Anomaly(AnomalyDetails),
     Stats(Box<StatsDetails>),
+}
+
+/// A 101 that cannot be used.
+#[derive(Serialize)]
+pub(super) struct Broken {
+    by: Endpoint,
+    fault: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    field: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    offered: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    status: Option<u16>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    frame: Option<u64>,
 }
 
 #[derive(Serialize)]
@@ -203,6 +221,7 @@ pub(super) fn of_alert(context: &Context<'_>, details: &alert::Details) -> Detai
     use alert::Details as From;
     let by = |endpoint| context.endpoint(endpoint);
     match details {
+        From::Broken { by: at, fault } => Details::Broken(broken(context, by(at), fault)),
         From::HeadersDropped { dropped, by: at, sent } => {
             Details::HeadersDropped { dropped: dropped.clone(), by: by(at), sent: sent_as(context, sent) }
         }
@@ -225,14 +244,23 @@ pub(super) fn of_alert(context: &Context<'_>, details: &alert::Details) -> Detai
             missing: doubt.as_ref().map(reason::of_doubt),
             facts: facts.iter().map(|fact| fact_as(context, fact)).collect(),
         }),
-        From::IdleClose { idle, by: at, heartbeat, candidates, certain } => Details::IdleClose(IdleClose {
+        From::IdleClose { at: side, idle, by: at, heartbeat, candidates, certain } => Details::IdleClose(IdleClose {
             idle_seconds: seconds(*idle),
-            closed_by: "proxy",
+            closed_by: side.as_str(),
             by: by(at),
             heartbeat: *heartbeat,
             certain: *certain,
             candidates: candidates.iter().map(timer).collect(),
         }),
+        From::LifetimeClose { by: at, age, tunnels } => {
+            Details::LifetimeClose { by: by(at), age_seconds: seconds(*age), tunnels: *tunnels }
+        }
+        From::ErrorClose { fault, code, closed_by, age } => Details::ErrorClose {
+            fault: fault.as_str(),
+            code: *code,
+            closed_by: closed_by_name(*closed_by),
+            age_seconds: seconds(*age),
+        },
         From::MassClose { by: at, tunnels, within } => {
             Details::MassClose(mass_close(context, by(at), tunnels, *within))
         }
@@ -241,6 +269,17 @@ pub(super) fn of_alert(context: &Context<'_>, details: &alert::Details) -> Detai
         }
         From::PollingFallback { target, requests, frame } => {
             Details::PollingFallback { target: context.target(target), requests: *requests, frame: *frame }
+        }
+    }
+}
+
+fn broken(context: &Context<'_>, by: Endpoint, fault: &alert::Fault) -> Broken {
+    let told = Broken { by, fault: fault.as_str(), field: None, offered: None, status: None, frame: None };
+    match fault {
+        alert::Fault::FieldMissing(field) => Broken { field: Some(field), ..told },
+        alert::Fault::AnsweredTwice { status, frame } => Broken { status: Some(*status), frame: Some(*frame), ..told },
+        alert::Fault::Unconfirmed { offered } => {
+            Broken { offered: Some(context.field("Sec-WebSocket-Protocol", offered)), ..told }
         }
     }
 }

@@ -92,16 +92,19 @@ fn rules(alerts: &[Alert]) -> String {
 /// Who did it; the cause or the closing side where nobody is named.
 pub(crate) fn by(alert: &Alert) -> String {
     match &alert.details {
-        Details::HeadersDropped { by, .. }
+        Details::Broken { by, .. }
+        | Details::HeadersDropped { by, .. }
         | Details::Http10 { by }
         | Details::Injected { by, .. }
         | Details::Accept { by, .. }
         | Details::Negotiation { by, .. }
         | Details::IdleClose { by, .. }
+        | Details::LifetimeClose { by, .. }
         | Details::MassClose { by, .. } => endpoint(by),
         Details::Missing101 { by, cause, .. } => {
             format!("{} {}", cause.as_str(), by.as_ref().map(endpoint).unwrap_or_default())
         }
+        Details::ErrorClose { fault, code, closed_by, .. } => format!("{fault:?} {code:?} {closed_by:?}"),
         Details::AbruptClose { closed_by, .. } => format!("{closed_by:?}"),
         Details::PollingFallback { .. } => String::new(),
     }

@@ -8,7 +8,7 @@ use super::{
 use crate::{
     advice,
     engine::{
-        alert::{Alert, Details, Fact, Level},
+        alert::{Alert, Details, Fact, Level, TimerAt},
         anomaly::{Anomaly, AnomalyKind},
         event::{Attempt, Fields, Tunnel},
         time::Timestamp,
@@ -142,11 +142,18 @@ pub(super) fn headline(words: &Words<'_>, symbol: Line, attempt: &Attempt, resul
 
 /// A tunnel's life and its end.
 pub(super) fn timeline(words: &Words<'_>, alert: &Alert, tunnel: Option<&Tunnel>) -> Vec<Line> {
-    let Details::IdleClose { idle, by, heartbeat, candidates, certain } = &alert.details else { return Vec::new() };
+    let Details::IdleClose { at: side, idle, by, heartbeat, candidates, certain } = &alert.details else {
+        return Vec::new();
+    };
     let hops: Vec<_> = alert.attempt.path().collect();
     let lanes = words.lanes(&hops);
-    let closer =
-        hops.iter().position(|hop| hop.server == *by).map_or("the proxy".to_owned(), |at| lanes[at + 1].0.clone());
+    let closer = match side {
+        TimerAt::Proxy => {
+            hops.iter().position(|hop| hop.server == *by).map_or("the proxy".to_owned(), |at| lanes[at + 1].0.clone())
+        }
+        TimerAt::InFront => "the client's side".to_owned(),
+        TimerAt::ServerSide => "the server's side".to_owned(),
+    };
     let ended = tunnel.map_or(alert.at, |tunnel| tunnel.ended_at);
     let opened = tunnel
         .map(|tunnel| tunnel.opened_at)
@@ -161,7 +168,7 @@ pub(super) fn timeline(words: &Words<'_>, alert: &Alert, tunnel: Option<&Tunnel>
             .then(Tint::Plain, format!(": {beats}")),
     );
     lines.push(moment(words, ended, Tint::Bad, &format!("{closer} closes first, without a Close frame")));
-    lines.extend(timers(words, candidates, *certain));
+    lines.extend(timers(words, candidates, *certain || *side == TimerAt::InFront));
     lines
 }
 

@@ -150,10 +150,16 @@ impl Proof {
     const fn of(rule: RuleId) -> Self {
         match rule {
             RuleId::UpgradeHeadersDropped | RuleId::Http10Upstream | RuleId::UpgradeInjected => Self::Request,
-            RuleId::AcceptMismatch | RuleId::NegotiationAltered | RuleId::Missing101 | RuleId::PollingFallback => {
-                Self::Response
-            }
-            RuleId::IdleClose | RuleId::MassClose | RuleId::AbruptClose => Self::End,
+            RuleId::Broken101
+            | RuleId::AcceptMismatch
+            | RuleId::NegotiationAltered
+            | RuleId::Missing101
+            | RuleId::PollingFallback => Self::Response,
+            RuleId::IdleClose
+            | RuleId::LifetimeClose
+            | RuleId::MassClose
+            | RuleId::ErrorClose
+            | RuleId::AbruptClose => Self::End,
         }
     }
 }

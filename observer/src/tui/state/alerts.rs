@@ -147,7 +147,9 @@ impl Alerts {
 /// Who did it, or why it is.
 fn who(alert: &Alert) -> String {
     match (&alert.details, &alert.product) {
-        (Details::AbruptClose { closed_by, .. }, _) => look::side(*closed_by).to_owned(),
+        (Details::AbruptClose { closed_by, .. } | Details::ErrorClose { closed_by, .. }, _) => {
+            look::side(*closed_by).to_owned()
+        }
         (Details::PollingFallback { .. }, _) => look::side(ClosedBy::Client).to_owned(),
         // The endpoint is of the proxy or of its origin: `by` names the cause in front of it.
         (Details::Missing101 { .. }, _) | (_, None) => by(alert).trim_end().to_owned(),

@@ -11,6 +11,8 @@ mod beside;
 mod capture;
 #[path = "properties/clocks.rs"]
 mod clocks;
+#[path = "properties/facts.rs"]
+mod facts;
 #[path = "properties/kernel.rs"]
 mod kernel;
 #[path = "properties/monotony.rs"]

@@ -1,6 +1,10 @@
 //! What comes out of the engine. These types hold facts, not text: a sink decides how to print and what to redact.
 
+mod first_bytes;
+
 use std::{fmt, net::SocketAddr, sync::Arc, time::Duration};
+
+pub use self::first_bytes::{FirstBytes, Protocol};
 
 use super::{
     alert::{Alert, Level, RuleId},
@@ -202,6 +206,8 @@ pub struct Hop {
     pub response: Option<Response>,
     /// Why there is no response.
     pub silence: Option<Silence>,
+    /// What the server sent first, where that is no status line.
+    pub not_http: Option<FirstBytes>,
     /// The product that answers at `server`, where the capture shows it.
     pub product: Option<Product>,
     /// The processes that hold the client's and the server's end, where the tap knows them.
@@ -223,6 +229,8 @@ pub enum Silence {
     ClosedByClient,
     /// Bytes are missing from the capture.
     NotCaptured,
+    /// The first bytes that the server sent are no HTTP/1.
+    NotHttp,
 }
 
 /// An HTTP version as written on the wire.

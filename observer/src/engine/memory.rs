@@ -1,6 +1,6 @@
 //! What things cost on the heap, as an allocator hands it out: limits are held by what is resident, not by what is used.
 
-use super::event::{Attempt, Field, Hop, Request, Response};
+use super::event::{Attempt, Field, FirstBytes, Hop, Request, Response};
 
 /// A block of so many bytes: rounded up, with a word beside it.
 pub(super) const fn block(bytes: usize) -> usize {
@@ -30,14 +30,27 @@ impl Response {
     }
 }
 
+impl FirstBytes {
+    /// Bytes that it refers to.
+    pub(super) fn memory(&self) -> usize {
+        block(self.bytes.len())
+    }
+}
+
+impl Hop {
+    /// Bytes that it refers to.
+    fn memory(&self) -> usize {
+        self.request.as_ref().map_or(0, Request::memory)
+            + self.response.as_ref().map_or(0, Response::memory)
+            + self.not_http.as_ref().map_or(0, FirstBytes::memory)
+    }
+}
+
 impl Attempt {
     /// All that it costs, in bytes.
     #[must_use]
     pub fn memory(&self) -> usize {
-        let hop = |hop: &Hop| {
-            hop.request.as_ref().map_or(0, Request::memory) + hop.response.as_ref().map_or(0, Response::memory)
-        };
-        let hops: usize = self.hops.iter().map(hop).sum();
+        let hops: usize = self.hops.iter().map(Hop::memory).sum();
         block(size_of::<Self>()) + block(self.upgrade.len()) + block(size_of_val(&*self.hops)) + hops
     }
 }

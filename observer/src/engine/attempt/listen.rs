@@ -61,6 +61,15 @@ impl Listener for Attempts {
         };
     }
 
+    fn not_http(&mut self, ticket: Ticket, bytes: &[u8], stamp: Stamp) {
+        let TicketOf::Upgrade(id) = ticket.of() else { return };
+        let mut decided_at = None;
+        self.store.update(id, |handshake| decided_at = handshake.keep_foreign(bytes, stamp));
+        if let Some(at) = decided_at {
+            self.at(at + self.settle, Timer::Decide(id));
+        }
+    }
+
     fn unanswered(&mut self, ticket: Ticket, silence: Silence, at: Timestamp) {
         let TicketOf::Upgrade(id) = ticket.of() else { return };
         let known = self.store.update(id, |handshake| {

@@ -224,6 +224,7 @@ fn hop(placed: &Placed, proxies: &Proxies, owners: &Owners) -> Hop {
         request: Some(handshake.request.clone()),
         response: handshake.response.clone(),
         silence: if handshake.response.is_some() { None } else { handshake.silence.or(Some(Silence::Waiting)) },
+        not_http: handshake.not_http.clone(),
         product,
         processes: owners.of(&link),
     }
@@ -239,6 +240,7 @@ fn failed_hop(failed: &Failed, owners: &Owners) -> Hop {
         request: None,
         response: None,
         silence: Some(failed.silence),
+        not_http: None,
         product: None,
         processes: owners.of(&failed.link),
     }

@@ -202,6 +202,10 @@ impl Listener for Sights {
         self.end(ticket, known.then_some(at), None);
     }
 
+    fn not_http(&mut self, ticket: Ticket, _bytes: &[u8], stamp: Stamp) {
+        self.end(ticket, Some(stamp.at), None);
+    }
+
     fn body(&mut self, _ticket: Ticket, _bytes: &[u8]) {}
     fn left(&mut self, _ticket: Ticket, _silence: Silence, _at: Timestamp) {}
     fn tunnel(&mut self, _ticket: Ticket, _tunnel: &Tunnel, _why: Option<Closed>, _at: Timestamp) {}

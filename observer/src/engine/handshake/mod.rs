@@ -8,7 +8,7 @@ use std::{net::SocketAddr, time::Duration};
 
 use self::traits::Traits;
 use super::{
-    event::{Request, Response, Silence},
+    event::{FirstBytes, Request, Response, Silence},
     frame::{ClockId, InterfaceId},
     http::Tunnel,
     memory::block,
@@ -43,6 +43,8 @@ pub struct Handshake {
     /// When its client closed its half of the connection without a final response, and what that means if it gave up: it
     /// may wait on as well.
     pub left: Option<(Timestamp, Silence)>,
+    /// What the server sent first in place of a status line.
+    pub not_http: Option<FirstBytes>,
     /// The first bytes of a refusal's body.
     pub body: Vec<u8>,
     /// The client that a PROXY protocol header named.
@@ -72,6 +74,7 @@ impl Handshake {
             silence: None,
             ended_at: None,
             left: None,
+            not_http: None,
             body: Vec::new(),
             forwarded_for: None,
             tunnel: None,
@@ -111,11 +114,28 @@ impl Handshake {
         self.body.extend_from_slice(&bytes[..bytes.len().min(room)]);
     }
 
+    /// Keeps what the server sends in place of an answer; says when that ended the handshake, where it has only now.
+    pub fn keep_foreign(&mut self, bytes: &[u8], stamp: Stamp) -> Option<Timestamp> {
+        let room = |kept: &[u8]| bytes.len().min(FirstBytes::KEPT - kept.len());
+        if let Some(first) = &mut self.not_http {
+            let more = room(&first.bytes);
+            first.bytes = [&*first.bytes, &bytes[..more]].concat().into();
+            return None;
+        }
+        let Stamp { at, frame, .. } = stamp;
+        self.not_http = Some(FirstBytes { frame, at, bytes: bytes[..room(&[])].into() });
+        // The server may have spoken first.
+        self.ended_at = Some(at.max(self.request.at));
+        self.silence = Some(Silence::NotHttp);
+        self.ended_at
+    }
+
     /// Forgets an end that came after `now`: where late frames are waited for, more is known than was at that time.
     pub fn as_of(&mut self, now: Timestamp) {
         if self.ended_at.is_some_and(|ended| ended > now) {
             (self.response, self.silence, self.ended_at) = (None, None, None);
             self.body.clear();
+            self.not_http = None;
         }
         self.left = self.left.filter(|(left, _)| *left <= now);
     }
@@ -151,6 +171,7 @@ impl Handshake {
             + self.request.memory()
             + response
             + block(self.body.capacity())
+            + self.not_http.as_ref().map_or(0, FirstBytes::memory)
             + forwarded_for
             + tunnel
     }

@@ -2,13 +2,17 @@
 
 mod bodies;
 mod exchange;
+mod foreign;
 mod heads;
 
 use std::{marker::PhantomData, net::SocketAddr};
 
 use smallvec::SmallVec;
 
-use self::exchange::{Exchange, Kind};
+use self::{
+    exchange::{Exchange, Kind},
+    foreign::Foreign,
+};
 use super::{Listener, Ticket, TlsConnection, Tunnel, chunked::Chunked, preface};
 use crate::engine::{
     anomaly::AnomalyKind,
@@ -32,6 +36,8 @@ pub struct Dialogue<L> {
     read_at: [Timestamp; 2],
     /// Whether a head was read.
     begun: bool,
+    /// Whether the server has sent anything, or may have.
+    server_begun: bool,
     class: FlowClass,
     listener: PhantomData<fn(&mut L)>,
 }
@@ -42,6 +48,8 @@ struct Unusual {
     /// The exchange whose response body is passing, and how much of it is still shown.
     showing: Option<(Ticket, u16)>,
     tls: Option<TlsConnection>,
+    /// A server that speaks no HTTP/1.
+    foreign: Option<Foreign>,
     forwarded_for: Option<SocketAddr>,
     /// Whether client bytes are missing while it waits for the answer to an upgrade, or that answer may have been left out.
     missed: bool,
@@ -90,6 +98,7 @@ impl<L> Default for Dialogue<L> {
             unusual: None,
             read_at: [Timestamp::MIN; 2],
             begun: false,
+            server_begun: false,
             class: FlowClass::Unknown,
             listener: PhantomData,
         }
@@ -223,7 +232,7 @@ impl<L: Listener> Reader for Dialogue<L> {
         if opening == Opening::Middle {
             self.client = State::Lost;
             self.server = State::Lost;
-            self.begun = true;
+            (self.begun, self.server_begun) = (true, true);
         }
         // What opened it may come after its first request.
         let is_late = self.begun && opening == Opening::Accepted;
@@ -398,6 +407,7 @@ impl<L: Listener> Dialogue<L> {
             Direction::ToClient if matches!(self.server, State::Tunnel) => {}
             Direction::ToClient => {
                 self.server = State::Lost;
+                self.server_begun = true;
                 self.show_no_more();
                 self.silence_answered(to, stamp);
                 self.unusual().resumed = stamp.acknowledgment.map(|had| (had, stamp.sequence));
@@ -433,6 +443,8 @@ impl<L: Listener> Dialogue<L> {
 }
 
 const RESPONSE: &[u8] = b"HTTP/1.";
+const METHODS: [&[u8]; 9] =
+    [b"GET ", b"POST ", b"PUT ", b"HEAD ", b"DELETE ", b"OPTIONS ", b"PATCH ", b"CONNECT ", b"TRACE "];
 
 fn is_response(bytes: &[u8]) -> bool {
     bytes.starts_with(RESPONSE)
@@ -440,7 +452,5 @@ fn is_response(bytes: &[u8]) -> bool {
 
 /// Whether bytes begin like a request line. Only a guess: used where no better knowledge is.
 fn is_request(bytes: &[u8]) -> bool {
-    const METHODS: [&[u8]; 9] =
-        [b"GET ", b"POST ", b"PUT ", b"HEAD ", b"DELETE ", b"OPTIONS ", b"PATCH ", b"CONNECT ", b"TRACE "];
     METHODS.iter().any(|method| bytes.starts_with(method))
 }

@@ -117,6 +117,8 @@ pub trait Listener {
     fn response(&mut self, ticket: Ticket, head: &ResponseHead<'_>);
     /// The first bytes of a final response's body.
     fn body(&mut self, ticket: Ticket, bytes: &[u8]);
+    /// The first bytes of a server that are no status line, as they come: there will be no final response.
+    fn not_http(&mut self, ticket: Ticket, bytes: &[u8], stamp: Stamp);
     /// There is no final response, and why.
     fn unanswered(&mut self, ticket: Ticket, silence: Silence, at: Timestamp);
     /// The client closed its half while it waited for a final response; why there will be none if that is the end.

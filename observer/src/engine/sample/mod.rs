@@ -65,6 +65,7 @@ pub(crate) fn hop(role: Role, client: &str, server: &str, request: Request, resp
         request: Some(request),
         response,
         silence: None,
+        not_http: None,
         product: None,
         processes: [None, None],
     }

@@ -6,8 +6,8 @@ use super::{
     clip::Limits,
     community,
     record::{
-        Attempt, Connection, Endpoint, FieldLine, FieldLines, Held, Hop, Http, HttpRequest, HttpResponse, Ingress,
-        Interface, Join, Network, Observer, Process, Product, Request, Response, Url, UserAgent,
+        Attempt, Connection, Endpoint, FieldLine, FieldLines, FirstBytes, Held, Hop, Http, HttpRequest, HttpResponse,
+        Ingress, Interface, Join, Network, Observer, Process, Product, Request, Response, Url, UserAgent,
     },
 };
 use crate::{
@@ -142,6 +142,16 @@ impl Context<'_> {
             request: hop.request.as_ref().map(|request| self.request(request)),
             response: hop.response.as_ref().map(|response| self.response(response)),
             silence: hop.silence.map(silence),
+            not_http: hop.not_http.as_ref().map(|first| self.first_bytes(first)),
+        }
+    }
+
+    fn first_bytes(&self, first: &event::FirstBytes) -> FirstBytes {
+        FirstBytes {
+            frame: first.frame,
+            at: time(first.at),
+            protocol: first.protocol().map(event::Protocol::as_str),
+            bytes: self.text(&first.escaped()),
         }
     }
 
@@ -260,6 +270,7 @@ const fn silence(silence: Silence) -> &'static str {
         Silence::ClosedByServer => "closed-by-server",
         Silence::ClosedByClient => "closed-by-client",
         Silence::NotCaptured => "not-captured",
+        Silence::NotHttp => "not-http",
     }
 }
 

@@ -210,6 +210,18 @@ pub(super) struct Hop {
     pub(super) response: Option<Response>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) silence: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) not_http: Option<FirstBytes>,
+}
+
+/// What one side sent first, where that is no HTTP/1.
+#[derive(Serialize)]
+pub(super) struct FirstBytes {
+    pub(super) frame: u64,
+    pub(super) at: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) protocol: Option<&'static str>,
+    pub(super) bytes: String,
 }
 
 #[derive(Serialize)]

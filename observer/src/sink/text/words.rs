@@ -153,6 +153,7 @@ pub(super) const fn silent(silence: Silence) -> &'static str {
         Silence::ClosedByServer => "closed unanswered",
         Silence::ClosedByClient => "given up",
         Silence::NotCaptured => "answer not captured",
+        Silence::NotHttp => "answer is no HTTP",
     }
 }
 

@@ -9,8 +9,8 @@ use super::{
 };
 use crate::engine::{
     event::{
-        Attempt, AttemptId, Confidence, Endpoint, Field, Hop, HttpVersion, Join, JoinMethod, Outcome, Process, Product,
-        ProductName, Request, Response, Role, Silence,
+        Attempt, AttemptId, Confidence, Endpoint, Field, FirstBytes, Hop, HttpVersion, Join, JoinMethod, Outcome,
+        Process, Product, ProductName, Request, Response, Role, Silence,
     },
     frame::{ClockId, InterfaceId},
     time::Timestamp,
@@ -50,7 +50,7 @@ choices! {
     JoinMethod { WebSocketKey, RequestId, Fingerprint, Process }
     Confidence { Certain, Probable, Ambiguous }
     Role { Downstream, Middle, Upstream, Only, Retry, Side }
-    Silence { Waiting, Refused, Unreachable, ClosedByServer, ClosedByClient, NotCaptured }
+    Silence { Waiting, Refused, Unreachable, ClosedByServer, ClosedByClient, NotCaptured, NotHttp }
     HttpVersion { Http10, Http11 }
     ProductName { Nginx, HaProxy, Apache, Caddy, Envoy, Traefik }
 }
@@ -117,7 +117,8 @@ impl Packer {
     }
 
     fn hop(&mut self, hop: &Hop) {
-        let Hop { role, client, server, interface, clock, request, response, silence, product, processes } = hop;
+        let Hop { role, client, server, interface, clock, request, response, silence, not_http, product, processes } =
+            hop;
         self.choice(*role);
         self.endpoint(client);
         self.endpoint(server);
@@ -126,6 +127,7 @@ impl Packer {
         self.optional(request.as_ref(), Self::request);
         self.optional(response.as_ref(), Self::response);
         self.optional(silence.as_ref(), |to, silence| to.choice(*silence));
+        self.optional(not_http.as_ref(), Self::first_bytes);
         self.optional(product.as_ref(), |to, Product { name, version }| {
             to.choice(*name);
             to.optional(version.as_deref(), Self::text);
@@ -156,6 +158,13 @@ impl Packer {
         self.text(reason);
         self.fields(fields);
         self.number((*complete).into());
+    }
+
+    fn first_bytes(&mut self, first: &FirstBytes) {
+        let FirstBytes { frame, at, bytes } = first;
+        self.place(*frame, *at);
+        self.number(bytes.len() as u64);
+        self.alike.extend(&**bytes);
     }
 
     fn fields(&mut self, fields: &[Field]) {
@@ -261,6 +270,7 @@ impl<'a> Unpacker<'a> {
             request: self.optional(Self::request)?,
             response: self.optional(Self::response)?,
             silence: self.optional(Self::choice)?,
+            not_http: self.optional(Self::first_bytes)?,
             product: self
                 .optional(|from| Some(Product { name: from.choice()?, version: from.optional(Self::text)? }))?,
             processes: [self.process()?, self.process()?],
@@ -293,6 +303,11 @@ impl<'a> Unpacker<'a> {
             fields: self.fields()?,
             complete: self.number()? == 1,
         })
+    }
+
+    fn first_bytes(&mut self) -> Option<FirstBytes> {
+        let (frame, at, length) = (self.frame()?, self.time()?, self.small()?);
+        Some(FirstBytes { frame, at, bytes: take(&mut self.alike, length)?.into() })
     }
 
     fn fields(&mut self) -> Option<Vec<Field>> {

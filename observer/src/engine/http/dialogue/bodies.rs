@@ -52,8 +52,9 @@ impl<L: Listener> Dialogue<L> {
                 length
             }
             State::Opaque => {
-                if let Some(tls) = self.tls_connection().filter(|_| way == Direction::ToServer) {
-                    tls.heard(stamp.at);
+                match way {
+                    Direction::ToServer => self.tls_connection().into_iter().for_each(|tls| tls.heard(stamp.at)),
+                    Direction::ToClient => self.follow_foreign(to, bytes, stamp),
                 }
                 length
             }
@@ -97,6 +98,7 @@ impl<L: Listener> Dialogue<L> {
         let state = if way == Direction::ToServer { &self.client } else { &self.server };
         match state {
             State::Tunnel => self.tunnel.as_deref().map_or(Want::All, |(_, tunnel)| tunnel.wants(way)),
+            State::Opaque if way == Direction::ToClient && self.wants_foreign() => Want::All,
             State::Opaque => Want::Nothing,
             _ if self.unusual.as_ref().is_some_and(|unusual| unusual.showing.is_some()) => Want::All,
             State::Body(left) if *left >= LARGE => Want::After(*left),
@@ -122,7 +124,7 @@ impl<L: Listener> Dialogue<L> {
             }
             return;
         }
-        self.begun = true;
+        (self.begun, self.server_begun) = (true, true);
         let is_between = self.outstanding.is_empty()
             && [&self.client, &self.server].into_iter().all(|state| matches!(state, State::Start | State::Lost));
         if is_between && skipped.is_clean {

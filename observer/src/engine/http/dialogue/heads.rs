@@ -54,14 +54,15 @@ impl<L: Listener> Dialogue<L> {
     ) -> Option<usize> {
         match way {
             Direction::ToServer if !self.begun => match preface::look(bytes) {
-                Preface::Http => {}
+                Preface::Http if self.may_ask_foreign(bytes) => {}
+                Preface::Http => return self.preface(to, link, &Preface::Other, bytes, stamp),
                 preface => return self.preface(to, link, &preface, bytes, stamp),
             },
             Direction::ToServer => {}
             Direction::ToClient if is_response(bytes) => {}
             Direction::ToClient if RESPONSE.starts_with(bytes) => return None,
             Direction::ToClient => {
-                self.not_http(to, link, way, "response", stamp);
+                self.begin_foreign(to, link, bytes, stamp);
                 return Some(bytes.len());
             }
         }
@@ -145,6 +146,9 @@ impl<L: Listener> Dialogue<L> {
         self.classify(to, link, FlowClass::Opaque);
         self.client = State::Opaque;
         self.server = State::Opaque;
+        if let Some(unusual) = &mut self.unusual {
+            unusual.foreign = None;
+        }
     }
 
     /// Bytes that are no HTTP/1 message where one should begin.
@@ -162,6 +166,9 @@ impl<L: Listener> Dialogue<L> {
         self.classify(to, link, FlowClass::Http);
         let forwarded_for = self.unusual.as_ref().and_then(|unusual| unusual.forwarded_for);
         let ticket = to.request(link, head, forwarded_for);
+        if self.unusual.is_some() && self.answer_by_foreign(to, ticket) {
+            return;
+        }
         let kind = Kind::of(head);
         self.outstanding.push(Exchange::new(ticket, kind, head.stamp.sequence));
         // The answer may be among what a tap left out before.
@@ -217,7 +224,7 @@ impl<L: Listener> Dialogue<L> {
     }
 
     pub(super) fn response(&mut self, to: &mut L, link: &Link, head: &ResponseHead<'_>) {
-        self.begun = true;
+        (self.begun, self.server_begun) = (true, true);
         self.classify(to, link, FlowClass::Http);
         self.server = State::Start;
         if matches!(head.status, 100 | 102..=199) {

@@ -37,7 +37,7 @@ fn unanswered(seen: &Seen<'_>) -> Option<Finding> {
         Silence::Waiting | Silence::ClosedByClient => {
             (Cause::UpstreamSilent, format!("{at} took the request and did not answer"))
         }
-        Silence::NotCaptured => return None,
+        Silence::NotCaptured | Silence::NotHttp => return None,
     };
     Some(seen.at_last(cause, why))
 }

@@ -1,0 +1,96 @@
+//! What is told of a hop beside its request and its answer, by hand-made scenarios: the same however the bytes were cut, and
+//! where payload stays in the kernel.
+
+use std::{fmt::Write, time::Duration};
+
+use observer::engine::event::{Attempt, Hop};
+
+use crate::{
+    kernel,
+    talk::{Client, KEY, Server, Wire, answer, upgrade},
+    traffic::{
+        mutate,
+        observe::{Seen, observe},
+        random::Random,
+    },
+};
+
+const PROXY: &str = "10.0.0.1:80";
+const ORIGIN: &str = "10.0.1.2:3000";
+
+/// Says of every hop what `tell` does, whole, cut in many ways, and by a tap that leaves payload where it is.
+fn check(wire: &Wire, tell: impl Fn(&Hop) -> String, expected: &str) {
+    let told = |seen: &Seen| {
+        let hops = |attempt: &Attempt| attempt.hops.iter().map(&tell).collect::<Vec<_>>().join(", ");
+        seen.attempts.iter().map(|attempt| hops(attempt)).collect::<Vec<_>>().join("; ")
+    };
+    assert_eq!(told(&observe(&wire.frames)), expected, "whole");
+    for seed in 0..8 {
+        let frames = mutate::recut(&wire.frames, &mut Random::new("facts", seed));
+        assert_eq!(told(&observe(&frames)), expected, "cut by seed {seed}");
+        for late in [1, 5] {
+            let luck = kernel::Luck { late, talks: 8, ..kernel::Luck::default() };
+            let (seen, _) = kernel::observe(&frames, luck, Random::new("facts late", seed));
+            assert_eq!(told(&seen), expected, "in the kernel, seed {seed}, late {late}");
+        }
+    }
+}
+
+fn not_http(hop: &Hop) -> String {
+    let mut told = format!("{:?}", hop.silence);
+    if let Some(first) = &hop.not_http {
+        let protocol = first.protocol().map_or("?", |protocol| protocol.as_str());
+        let _ = write!(told, " {protocol} {}", first.escaped());
+    }
+    told
+}
+
+#[test]
+fn what_a_server_says_in_place_of_an_answer_is_kept() {
+    for (bytes, told) in [
+        (&b"RFB 003.008\n"[..], "vnc RFB 003.008\\n"),
+        (b"220 mail.test ESMTP Postfix, and more than is kept", "smtp-or-ftp 220 mail.test ESMTP Postfix, and"),
+        (b"\x15\x03\x01\0\x02\x02\x46", "tls-alert \\x15\\x03\\x01\\x00\\x02\\x02F"),
+        (b"plain text\n", "text plain text\\n"),
+    ] {
+        for speaks_first in [false, true] {
+            let mut wire = Wire::default();
+            let request = upgrade("/ws", KEY);
+            let mut down = wire.open("10.9.0.1:5000", PROXY);
+            wire.say(&mut down, Client, &request);
+            let mut up = wire.open("10.0.0.1:6000", ORIGIN);
+            let sides = if speaks_first { [Server, Client] } else { [Client, Server] };
+            for side in sides {
+                wire.bytes(&mut up, side, if side == Server { bytes } else { request.as_bytes() });
+            }
+            wire.wait(Duration::from_millis(500));
+            wire.close(&mut up, Client);
+            wire.say(&mut down, Server, &answer("502 Bad Gateway"));
+            check(&wire, not_http, &format!("None, Some(NotHttp) {told}"));
+        }
+    }
+}
+
+#[test]
+fn later_bytes_of_a_server_are_no_first_ones() {
+    let mut wire = Wire::default();
+    let mut down = wire.open("10.9.0.1:5000", PROXY);
+    wire.say(&mut down, Client, &crate::talk::get("/"));
+    wire.say(&mut down, Server, &answer("200 OK"));
+    wire.say(&mut down, Client, &upgrade("/ws", KEY));
+    wire.say(&mut down, Server, "not what was due");
+    wire.close(&mut down, Server);
+    check(&wire, not_http, "Some(NotCaptured)");
+}
+
+#[test]
+fn a_mail_client_asks_for_nothing() {
+    let mut wire = Wire::default();
+    let mut mail = wire.open("10.9.0.1:5000", "10.0.0.1:25");
+    wire.say(&mut mail, Server, "220 mail.test ESMTP\r\n");
+    wire.say(&mut mail, Client, "EHLO a.test\r\n");
+    wire.say(&mut mail, Server, "250 mail.test\r\n");
+    wire.close(&mut mail, Client);
+    check(&wire, not_http, "");
+    assert_eq!(observe(&wire.frames).stats.requests, 0);
+}

@@ -94,3 +94,76 @@ fn a_mail_client_asks_for_nothing() {
     check(&wire, not_http, "");
     assert_eq!(observe(&wire.frames).stats.requests, 0);
 }
+
+fn status(hop: &Hop) -> String {
+    let response = hop.response.as_ref().map(|response| (response.status, response.fields.len()));
+    format!("{response:?} {:?}", hop.silence)
+}
+
+/// As HAProxy does before a server that does not expect it.
+const PROXY_LINE: &str = "PROXY TCP4 10.9.0.1 10.0.0.1 5000 80\r\n";
+
+#[test]
+fn an_answer_to_a_proxy_line_is_that_to_the_request() {
+    let mut wire = Wire::default();
+    let mut down = wire.open("10.9.0.1:5000", PROXY);
+    let mut up = wire.open("10.0.0.1:6000", ORIGIN);
+    wire.say(&mut up, Client, PROXY_LINE);
+    for (hop, side) in [(&mut up, Server), (&mut down, Server)] {
+        wire.say(hop, side, &answer("400 Bad Request"));
+        wire.fin(hop, side);
+    }
+    wire.say(&mut down, Client, &upgrade("/ws", KEY));
+    wire.say(&mut up, Client, &upgrade("/ws", KEY));
+    wire.fin(&mut down, Client);
+    wire.fin(&mut up, Client);
+    check(&wire, status, "Some((400, 1)) None, Some((400, 1)) None");
+}
+
+#[test]
+fn an_answer_to_half_a_head_is_an_answer() {
+    let request = upgrade("/ws", KEY);
+    for (rest_comes, resets) in [(true, false), (false, true), (false, false)] {
+        let mut wire = Wire::default();
+        let mut down = wire.open("10.9.0.1:5000", PROXY);
+        wire.say(&mut down, Client, &request[..request.len() - 20]);
+        wire.say(&mut down, Server, &answer("431 Request Header Fields Too Large"));
+        wire.fin(&mut down, Server);
+        if rest_comes {
+            wire.say(&mut down, Client, &request[request.len() - 20..]);
+        }
+        if resets {
+            wire.reset(&mut down, Client)
+        } else {
+            wire.fin(&mut down, Client)
+        }
+        check(&wire, status, "Some((431, 1)) None");
+    }
+}
+
+/// The answer to a request that was not captured is not that to the next one.
+#[test]
+fn an_answer_to_another_request_is_none_to_a_later_one() {
+    let mut wire = Wire::default();
+    let mut down = wire.open("10.9.0.1:5000", PROXY);
+    wire.say(&mut down, Client, &crate::talk::get("/lost"));
+    wire.frames.pop();
+    wire.say(&mut down, Server, &answer("400 Bad Request"));
+    wire.say(&mut down, Client, &upgrade("/ws", KEY));
+    wire.say(&mut down, Server, &crate::talk::switching());
+    check(&wire, status, "Some((101, 3)) None");
+}
+
+#[test]
+fn a_head_that_is_too_long_is_read_as_far_as_it_goes() {
+    let head = upgrade("/ws", KEY);
+    let long = format!("{}X-Long: {}\r\n\r\n", &head[..head.len() - 2], "x".repeat(70 << 10));
+    let mut wire = Wire::default();
+    let mut down = wire.open("10.9.0.1:5000", PROXY);
+    for part in long.as_bytes().chunks(8 << 10) {
+        wire.bytes(&mut down, Client, part);
+    }
+    wire.say(&mut down, Server, &answer("400 Bad Request"));
+    wire.close(&mut down, Server);
+    check(&wire, status, "Some((400, 1)) None");
+}

@@ -47,7 +47,8 @@ impl Listener for Attempts {
         let (at, response) = (head.stamp.at, head.to_owned());
         let known = self.store.update(id, |handshake| {
             handshake.response = Some(response);
-            handshake.ended_at = Some(at);
+            // It may have come before the request.
+            handshake.ended_at = Some(at.max(handshake.request.at));
         });
         if known {
             self.at(at + self.settle, Timer::Decide(id));

@@ -18,6 +18,8 @@ use super::{
 
 /// Bytes of a refusal's body that are kept: enough to know a server's own error page.
 const BODY_KEPT: usize = 512;
+/// How long after it came a request is passed on that was answered before: at once, but for a busy host.
+const PASSED_ON_WITHIN: Duration = Duration::from_secs(1);
 
 /// An upgrade request on one connection, and what came of it.
 #[derive(Clone, Debug)]
@@ -152,7 +154,13 @@ impl Handshake {
     /// Whether it was open at `at`, give or take `skew` between taps.
     #[must_use]
     pub fn was_open(&self, at: Timestamp, skew: Duration) -> bool {
-        self.request.at <= at + skew && self.ended_at.is_none_or(|ended| at <= ended + skew)
+        let ended_at = if self.is_early() { Some(self.request.at + PASSED_ON_WITHIN) } else { self.ended_at };
+        self.request.at <= at + skew && ended_at.is_none_or(|ended| at <= ended + skew)
+    }
+
+    /// Whether the answer came before the request, which is passed on all the same by what only passes bytes on.
+    fn is_early(&self) -> bool {
+        self.response.as_ref().is_some_and(|response| response.at < self.request.at)
     }
 
     /// Whether the process that accepted this one sent `up`; `None` where one of them is not known.

@@ -1,6 +1,7 @@
 //! The state of one connection: where each direction stands in its messages, and which requests await an answer.
 
 mod bodies;
+mod early;
 mod exchange;
 mod foreign;
 mod heads;
@@ -10,6 +11,7 @@ use std::{marker::PhantomData, net::SocketAddr};
 use smallvec::SmallVec;
 
 use self::{
+    early::Early,
     exchange::{Exchange, Kind},
     foreign::Foreign,
 };
@@ -69,6 +71,8 @@ enum State {
     Start,
     /// In a head whose end has not come.
     Head(Box<PartialHead>),
+    /// In an answer to a request whose head has not come whole.
+    Early(Box<Early>),
     /// In a body, with so many bytes to come.
     Body(u64),
     Chunked(Chunked),
@@ -151,6 +155,10 @@ impl<L: Listener> Reader for Dialogue<L> {
             }
             State::Chunked(chunks) => chunks.skip(length),
             State::UntilClose | State::Opaque => true,
+            State::Early(early) => {
+                early.cut();
+                true
+            }
             _ => false,
         };
         // What is missing inside a body, whose end is known all the same, hides nothing.
@@ -271,6 +279,7 @@ impl<L: Listener> Reader for Dialogue<L> {
     fn memory(&self) -> usize {
         let head = |state: &State| match state {
             State::Head(head) => block(head.bytes.capacity()) + block(size_of::<PartialHead>()),
+            State::Early(early) => block(early.bytes.capacity()) + block(size_of::<Early>()),
             _ => 0,
         };
         let outstanding =
@@ -332,6 +341,10 @@ impl<L: Listener> Dialogue<L> {
     fn server_bytes(&mut self, to: &mut L, link: &Link, bytes: &[u8], stamp: Stamp) -> Option<usize> {
         match &self.server {
             State::Lost if !is_response(bytes) => Some(bytes.len()),
+            State::Start if self.outstanding.is_empty() && self.is_early(bytes, stamp) => {
+                self.begin_early(bytes, stamp);
+                Some(bytes.len())
+            }
             State::Start | State::Head(_) | State::Lost => Some(self.head(to, link, Direction::ToClient, bytes, stamp)),
             _ => Some(self.follow(to, link, Direction::ToClient, bytes, stamp)),
         }

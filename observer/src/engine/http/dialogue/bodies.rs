@@ -51,6 +51,10 @@ impl<L: Listener> Dialogue<L> {
                 }
                 length
             }
+            State::Early(early) => {
+                early.take(bytes);
+                length
+            }
             State::Opaque => {
                 match way {
                     Direction::ToServer => self.tls_connection().into_iter().for_each(|tls| tls.heard(stamp.at)),
@@ -159,6 +163,7 @@ impl<L: Listener> Dialogue<L> {
                 }
             }
             State::UntilClose => {}
+            State::Early(early) => early.cut(),
             _ if passed.length == 0 => {}
             _ => self.lose(to, link, way, Stamp { at: passed.at, ..Stamp::default() }),
         }

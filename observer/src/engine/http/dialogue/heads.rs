@@ -78,7 +78,7 @@ impl<L: Listener> Dialogue<L> {
                 return None;
             }
             to.anomaly(link, AnomalyKind::HeadTooLarge, stamp);
-            self.lose(to, link, way, stamp);
+            self.read_cut(to, link, way, bytes, stamp);
             return Some(bytes.len());
         };
         let raw = &bytes[blank..end];
@@ -205,6 +205,9 @@ impl<L: Listener> Dialogue<L> {
                 self.lose(to, link, Direction::ToServer, head.stamp);
             }
         }
+        if let State::Early(_) = self.server {
+            self.replay_early(to, link);
+        }
     }
 
     /// The request that a response answers.
@@ -307,10 +310,22 @@ impl<L: Listener> Dialogue<L> {
             return self.tls(to, link, &partial.bytes, stamp);
         }
         *self.state(way) = State::Lost;
-        let Some(raw) = head::closed(&partial.bytes) else { return };
+        self.read_partial(to, link, way, &partial.bytes, stamp);
+    }
+
+    /// Reads the whole lines of a head of which there are more than are read.
+    fn read_cut(&mut self, to: &mut L, link: &Link, way: Direction, bytes: &[u8], stamp: Stamp) {
+        *self.state(way) = State::Lost;
+        if self.read_partial(to, link, way, &bytes[..MAX_HEAD], stamp).is_none() {
+            self.lose(to, link, way, stamp);
+        }
+    }
+
+    fn read_partial(&mut self, to: &mut L, link: &Link, way: Direction, bytes: &[u8], stamp: Stamp) -> Option<()> {
+        let raw = head::closed(bytes)?;
         match way {
             Direction::ToServer => head::request(&raw, stamp, false, |head| self.request(to, link, head)),
             Direction::ToClient => head::response(&raw, stamp, false, |head| self.response(to, link, head)),
-        };
+        }
     }
 }

@@ -167,3 +167,27 @@ fn a_head_that_is_too_long_is_read_as_far_as_it_goes() {
     wire.close(&mut down, Server);
     check(&wire, status, "Some((400, 1)) None");
 }
+
+fn body(hop: &Hop) -> String {
+    format!("{:?}", hop.response.as_ref().and_then(|response| response.body.as_ref()))
+}
+
+#[test]
+fn the_beginning_of_a_refusals_body_is_kept() {
+    let long = "b".repeat(3000);
+    for (head, bytes, told) in [
+        ("Content-Length: 3", "why", "Some(Text(\"why\"))"),
+        ("Content-Length: 0", "", "None"),
+        ("Transfer-Encoding: chunked", "2\r\nwh\r\n1;x=y\r\ny\r\n0\r\n\r\n", "Some(Text(\"why\"))"),
+        ("Content-Encoding: br\r\nContent-Length: 3", "\x01\x02\x03", "Some(Coded(\"br\"))"),
+        ("Content-Length: 3", "\x01\x02\x03", "Some(Binary)"),
+        ("Content-Length: 3000", &*long, &*format!("Some(Text(\"{}\"))", &long[..1024])),
+    ] {
+        let mut wire = Wire::default();
+        let mut down = wire.open("10.9.0.1:5000", PROXY);
+        wire.say(&mut down, Client, &upgrade("/ws", KEY));
+        wire.say(&mut down, Server, &format!("HTTP/1.1 400 Bad Request\r\n{head}\r\n\r\n{bytes}"));
+        wire.close(&mut down, Server);
+        check(&wire, body, told);
+    }
+}

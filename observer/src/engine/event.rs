@@ -1,10 +1,14 @@
 //! What comes out of the engine. These types hold facts, not text: a sink decides how to print and what to redact.
 
+mod body;
 mod first_bytes;
 
 use std::{fmt, net::SocketAddr, sync::Arc, time::Duration};
 
-pub use self::first_bytes::{FirstBytes, Protocol};
+pub use self::{
+    body::{Body, telling_line},
+    first_bytes::{FirstBytes, Protocol},
+};
 
 use super::{
     alert::{Alert, Level, RuleId},
@@ -296,6 +300,8 @@ pub struct Response {
     pub fields: Vec<Field>,
     /// False when the capture holds only the beginning of the head.
     pub complete: bool,
+    /// What is kept of the body, where the response declined an upgrade.
+    pub body: Option<Body>,
 }
 
 /// The field lines of a head, looked up by name.

@@ -1,6 +1,6 @@
 //! What things cost on the heap, as an allocator hands it out: limits are held by what is resident, not by what is used.
 
-use super::event::{Attempt, Field, FirstBytes, Hop, Request, Response};
+use super::event::{Attempt, Body, Field, FirstBytes, Hop, Request, Response};
 
 /// A block of so many bytes: rounded up, with a word beside it.
 pub(super) const fn block(bytes: usize) -> usize {
@@ -26,7 +26,17 @@ impl Request {
 impl Response {
     /// Bytes that it refers to.
     pub(super) fn memory(&self) -> usize {
-        block(self.reason.len()) + fields(&self.fields)
+        block(self.reason.len()) + fields(&self.fields) + self.body.as_ref().map_or(0, Body::memory)
+    }
+}
+
+impl Body {
+    /// Bytes that it refers to.
+    fn memory(&self) -> usize {
+        match self {
+            Self::Text(text) | Self::Coded(text) => block(text.len()),
+            Self::Binary => 0,
+        }
     }
 }
 

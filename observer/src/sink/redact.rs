@@ -43,6 +43,13 @@ impl Redactor {
         escape(&hidden).into_owned()
     }
 
+    /// Text of an answer's body as it may be printed: as other text, and without the values of what is named like a secret.
+    #[must_use]
+    pub fn body(self, value: &str) -> String {
+        let hidden = if self.show { value.to_owned() } else { without_secrets(value) };
+        escape(&hidden).into_owned()
+    }
+
     /// Any other text from the wire, or made from it.
     #[must_use]
     pub fn text(self, value: &str) -> String {
@@ -118,6 +125,40 @@ fn words(value: &str, hide: fn(&str) -> String) -> String {
     }
     out
 }
+
+/// Text in which members such as `"token": "..."` and `token=...` have lost their values, and so has what looks random.
+fn without_secrets(text: &str) -> String {
+    let parts =
+        |c: char| c.is_whitespace() || matches!(c, '"' | '<' | '>' | '\'' | '(' | ')' | '{' | '}' | ',' | '&' | ';');
+    let (mut out, mut named) = (String::with_capacity(text.len()), false);
+    for piece in text.split_inclusive(parts) {
+        let word = piece.trim_end_matches(parts);
+        let (name, value) = word.split_at(word.find(['=', ':']).map_or(word.len(), |at| at + 1));
+        let is_name = holds_secret(word) || is_scheme(word);
+        match word {
+            // What parts a name from its value.
+            "" | ":" | "=" => out.push_str(word),
+            _ if named && !is_name => out.push_str(REDACTED),
+            _ if holds_secret(name) && !value.is_empty() => {
+                out.push_str(name);
+                out.push_str(REDACTED);
+            }
+            _ if word.len() >= RANDOM && is_random(word) => out.push_str(REDACTED),
+            _ => out.push_str(&url(word)),
+        }
+        out.push_str(&piece[word.len()..]);
+        // A name is told by what follows it: in a sentence, a secret may be spoken of.
+        let is_member = piece.ends_with(['"', '\'']) || name.ends_with(['=', ':']) && value.is_empty();
+        named = match word {
+            "" | ":" | "=" => named,
+            _ => is_scheme(word) || is_name && is_member,
+        };
+    }
+    out
+}
+
+/// Shorter words are no tokens.
+const RANDOM: usize = 16;
 
 /// Whether a value is one word in which nothing can be hidden: no part of a URL's marks, nor a token.
 fn is_harmless(value: &str) -> bool {
@@ -371,5 +412,25 @@ mod tests {
         }
         assert_eq!(redactor.text("Does a location serve /ws?"), "Does a location serve /ws?");
         assert_eq!(Redactor::new(true).target("/ws?token=\x1b"), "/ws?token=\\x1b");
+    }
+
+    #[test]
+    fn bodies_lose_what_is_named_like_a_secret() {
+        for (value, shown) in [
+            (r#"{"token":"abc","message":"no"}"#, r#"{"token":"<redacted>","message":"no"}"#),
+            (r#"{"access_token" : "abc def"}"#, r#"{"access_token" : "<redacted> def"}"#),
+            ("token=abc&x=1", "token=<redacted>&x=1"),
+            ("password: hunter2 is wrong", "password: <redacted> is wrong"),
+            ("Missing or invalid token", "Missing or invalid token"),
+            ("Client must support 'binary' or 'base64' protocol", "Client must support 'binary' or 'base64' protocol"),
+            ("Authorization: Bearer abc", "Authorization: Bearer <redacted>"),
+            ("sid a3f9c2d4e5b6a7f8 unknown", "sid <redacted> unknown"),
+            ("see https://a.test/?t=1", "see https://a.test/?<redacted>"),
+            ("<title>400 Bad Request</title>", "<title>400 Bad Request</title>"),
+            ("eyJhbGciOiJIUzI1NiJ9.e30.x", "<redacted>"),
+        ] {
+            assert_eq!(Redactor::new(false).body(value), shown);
+        }
+        assert_eq!(Redactor::new(true).body("token=\x1b"), "token=\\x1b");
     }
 }

@@ -222,7 +222,7 @@ fn hop(placed: &Placed, proxies: &Proxies, owners: &Owners) -> Hop {
         interface: handshake.interface,
         clock: handshake.clock,
         request: Some(handshake.request.clone()),
-        response: handshake.response.clone(),
+        response: handshake.answer(),
         silence: if handshake.response.is_some() { None } else { handshake.silence.or(Some(Silence::Waiting)) },
         not_http: handshake.not_http.clone(),
         product,

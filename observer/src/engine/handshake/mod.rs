@@ -8,7 +8,7 @@ use std::{net::SocketAddr, time::Duration};
 
 use self::traits::Traits;
 use super::{
-    event::{FirstBytes, Request, Response, Silence},
+    event::{Body, FirstBytes, Request, Response, Silence},
     frame::{ClockId, InterfaceId},
     http::Tunnel,
     memory::block,
@@ -16,8 +16,6 @@ use super::{
     time::Timestamp,
 };
 
-/// Bytes of a refusal's body that are kept: enough to know a server's own error page.
-const BODY_KEPT: usize = 512;
 /// How long after it came a request is passed on that was answered before: at once, but for a busy host.
 const PASSED_ON_WITHIN: Duration = Duration::from_secs(1);
 
@@ -112,7 +110,7 @@ impl Handshake {
 
     /// Keeps the beginning of a refusal's body.
     pub fn keep_body(&mut self, bytes: &[u8]) {
-        let room = BODY_KEPT.saturating_sub(self.body.len());
+        let room = Body::KEPT.saturating_sub(self.body.len());
         self.body.extend_from_slice(&bytes[..bytes.len().min(room)]);
     }
 
@@ -130,6 +128,13 @@ impl Handshake {
         self.ended_at = Some(at.max(self.request.at));
         self.silence = Some(Silence::NotHttp);
         self.ended_at
+    }
+
+    /// The final response with what is kept of its body.
+    #[must_use]
+    pub fn answer(&self) -> Option<Response> {
+        let response = self.response.as_ref()?;
+        Some(Response { body: Body::of(response, &self.body), ..response.clone() })
     }
 
     /// Forgets an end that came after `now`: where late frames are waited for, more is known than was at that time.

@@ -1,4 +1,4 @@
-//! The chunked transfer coding (RFC 9112 7.1), followed only to find where the message ends.
+//! The chunked transfer coding (RFC 9112 7.1), followed to find where the message ends.
 
 /// How far a chunked body was followed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -32,12 +32,13 @@ impl Chunked {
     /// At the start of the body.
     pub(super) const START: Self = Self::Size(0, false);
 
-    /// Follows `bytes`.
-    pub(super) fn follow(&mut self, bytes: &[u8]) -> Step {
+    /// Follows `bytes`, and hands on what of them is data.
+    pub(super) fn follow(&mut self, bytes: &[u8], mut data: impl FnMut(&[u8])) -> Step {
         let mut at = 0;
         while at < bytes.len() {
             if let Self::Data(left) = *self {
                 let skipped = usize::try_from(left).unwrap_or(usize::MAX).min(bytes.len() - at);
+                data(&bytes[at..at + skipped]);
                 at += skipped;
                 *self = Self::Data(left - skipped as u64).settled();
                 continue;
@@ -95,7 +96,7 @@ mod tests {
 
     fn follow(bytes: &[u8]) -> Step {
         let mut state = Chunked::START;
-        state.follow(bytes)
+        state.follow(bytes, |_| {})
     }
 
     #[test]
@@ -104,9 +105,10 @@ mod tests {
         let all = [&body[..], b"HTTP/1.1"].concat();
         assert_eq!(follow(&all), Step::Ended(body.len()));
         for cut in 0..body.len() {
-            let mut state = Chunked::START;
-            assert_eq!(state.follow(&all[..cut]), Step::More);
-            assert_eq!(state.follow(&all[cut..]), Step::Ended(body.len() - cut), "cut at {cut}");
+            let (mut state, mut data) = (Chunked::START, Vec::new());
+            assert_eq!(state.follow(&all[..cut], |part| data.extend_from_slice(part)), Step::More);
+            let rest = state.follow(&all[cut..], |part| data.extend_from_slice(part));
+            assert_eq!((rest, &*data), (Step::Ended(body.len() - cut), &b"Wikipedia"[..]), "cut at {cut}");
         }
     }
 

@@ -265,6 +265,7 @@ impl ResponseHead<'_> {
             reason: self.reason.into(),
             fields: owned(self.fields),
             complete: self.complete,
+            body: None,
         }
     }
 
@@ -279,6 +280,7 @@ impl ResponseHead<'_> {
             reason: Box::default(),
             fields: Vec::new(),
             complete: false,
+            body: None,
         }
     }
 }

@@ -52,6 +52,7 @@ pub(crate) fn response(frame: u64, ms: f64, status: u16, reason: &str, lines: &[
         reason: reason.into(),
         fields: fields(lines),
         complete: true,
+        body: None,
     }
 }
 

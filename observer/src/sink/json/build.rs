@@ -6,8 +6,8 @@ use super::{
     clip::Limits,
     community,
     record::{
-        Attempt, Connection, Endpoint, FieldLine, FieldLines, FirstBytes, Held, Hop, Http, HttpRequest, HttpResponse,
-        Ingress, Interface, Join, Network, Observer, Process, Product, Request, Response, Url, UserAgent,
+        Attempt, Body, Connection, Endpoint, FieldLine, FieldLines, FirstBytes, Held, Hop, Http, HttpRequest,
+        HttpResponse, Ingress, Interface, Join, Network, Observer, Process, Product, Request, Response, Url, UserAgent,
     },
 };
 use crate::{
@@ -155,6 +155,15 @@ impl Context<'_> {
         }
     }
 
+    fn body(&self, body: &event::Body) -> Body {
+        let coding = if let event::Body::Coded(coding) = body { Some(self.text(coding)) } else { None };
+        Body {
+            text: body.text().map(|text| self.limits.value(self.redactor.body(text))),
+            line: body.telling_line().map(|line| self.limits.value(self.redactor.body(line))),
+            coding,
+        }
+    }
+
     fn held(&self, endpoint: &event::Endpoint, process: Option<&event::Process>) -> Held {
         let process = process.map(|process| Process { pid: process.pid, name: self.text(&process.command) });
         Held { endpoint: self.endpoint(endpoint), process }
@@ -181,6 +190,7 @@ impl Context<'_> {
             reason: self.text(&response.reason),
             version: response.version.to_string(),
             server: response.field("Server").map(|value| self.text(value)),
+            body: response.body.as_ref().map(|body| self.body(body)),
             fields: self.fields(response, response.complete),
         }
     }

@@ -255,8 +255,21 @@ pub(super) struct Response {
     pub(super) version: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) server: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) body: Option<Body>,
     #[serde(flatten)]
     pub(super) fields: FieldLines,
+}
+
+/// The beginning of an answer's body, where it can be read.
+#[derive(Serialize)]
+pub(super) struct Body {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) text: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) line: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) coding: Option<String>,
 }
 
 #[derive(Serialize)]

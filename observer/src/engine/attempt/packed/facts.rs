@@ -9,7 +9,7 @@ use super::{
 };
 use crate::engine::{
     event::{
-        Attempt, AttemptId, Confidence, Endpoint, Field, FirstBytes, Hop, HttpVersion, Join, JoinMethod, Outcome,
+        Attempt, AttemptId, Body, Confidence, Endpoint, Field, FirstBytes, Hop, HttpVersion, Join, JoinMethod, Outcome,
         Process, Product, ProductName, Request, Response, Role, Silence,
     },
     frame::{ClockId, InterfaceId},
@@ -60,6 +60,11 @@ const PATH: u64 = 0;
 const SAME_IP: u64 = 1;
 const IPV4: u64 = 2;
 const IPV6: u64 = 3;
+
+/// What a body is.
+const TEXT: u64 = 0;
+const CODED: u64 = 1;
+const BINARY: u64 = 2;
 
 /// What comes next is told by how it differs from this.
 struct Last {
@@ -151,13 +156,24 @@ impl Packer {
     }
 
     fn response(&mut self, response: &Response) {
-        let Response { frame, at, status, version, reason, fields, complete } = response;
+        let Response { frame, at, status, version, reason, fields, complete, body } = response;
         self.place(*frame, *at);
         self.number((*status).into());
         self.choice(*version);
         self.text(reason);
         self.fields(fields);
         self.number((*complete).into());
+        self.optional(body.as_ref(), Self::body);
+    }
+
+    fn body(&mut self, body: &Body) {
+        let (kind, text) = match body {
+            Body::Text(text) => (TEXT, &**text),
+            Body::Coded(coding) => (CODED, &**coding),
+            Body::Binary => (BINARY, ""),
+        };
+        self.number(kind);
+        self.text(text);
     }
 
     fn first_bytes(&mut self, first: &FirstBytes) {
@@ -302,7 +318,18 @@ impl<'a> Unpacker<'a> {
             reason: self.text()?,
             fields: self.fields()?,
             complete: self.number()? == 1,
+            body: self.optional(Self::body)?,
         })
+    }
+
+    fn body(&mut self) -> Option<Body> {
+        let (kind, text) = (self.number()?, self.text::<Box<str>>()?);
+        match kind {
+            TEXT => Some(Body::Text(text)),
+            CODED => Some(Body::Coded(text)),
+            BINARY => Some(Body::Binary),
+            _ => None,
+        }
     }
 
     fn first_bytes(&mut self) -> Option<FirstBytes> {

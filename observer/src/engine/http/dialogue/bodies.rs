@@ -27,9 +27,17 @@ impl<L: Listener> Dialogue<L> {
                 taken
             }
             State::Chunked(chunks) => {
-                let step = chunks.follow(bytes);
+                let mut chunks = *chunks;
+                let is_shown = way == Direction::ToClient && self.is_showing();
+                let mut shown = Vec::new();
+                let step = chunks.follow(bytes, |data| {
+                    if is_shown {
+                        shown.extend_from_slice(data)
+                    }
+                });
+                *self.state(way) = State::Chunked(chunks);
                 let taken = if let Step::Ended(end) = step { end } else { length };
-                self.show(to, way, &bytes[..taken]);
+                self.show(to, way, &shown);
                 match step {
                     Step::More => {}
                     Step::Ended(_) => self.body_done(way),
@@ -70,11 +78,18 @@ impl<L: Listener> Dialogue<L> {
         let showing = self.unusual.as_mut().and_then(|unusual| unusual.showing.as_mut());
         let Some((ticket, left)) = showing.filter(|_| way == Direction::ToClient) else { return };
         let shown = bytes.len().min(usize::from(*left));
+        if shown == 0 {
+            return;
+        }
         to.body(*ticket, &bytes[..shown]);
         *left -= u16::try_from(shown).unwrap_or(*left);
         if *left == 0 {
             self.show_no_more();
         }
+    }
+
+    fn is_showing(&self) -> bool {
+        self.unusual.as_ref().is_some_and(|unusual| unusual.showing.is_some())
     }
 
     pub(super) fn show_no_more(&mut self) {
@@ -104,7 +119,7 @@ impl<L: Listener> Dialogue<L> {
             State::Tunnel => self.tunnel.as_deref().map_or(Want::All, |(_, tunnel)| tunnel.wants(way)),
             State::Opaque if way == Direction::ToClient && self.wants_foreign() => Want::All,
             State::Opaque => Want::Nothing,
-            _ if self.unusual.as_ref().is_some_and(|unusual| unusual.showing.is_some()) => Want::All,
+            _ if self.is_showing() => Want::All,
             State::Body(left) if *left >= LARGE => Want::After(*left),
             State::UntilClose => Want::Nothing,
             _ => Want::All,

@@ -3,7 +3,7 @@
 use super::{Dialogue, Exchange, Kind, PartialHead, RESPONSE, State, is_response};
 use crate::engine::{
     anomaly::AnomalyKind,
-    event::Silence,
+    event::{Body, Silence},
     http::{
         Listener, RequestHead, ResponseHead, TlsConnection, Tunnel,
         chunked::Chunked,
@@ -17,7 +17,8 @@ use crate::engine::{
 /// Requests that may await an answer on one connection. More are a flood, not a pipeline.
 const MAX_OUTSTANDING: usize = 1024;
 /// Bytes of a refusal's body that the listener is shown.
-const BODY_SHOWN: u16 = 512;
+#[expect(clippy::cast_possible_truncation, reason = "it is a KiB")]
+const BODY_SHOWN: u16 = Body::KEPT as u16;
 
 impl<L: Listener> Dialogue<L> {
     /// Collects a head until its end has come, then reads it. Says how many of `bytes` it took.

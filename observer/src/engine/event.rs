@@ -6,7 +6,7 @@ mod first_bytes;
 use std::{fmt, net::SocketAddr, sync::Arc, time::Duration};
 
 pub use self::{
-    body::{Body, telling_line},
+    body::{Body, is_bare, telling_line},
     first_bytes::{FirstBytes, Protocol},
 };
 
@@ -104,7 +104,7 @@ pub struct Attempt {
 
 impl Attempt {
     /// The hops of the forwarded request itself, without earlier tries and side requests.
-    pub fn path(&self) -> impl Iterator<Item = &Hop> {
+    pub fn path(&self) -> impl DoubleEndedIterator<Item = &Hop> {
         self.hops.iter().filter(|hop| !matches!(hop.role, Role::Retry | Role::Side))
     }
 
@@ -302,6 +302,14 @@ pub struct Response {
     pub complete: bool,
     /// What is kept of the body, where the response declined an upgrade.
     pub body: Option<Body>,
+}
+
+impl Response {
+    /// The line of its body that tells why, where one was kept.
+    #[must_use]
+    pub fn telling_line(&self) -> Option<&str> {
+        self.body.as_ref()?.telling_line()
+    }
 }
 
 /// The field lines of a head, looked up by name.

@@ -7,9 +7,11 @@ use super::{
     super::{
         event::{Confidence, Fields, Join, JoinMethod, Request},
         handshake::{Handshake, field::UpgradeRequest},
+        http::OrdinaryId,
         time::Timestamp,
     },
-    Attempts,
+    Attempts, Timer,
+    evidence::Window,
     join::{self, Tree},
     polling,
     recent::{Entry, Side},
@@ -43,10 +45,32 @@ impl Attempts {
         chain.into_iter().enumerate().map(|(at, handshake)| (handshake, at.checked_sub(1))).collect()
     }
 
+    /// An ordinary request was declined. Where a proxy had added `Connection: upgrade` to it, which its client had not sent,
+    /// the exchange is judged as an attempt once it is over.
+    pub(super) fn declined(&mut self, id: OrdinaryId, at: Timestamp) {
+        let asked = self.recent.get(id).and_then(|entry| self.recent.request(entry));
+        if asked.is_some_and(|request| request.has_connection_upgrade() && !request.has_upgrade()) {
+            self.at(at + self.settle, Timer::Declined(id));
+        }
+    }
+
+    /// Judges an ordinary request that was declined after a proxy had added `Connection: upgrade` to it.
+    pub(super) fn decide_declined(&mut self, id: OrdinaryId, now: Timestamp) {
+        let Some(up) = self.recent.get(id).and_then(|entry| self.ordinary(entry)) else { return };
+        let Some((down, rivals)) = self.origin_of(&up).filter(|(down, _)| !down.request.has_connection_upgrade())
+        else {
+            return;
+        };
+        let confidence = if rivals > 0 { Confidence::Ambiguous } else { Confidence::Probable };
+        let join = Join { method: JoinMethod::Fingerprint, confidence };
+        let window = Window::of(&down, now, self.settle);
+        self.conclude(vec![(down, None), (up, Some(0))], Tree::joined(join, rivals == 0), &window, (now, false));
+    }
+
     /// The ordinary request that a proxy made an upgrade of. An upgrade with a key came from a client that sent the key,
     /// so only those without one are looked at.
     fn origin_of(&self, up: &Handshake) -> Option<(Handshake, usize)> {
-        if up.request.key().is_some() || !up.request.is_upgrade() || !up.request.complete {
+        if up.request.key().is_some() || !up.request.has_connection_upgrade() || !up.request.complete {
             return None;
         }
         let sender = up.link.client.ip();

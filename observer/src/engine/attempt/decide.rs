@@ -73,12 +73,23 @@ impl Attempts {
         let Some(client) = self.store.get(root) else { return };
         let window = Window::of(client, now, self.settle);
         let mut tree = join::tree(&self.store, root, self.settle);
-        let ids: Vec<_> = tree.nodes.iter().map(|node| node.id).collect();
         let handshakes = self.collect(&tree, &window, now);
         if handshakes.is_empty() {
             return;
         }
-        let mut handshakes = self.adopt(handshakes, &mut tree, now);
+        let handshakes = self.adopt(handshakes, &mut tree, now);
+        self.conclude(handshakes, tree, &window, (now, timed_out));
+    }
+
+    /// Decides the attempt that handshakes make, each with the place of the one before it.
+    pub(super) fn conclude(
+        &mut self,
+        mut handshakes: Vec<(Handshake, Option<usize>)>,
+        mut tree: Tree,
+        window: &Window,
+        (now, timed_out): (Timestamp, bool),
+    ) {
+        let ids: Vec<_> = tree.nodes.iter().map(|node| node.id).collect();
         if tree.join.is_some_and(|join| join.confidence == Confidence::Ambiguous) {
             self.store.note_guess(&handshakes[0].0, tree.uniform, now);
         }
@@ -90,10 +101,10 @@ impl Attempts {
         if let Some(join) = tree.join.as_mut().filter(|_| report::asks_twice(&placed)) {
             (join.confidence, tree.uniform) = (Confidence::Ambiguous, false);
         }
-        let missed = self.missed(&placed, &window);
+        let missed = self.missed(&placed, window);
         // Behind a hop that was not read, another address is another host.
         self.learn(&placed, tree.join, missed.behind.is_none());
-        let decided = self.judge_ready(&placed, &tree, denied, &missed, &window, (now, timed_out));
+        let decided = self.judge_ready(&placed, &tree, denied, &missed, window, (now, timed_out));
         if decided.by_client {
             self.count(decided.attempt.outcome);
         }

@@ -92,6 +92,13 @@ pub(super) fn might_be_next(root: &Handshake, up: &Handshake, own: Option<&Hands
         })
 }
 
+impl Tree {
+    /// One whose handshakes are not in the store.
+    pub(super) const fn joined(join: Join, uniform: bool) -> Self {
+        Self { nodes: Vec::new(), join: Some(join), uniform }
+    }
+}
+
 /// The tree of handshakes under `root`.
 pub(super) fn tree(store: &Store, root: UpgradeId, skew: Duration) -> Tree {
     let mut tree = Tree { nodes: vec![Node { id: root, parent: None }], join: None, uniform: true };

@@ -42,7 +42,14 @@ impl Listener for Attempts {
     fn response(&mut self, ticket: Ticket, head: &ResponseHead<'_>) {
         let id = match ticket.of() {
             TicketOf::Upgrade(id) => id,
-            TicketOf::Ordinary(id) => return self.recent.answer(id, head),
+            TicketOf::Ordinary(id) => {
+                self.recent.answer(id, head);
+                // What a server says that takes it for an upgrade it cannot make.
+                if matches!(head.status, 400 | 426 | 501) {
+                    self.declined(id, head.stamp.at);
+                }
+                return;
+            }
         };
         let (at, response) = (head.stamp.at, head.to_owned());
         let known = self.store.update(id, |handshake| {

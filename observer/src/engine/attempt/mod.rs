@@ -41,7 +41,7 @@ use self::{
 };
 pub use self::{
     moment::MOMENT,
-    near::{Checks, Near, Protocol, Refused, Session, Spoken},
+    near::{Checks, Near, Refused, Session, Spoken},
     owner::Owner,
     polling::Fallback,
     tunnel::{Ended, Group, Lone},
@@ -51,7 +51,7 @@ use super::{
     anomaly::Anomaly,
     clocks::Clocks,
     event::{Attempt, ProductName, Silence},
-    http::UpgradeId,
+    http::{OrdinaryId, UpgradeId},
     knowledge::{Claim, Doubt, Hole, Holes},
     time::Timestamp,
 };
@@ -162,6 +162,8 @@ pub struct Counts {
 enum Timer {
     /// A handshake is over: decide its attempt.
     Decide(UpgradeId),
+    /// An ordinary request was declined that a proxy may have changed.
+    Declined(OrdinaryId),
     /// A client has waited too long.
     Answer(UpgradeId),
     /// A client had waited too long at that time.
@@ -280,6 +282,7 @@ impl Attempts {
         self.connects.judged_until(at);
         match timer {
             Timer::Decide(id) => self.decide_ended(id, at),
+            Timer::Declined(id) => self.decide_declined(id, at),
             Timer::Answer(id) => self.answer_overdue(id, at, now),
             Timer::Overdue(id, since) => self.overdue(id, since),
             Timer::Tunnel(id) => self.tunnel_due(id, at),
@@ -327,9 +330,10 @@ impl Attempts {
     fn at(&mut self, at: Timestamp, timer: Timer) {
         self.timers.push(Reverse((at, timer)));
         if self.timers.len() > self.sweep_at {
-            let (timers, store, tunnels) = (&mut self.timers, &self.store, &self.tunnels);
+            let (timers, store, tunnels, recent) = (&mut self.timers, &self.store, &self.tunnels, &self.recent);
             timers.retain(|Reverse((_, timer))| match timer {
                 Timer::Decide(id) | Timer::Answer(id) | Timer::Overdue(id, _) => store.get(*id).is_some(),
+                Timer::Declined(id) => recent.get(*id).is_some(),
                 Timer::Tunnel(id) => tunnels.ending(*id).is_some(),
                 Timer::Closing(_) => true,
             });

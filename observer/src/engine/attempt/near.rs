@@ -8,7 +8,7 @@ use hashbrown::HashMap;
 use super::{
     super::{
         anomaly::AnomalyKind,
-        event::{Attempt, Endpoint, Outcome, Silence},
+        event::{Attempt, Endpoint, Outcome, Protocol, Silence},
         handshake::{Handshake, field},
         knowledge::Recently,
         tcp::{Link, Stamp},
@@ -80,15 +80,6 @@ pub struct Spoken {
     pub protocol: Protocol,
     /// The frame that shows it, and its time.
     pub shown: (u64, Timestamp),
-}
-
-/// A protocol that is not HTTP/1.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub enum Protocol {
-    /// HTTP/2 in plaintext.
-    Http2,
-    /// TLS.
-    Tls,
 }
 
 /// A session id that a server took.

@@ -146,7 +146,7 @@ impl Recent {
         }
     }
 
-    fn get(&self, id: OrdinaryId) -> Option<&Entry> {
+    pub(super) fn get(&self, id: OrdinaryId) -> Option<&Entry> {
         self.entries.get(self.place(id)?)
     }
 

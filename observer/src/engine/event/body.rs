@@ -135,9 +135,10 @@ fn texts(page: &str) -> impl Iterator<Item = &str> {
     })
 }
 
-/// Whether a title says no more than a status line does.
-fn is_bare(title: &str) -> bool {
-    const BARE: [&str; 18] = [
+/// Whether a title, or a reason phrase, says no more than a status does.
+#[must_use]
+pub fn is_bare(title: &str) -> bool {
+    const BARE: [&str; 32] = [
         "",
         "error",
         "bad request",
@@ -156,6 +157,20 @@ fn is_bare(title: &str) -> bool {
         "service unavailable",
         "service temporarily unavailable",
         "gateway timeout",
+        "gateway time-out",
+        "gone",
+        "moved permanently",
+        "found",
+        "temporary redirect",
+        "too many requests",
+        "request entity too large",
+        "payload too large",
+        "content too large",
+        "request-uri too large",
+        "uri too long",
+        "request header fields too large",
+        "misdirected request",
+        "see other",
     ];
     let lower = title.to_ascii_lowercase();
     let words = lower.trim_start_matches("http").trim_start().trim_start_matches("status").trim_start_matches("error");

@@ -112,8 +112,11 @@ pub fn defect(request: &Request) -> Option<&'static str> {
         None => Some("it has no Sec-WebSocket-Key"),
         Some(key) if !is_key(key) => Some("its Sec-WebSocket-Key is not 16 bytes in base64"),
         Some(_) if request.field("sec-websocket-version").is_none() => Some("it has no Sec-WebSocket-Version"),
-        Some(_) if request.field("host").is_none() => Some("it has no Host"),
-        Some(_) => None,
+        Some(_) => match request.lines().iter().filter(|line| line.name.eq_ignore_ascii_case("host")).count() {
+            0 => Some("it has no Host"),
+            1 => None,
+            _ => Some("it has Host more than once"),
+        },
     }
 }
 

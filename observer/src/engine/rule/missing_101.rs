@@ -4,6 +4,7 @@
 //! order of [`CAUSES`], the most specific first: a cause may only become one below it when evidence is missing.
 
 mod answer;
+mod own;
 mod request;
 mod seen;
 mod upstream;
@@ -21,20 +22,25 @@ use super::{
 };
 
 /// The causes, most specific first.
-const CAUSES: [fn(&Seen<'_>) -> Option<Finding>; 13] = [
+const CAUSES: [fn(&Seen<'_>) -> Option<Finding>; 18] = [
     answer::uncertain,
-    answer::lost,
-    request::headers_dropped,
     request::never_asked,
+    answer::lost,
+    request::body_not_allowed,
+    request::headers_dropped,
     request::field_doubled,
     request::query_lost,
     request::spelling_changed,
     request::side_request_failed,
+    own::token_not_allowed,
+    own::head_too_large,
     request::malformed,
     upstream::failed,
+    own::rate_limited,
     answer::named_by_status,
     request::http10,
-    answer::declined,
+    own::not_forwarded,
+    answer::rejected,
 ];
 
 pub(super) fn check(decided: &Decided, config: &Config) -> Option<Alert> {
@@ -43,7 +49,7 @@ pub(super) fn check(decided: &Decided, config: &Config) -> Option<Alert> {
     let request = client.request.as_ref()?;
     let asked = request.is_upgrade() || request.complete && request.key().is_some() && decided.claims.main.holds();
     let broken = matches!(attempt.outcome, Outcome::Refused | Outcome::Failed);
-    if !asked || request.is_offer() || !broken || !decided.claims.only.holds() {
+    if !asked || !broken || !decided.claims.only.holds() {
         return None;
     }
     if client.silence == Some(Silence::ClosedByClient) && decided.waited < config.answer_timeout {
@@ -62,8 +68,9 @@ pub(super) fn check(decided: &Decided, config: &Config) -> Option<Alert> {
     if !decided.claims.first.holds() && failed && attempt.hops.len() == 1 {
         return None;
     }
-    let Finding { cause, answered_by, by, why, facts } =
-        CAUSES.iter().find_map(|cause| cause(&seen)).unwrap_or_else(|| answer::unknown(&seen));
+    // An offer may be declined: by an answer to the ordinary request.
+    let found = if request.is_offer() { own::token_not_allowed(&seen) } else { Some(find(&seen)) };
+    let Finding { cause, answered_by, by, why, facts } = found?;
     let status: Vec<_> = attempt.path().map(|hop| hop.response.as_ref().map(|response| response.status)).collect();
     let got = status[0].map_or_else(|| "no answer".to_owned(), |status| status.to_string());
     let message = format!("The upgrade of {} got {got} instead of 101: {why}.", path(attempt));
@@ -73,4 +80,9 @@ pub(super) fn check(decided: &Decided, config: &Config) -> Option<Alert> {
     let level = if request.may_come_from_http2() { Level::Notice } else { Level::Error };
     let alert = alert(RuleId::Missing101, level, attempt.decided_at, attempt, message, details);
     Some(Alert { product, ..alert })
+}
+
+/// The most specific cause that was found.
+fn find(seen: &Seen<'_>) -> Finding {
+    CAUSES.iter().find_map(|cause| cause(seen)).unwrap_or_else(|| answer::unknown(seen))
 }

@@ -10,7 +10,7 @@ use crate::{
     engine::{
         alert::{Alert, Details, Fact, Level, TimerAt},
         anomaly::{Anomaly, AnomalyKind},
-        event::{Attempt, Fields, Tunnel},
+        event::{Attempt, Fields, Tunnel, is_bare},
         time::Timestamp,
     },
     sink::{escape::escape, reason},
@@ -283,9 +283,19 @@ fn values(words: &Words<'_>, alert: &Alert) -> Vec<(String, String)> {
             let received = received.as_deref().map_or("absent".to_owned(), |value| words.text(value));
             vec![("expected".to_owned(), words.text(expected)), ("received".to_owned(), received)]
         }
-        Details::Missing101 { .. } => location(words, alert).into_iter().collect(),
+        Details::Missing101 { .. } => location(words, alert).into_iter().chain(said(words, alert)).collect(),
         _ => Vec::new(),
     }
+}
+
+/// What the answer says of why: its reason phrase, where that is more than the status says, and the telling line of its body.
+fn said(words: &Words<'_>, alert: &Alert) -> Vec<(String, String)> {
+    let mut answers = alert.attempt.path().rev().filter_map(|hop| hop.response.as_ref());
+    let Some(response) = answers.find(|response| response.status != 101) else { return Vec::new() };
+    let line = |text: &str| words.text(text);
+    let reason = Some(&*response.reason).filter(|reason| !is_bare(reason)).map(|text| ("reason", line(text)));
+    let body = response.telling_line().filter(|text| !is_bare(text)).map(|text| ("answer says", line(text)));
+    reason.into_iter().chain(body).map(|(name, text)| (name.to_owned(), text)).collect()
 }
 
 /// Where a redirect leads.

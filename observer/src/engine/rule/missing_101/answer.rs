@@ -4,11 +4,12 @@ use super::{
     super::{
         super::{
             alert::{AnsweredBy, Cause},
-            event::{Fields, Hop, HttpVersion, ProductName, Request, Response, Role, Silence},
+            event::{Fields, Hop, HttpVersion, Request, Response, Role, Silence},
             handshake::field::{self, UpgradeRequest},
         },
         negotiation_altered,
     },
+    own,
     seen::{Finding, Seen, status},
 };
 
@@ -28,14 +29,21 @@ pub(super) fn lost(seen: &Seen<'_>) -> Option<Finding> {
     }
     let by = seen.path[at].server.clone();
     let who = seen.call(&by);
-    let why = if seen.last().response.as_ref().is_some_and(is_bare_101) {
+    let head = seen.path[at + 1].response.as_ref().map_or(0, own::response_size);
+    let why = if head > LARGE_HEAD {
+        format!("the 101 came from upstream with a head of {head} bytes, more than the buffer of {who} by default")
+    } else if seen.last().response.as_ref().is_some_and(is_bare_101) {
         format!("the 101 from upstream has no Upgrade with Connection, and {who} did not pass it on")
     } else {
         format!("the 101 came from upstream, but {who} did not pass it on")
     };
     let answered_by = if seen.status().is_some() { AnsweredBy::Proxy } else { AnsweredBy::Nobody };
-    Some(Finding { cause: Cause::RelayLost, answered_by, by: Some(by), why, facts: Vec::new() })
+    let cause = if head > LARGE_HEAD { Cause::HeadTooLarge } else { Cause::RelayLost };
+    Some(Finding { cause, answered_by, by: Some(by), why, facts: Vec::new() })
 }
+
+/// nginx reads an answer's head into one buffer, a page of memory by default (`proxy_buffer_size`).
+const LARGE_HEAD: usize = 4096;
 
 /// Whether a 101 lacks what makes it one (RFC 9110 15.2.2, RFC 6455 4.2.2).
 fn is_bare_101(response: &Response) -> bool {
@@ -71,19 +79,10 @@ fn is_version_unknown(request: &Request, response: &Response) -> bool {
     spoken.peek().is_some() && asked.is_some_and(|asked| !spoken.any(|version| version == asked))
 }
 
-/// A server declined: the proxy by itself, or the origin.
-pub(super) fn declined(seen: &Seen<'_>) -> Option<Finding> {
-    let whole = seen.decided.claims.all_seen.holds();
-    let Some(proxy) = seen.proxy() else {
-        return (whole && is_proper(seen.last())).then(|| seen.at_last(Cause::OriginRejected, rejected(seen)));
-    };
-    // What the proxy sent may be among what was not captured.
-    let own = whole && !seen.decided.denied && seen.is_own(&proxy) && !seen.is_gateway_error(&proxy);
-    own.then(|| {
-        let who = seen.call(&proxy.hop.server);
-        seen.at_last(Cause::NotForwarded, format!("{who} answered by itself and forwarded nothing"))
-    })
-    .filter(|_| proxy.hop.response.is_some())
+/// The origin declined a whole and valid request.
+pub(super) fn rejected(seen: &Seen<'_>) -> Option<Finding> {
+    let origin = seen.proxy().is_none() && seen.decided.claims.all_seen.holds() && is_proper(seen.last());
+    origin.then(|| seen.at_last(Cause::OriginRejected, how_rejected(seen)))
 }
 
 /// Whether the origin got a whole and valid request, and its answer was read whole.
@@ -95,7 +94,7 @@ fn is_proper(hop: &Hop) -> bool {
     hop.request.as_ref().is_some_and(proper) && hop.response.as_ref().is_some_and(|response| response.complete)
 }
 
-fn rejected(seen: &Seen<'_>) -> String {
+fn how_rejected(seen: &Seen<'_>) -> String {
     let origin = format!("the origin at {}", seen.last().server);
     match negotiation_altered::on_the_way(seen.decided) {
         Some(change) => {
@@ -107,23 +106,10 @@ fn rejected(seen: &Seen<'_>) -> String {
 
 /// Nothing tells.
 pub(super) fn unknown(seen: &Seen<'_>) -> Finding {
-    let why = match foreign_answer(seen) {
-        _ if seen.decided.claims.doubt().is_some() => "the capture leaves open why".to_owned(),
-        Some(who) => format!(
-            "the answer that {who} gave is not its own page. It came over a hop that the capture does not hold: a unix \
-             socket, or an interface that was not captured; or it is an error page that somebody wrote"
-        ),
-        None => "the capture does not show why".to_owned(),
+    let why = if seen.decided.claims.doubt().is_some() {
+        "the capture leaves open why".to_owned()
+    } else {
+        own::unknown(seen).unwrap_or_else(|| "the capture does not show why".to_owned())
     };
     Finding { cause: Cause::Unknown, answered_by: seen.answered_by(), by: None, why, facts: Vec::new() }
-}
-
-/// The proxy that gave an answer with a page that is not its own, where its own is known.
-fn foreign_answer(seen: &Seen<'_>) -> Option<String> {
-    let hop = seen.proxy()?.hop;
-    let known = matches!(hop.product.as_ref()?.name, ProductName::Nginx | ProductName::HaProxy | ProductName::Apache);
-    let response = hop.response.as_ref().filter(|response| response.complete && response.status >= 400)?;
-    let has_page = response.field("content-length").is_some_and(|length| length != "0")
-        || response.has_member("transfer-encoding", "chunked");
-    (known && has_page && seen.decided.own_page.is_none()).then(|| seen.call(&hop.server))
 }

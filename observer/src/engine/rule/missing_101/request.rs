@@ -4,7 +4,7 @@ use super::{
     super::{
         super::{
             alert::{AnsweredBy, Cause, Fact},
-            event::{Attempt, Endpoint, Fields, Request, Role, Silence},
+            event::{Attempt, Endpoint, Fields, ProductName, Request, Role, Silence},
             handshake::field::{self, UpgradeRequest},
         },
         Step, http10_upstream, steps, upgrade_headers_dropped,
@@ -22,6 +22,21 @@ pub(super) fn headers_dropped(seen: &Seen<'_>) -> Option<Finding> {
         by: Some(drop.by),
         why,
         facts: Vec::new(),
+    })
+}
+
+/// A proxy that does not forward an upgrade whose request has a body: HAProxy drops Upgrade then.
+pub(super) fn body_not_allowed(seen: &Seen<'_>) -> Option<Finding> {
+    let drop = upgrade_headers_dropped::find(seen.decided)?;
+    let has_body = |request: &Request| {
+        request.field("content-length").is_some_and(|length| length != "0")
+            || request.field("transfer-encoding").is_some()
+    };
+    let with_body = has_body(seen.request) && drop.product.as_ref().is_some_and(|it| it.name == ProductName::HaProxy);
+    with_body.then(|| {
+        let why = format!("{} does not forward the upgrade of a request with a body", seen.call(&drop.by));
+        let (cause, answered_by) = (Cause::BodyNotAllowed, seen.relayed());
+        Finding { cause, answered_by, by: Some(drop.by), why, facts: Vec::new() }
     })
 }
 

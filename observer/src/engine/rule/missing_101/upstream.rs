@@ -5,8 +5,8 @@ use std::time::Duration;
 use super::{
     super::super::{
         alert::{AnsweredBy, Cause, Fact},
-        attempt::{Checks, Protocol, Refused},
-        event::{Endpoint, Hop, Role, Silence},
+        attempt::{Checks, Refused},
+        event::{Endpoint, Hop, Protocol, Role, Silence},
         time::Timestamp,
     },
     request::spelling_note,

@@ -2,12 +2,14 @@
 
 mod body;
 mod first_bytes;
+mod mixup;
 
 use std::{fmt, net::SocketAddr, sync::Arc, time::Duration};
 
 pub use self::{
     body::{Body, is_bare, telling_line},
     first_bytes::{FirstBytes, Protocol},
+    mixup::{Mixup, Reply},
 };
 
 use super::{

@@ -328,7 +328,7 @@ impl Engine {
                     let tunnels = group.members.into_iter().map(|member| Event::Tunnel(Box::new(member.tunnel)));
                     self.events.extend(tunnels);
                 }
-                Case::Fallback(_) => {}
+                Case::Fallback(_) | Case::Mixup(_) => {}
                 Case::Anomaly(anomaly) => self.events.push_back(Event::Anomaly(anomaly)),
             }
             for alert in alerts {

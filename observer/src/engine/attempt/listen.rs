@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use super::{
     super::{
         anomaly::{Anomaly, AnomalyKind},
-        event::{Endpoint, Silence},
+        event::{Endpoint, Mixup, Silence},
         handshake::Handshake,
         http::{Listener, RequestHead, ResponseHead, Ticket, TicketOf, TlsConnection, Tunnel, UpgradeId},
         knowledge::{FlowClass, Hole},
@@ -121,6 +121,10 @@ impl Listener for Attempts {
             TicketOf::Upgrade(id) => self.store.update(id, |handshake| handshake.spoken = true),
             TicketOf::Ordinary(_) => false,
         };
+    }
+
+    fn mixup(&mut self, link: &Link, mixup: &Mixup, stamp: Stamp) {
+        self.mixed_up(link, mixup, stamp);
     }
 
     fn hole(&mut self, link: &Link, hole: Hole) {

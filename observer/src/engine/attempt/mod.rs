@@ -11,6 +11,7 @@ mod join;
 mod keys;
 mod listen;
 mod loss;
+mod mixup;
 mod moment;
 mod near;
 mod opaque;
@@ -36,10 +37,11 @@ use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 
 use self::{
-    connect::Connects, finish::Finishing, keys::DecidedKeys, moment::Closing, near::Neighbours, opaque::Opaque,
+    connect::Connects, finish::Finishing, keys::DecidedKeys, mixup::Mixups, moment::Closing, near::Neighbours, opaque::Opaque,
     owner::Owners, polling::Polling, proxy::Proxies, recent::Recent, store::Store, tunnels::Tunnels,
 };
 pub use self::{
+    mixup::Mixup,
     moment::MOMENT,
     near::{Checks, Near, Refused, Session, Spoken},
     owner::Owner,
@@ -78,6 +80,8 @@ pub enum Case {
     Closed(Box<Group>),
     /// A client went over to polling.
     Fallback(Box<Fallback>),
+    /// A client speaks another protocol than the server.
+    Mixup(Box<Mixup>),
     /// Something odd.
     Anomaly(Anomaly),
 }
@@ -189,6 +193,7 @@ pub struct Attempts {
     polling: Polling,
     opaque: Opaque,
     neighbours: Neighbours,
+    mixups: Mixups,
     holes: Holes,
     owners: Owners,
     /// Keys of hops decided lately; of those decided alone, all names.
@@ -222,6 +227,7 @@ impl Attempts {
             polling: Polling::new(config.memory_limit / 32),
             opaque: Opaque::default(),
             neighbours: Neighbours::new(config.memory_limit / 64),
+            mixups: Mixups::default(),
             holes: Holes::default(),
             owners: Owners::new(),
             decided: DecidedKeys::new(config.memory_limit / 64),
@@ -263,7 +269,7 @@ impl Attempts {
     pub fn memory(&self) -> usize {
         let tables = self.timers.len() * TIMER + self.tunnels.memory() + self.closing_memory;
         let rings = self.recent.memory() + self.polling.memory() + self.opaque.memory() + self.holes.memory();
-        let rings = rings + self.owners.memory() + self.decided.memory() + self.neighbours.memory();
+        let rings = rings + self.owners.memory() + self.decided.memory() + self.neighbours.memory() + self.mixups.memory();
         self.store.memory() + tables + rings + self.connects.memory() + self.proxies.memory()
     }
 

@@ -12,6 +12,7 @@ use super::{
             Handshake,
             field::{self, UpgradeRequest},
         },
+        tcp::Link,
         time::Timestamp,
     },
     connect::Failed,
@@ -183,7 +184,7 @@ pub(super) fn attempt(
     // The key speaks for WebSocket where no Upgrade is left.
     let keyed = || placed.iter().any(|placed| placed.handshake.request.key().is_some()).then(|| "websocket".to_owned());
     Attempt {
-        id: id(client),
+        id: id(&client.link, client.sequence, client.request.key().unwrap_or("")),
         upgrade: asked.or_else(keyed).unwrap_or_default(),
         outcome: outcome(client, timed_out),
         decided_at,
@@ -247,15 +248,15 @@ fn failed_hop(failed: &Failed, owners: &Owners) -> Hop {
 }
 
 /// Derived from what every host that sees the hop sees alike: its ends, the request's sequence number, its key.
-fn id(client: &Handshake) -> AttemptId {
+pub(super) fn id(link: &Link, sequence: u32, key: &str) -> AttemptId {
     let end = |address: SocketAddr| address.to_string();
     let digest = Sha1::new()
-        .chain_update(end(client.link.client))
+        .chain_update(end(link.client))
         .chain_update([0])
-        .chain_update(end(client.link.server))
+        .chain_update(end(link.server))
         .chain_update([0])
-        .chain_update(client.sequence.to_be_bytes())
-        .chain_update(client.request.key().unwrap_or(""))
+        .chain_update(sequence.to_be_bytes())
+        .chain_update(key)
         .finalize();
     AttemptId(digest.first_chunk().map_or(0, |bytes| u64::from_be_bytes(*bytes)))
 }

@@ -13,7 +13,7 @@ use smallvec::SmallVec;
 use super::sketch::Sketch;
 use crate::engine::{
     anomaly::AnomalyKind,
-    event::Silence,
+    event::{Mixup, Silence},
     handshake::field,
     http::{Listener, OrdinaryId, RequestHead, ResponseHead, Ticket, TicketOf, TlsConnection, Tunnel, UpgradeId, head},
     knowledge::{FlowClass, Hole},
@@ -210,6 +210,7 @@ impl Listener for Sights {
     fn left(&mut self, _ticket: Ticket, _silence: Silence, _at: Timestamp) {}
     fn tunnel(&mut self, _ticket: Ticket, _tunnel: &Tunnel, _why: Option<Closed>, _at: Timestamp) {}
     fn spoke(&mut self, _ticket: Ticket) {}
+    fn mixup(&mut self, _link: &Link, _mixup: &Mixup, _stamp: Stamp) {}
     fn hole(&mut self, _link: &Link, _hole: Hole) {}
     fn classified(&mut self, _link: &Link, _class: FlowClass) {}
     fn tls_ended(&mut self, _link: &Link, _connection: &TlsConnection) {}

@@ -19,6 +19,29 @@ impl FirstBytes {
     /// How many are kept: enough for the banner of every protocol that has one.
     pub const KEPT: usize = 32;
 
+    /// Those that a frame begins with.
+    #[must_use]
+    pub fn new(frame: u64, at: Timestamp, bytes: &[u8]) -> Self {
+        Self { frame, at, bytes: bytes[..bytes.len().min(Self::KEPT)].into() }
+    }
+
+    /// Adds what came next; says how much of that there was room for.
+    pub fn extend(&mut self, more: &[u8]) -> usize {
+        let room = more.len().min(Self::KEPT - self.bytes.len());
+        if room > 0 {
+            self.bytes = [&*self.bytes, &more[..room]].concat().into();
+        }
+        room
+    }
+
+    /// The status code, where they are the beginning of an HTTP/1 response.
+    #[must_use]
+    pub fn status(&self) -> Option<u16> {
+        let code = self.bytes.strip_prefix(b"HTTP/1.")?.get(2..5)?;
+        let digits = code.iter().all(u8::is_ascii_digit) && self.bytes[8] == b' ';
+        digits.then(|| code.iter().fold(0, |code, digit| code * 10 + u16::from(digit - b'0')))
+    }
+
     /// The protocol that they are of, where they show it.
     #[must_use]
     pub fn protocol(&self) -> Option<Protocol> {

@@ -116,16 +116,13 @@ impl Handshake {
 
     /// Keeps what the server sends in place of an answer; says when that ended the handshake, where it has only now.
     pub fn keep_foreign(&mut self, bytes: &[u8], stamp: Stamp) -> Option<Timestamp> {
-        let room = |kept: &[u8]| bytes.len().min(FirstBytes::KEPT - kept.len());
         if let Some(first) = &mut self.not_http {
-            let more = room(&first.bytes);
-            first.bytes = [&*first.bytes, &bytes[..more]].concat().into();
+            first.extend(bytes);
             return None;
         }
-        let Stamp { at, frame, .. } = stamp;
-        self.not_http = Some(FirstBytes { frame, at, bytes: bytes[..room(&[])].into() });
+        self.not_http = Some(FirstBytes::new(stamp.frame, stamp.at, bytes));
         // The server may have spoken first.
-        self.ended_at = Some(at.max(self.request.at));
+        self.ended_at = Some(stamp.at.max(self.request.at));
         self.silence = Some(Silence::NotHttp);
         self.ended_at
     }

@@ -5,6 +5,7 @@ mod early;
 mod exchange;
 mod foreign;
 mod heads;
+mod mixup;
 
 use std::{marker::PhantomData, net::SocketAddr};
 
@@ -14,6 +15,7 @@ use self::{
     early::Early,
     exchange::{Exchange, Kind},
     foreign::Foreign,
+    mixup::Tried,
 };
 use super::{Listener, Ticket, TlsConnection, Tunnel, chunked::Chunked, preface};
 use crate::engine::{
@@ -51,7 +53,9 @@ struct Unusual {
     showing: Option<(Ticket, u16)>,
     tls: Option<TlsConnection>,
     /// A server that speaks no HTTP/1.
-    foreign: Option<Foreign>,
+    foreign: Option<Box<Foreign>>,
+    /// A client that speaks no HTTP/1, until the server has answered.
+    tried: Option<Box<Tried>>,
     forwarded_for: Option<SocketAddr>,
     /// Whether client bytes are missing while it waits for the answer to an upgrade, or that answer may have been left out.
     missed: bool,
@@ -61,6 +65,14 @@ struct Unusual {
     client_ended: Option<Timestamp>,
     /// What the server had of the client's bytes when it went on after some of its own that are missing, and from where.
     resumed: Option<(u32, u32)>,
+}
+
+impl Unusual {
+    /// Bytes that it refers to.
+    fn memory(&self) -> usize {
+        let foreign = self.foreign.as_ref().map_or(0, |foreign| block(size_of::<Foreign>()) + foreign.first.memory());
+        foreign + self.tried.as_ref().map_or(0, |tried| block(size_of::<Tried>()) + tried.memory())
+    }
 }
 
 /// Where one direction stands.
@@ -154,7 +166,11 @@ impl<L: Listener> Reader for Dialogue<L> {
                 true
             }
             State::Chunked(chunks) => chunks.skip(length),
-            State::UntilClose | State::Opaque => true,
+            State::UntilClose => true,
+            State::Opaque => {
+                self.drop_tried();
+                true
+            }
             State::Early(early) => {
                 early.cut();
                 true
@@ -175,6 +191,9 @@ impl<L: Listener> Reader for Dialogue<L> {
                 to.tunnel(ticket, &tunnel.1, None, at);
             }
             return;
+        }
+        if way == Direction::ToClient {
+            self.close_tried(to, link, end, at);
         }
         if let Some(tls) = self.tls_connection() {
             let ended = if way == Direction::ToServer { &mut tls.client_ended } else { &mut tls.server_ended };
@@ -284,7 +303,7 @@ impl<L: Listener> Reader for Dialogue<L> {
         };
         let outstanding =
             if self.outstanding.spilled() { self.outstanding.capacity() * size_of::<Exchange>() } else { 0 };
-        let unusual = self.unusual.as_ref().map_or(0, |_| block(size_of::<Unusual>()));
+        let unusual = self.unusual.as_ref().map_or(0, |unusual| block(size_of::<Unusual>()) + unusual.memory());
         unusual
             + head(&self.client)
             + head(&self.server)
@@ -467,3 +486,6 @@ fn is_response(bytes: &[u8]) -> bool {
 fn is_request(bytes: &[u8]) -> bool {
     METHODS.iter().any(|method| bytes.starts_with(method))
 }
+
+#[cfg(test)]
+mod tests;

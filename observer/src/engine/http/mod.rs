@@ -17,7 +17,7 @@ pub use self::{
 };
 use super::{
     anomaly::AnomalyKind,
-    event::Silence,
+    event::{Mixup, Silence},
     knowledge::{FlowClass, Hole},
     tcp::{Closed, Link, Opening, Stamp},
     time::Timestamp,
@@ -127,6 +127,8 @@ pub trait Listener {
     fn tunnel(&mut self, ticket: Ticket, tunnel: &Tunnel, why: Option<Closed>, at: Timestamp);
     /// The client's side sent its first bytes through the tunnel of an exchange.
     fn spoke(&mut self, ticket: Ticket);
+    /// The two sides of a connection speak different protocols. The client's first bytes came at `stamp`.
+    fn mixup(&mut self, link: &Link, mixup: &Mixup, stamp: Stamp);
     /// Something of a connection is missing.
     fn hole(&mut self, link: &Link, hole: Hole);
     /// What a connection carries is known now.

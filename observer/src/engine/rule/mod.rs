@@ -33,7 +33,7 @@ pub fn judge(case: &Case, config: &Config) -> Vec<Alert> {
         Case::Ended(ended) => tunnel(ended, config),
         Case::Closed(group) => closed(group, config),
         Case::Fallback(fallback) => vec![polling_fallback::check(fallback)],
-        Case::Anomaly(_) => Vec::new(),
+        Case::Mixup(_) | Case::Anomaly(_) => Vec::new(),
     }
 }
 

@@ -65,8 +65,15 @@ impl<L: Listener> Dialogue<L> {
             }
             State::Opaque => {
                 match way {
-                    Direction::ToServer => self.tls_connection().into_iter().for_each(|tls| tls.heard(stamp.at)),
-                    Direction::ToClient => self.follow_foreign(to, bytes, stamp),
+                    _ if self.unusual.is_none() => {}
+                    Direction::ToServer => {
+                        self.tls_connection().into_iter().for_each(|tls| tls.heard(stamp.at));
+                        self.follow_tried(bytes);
+                    }
+                    Direction::ToClient => {
+                        self.follow_foreign(to, bytes, stamp);
+                        self.answer_tried(to, link, bytes, stamp);
+                    }
                 }
                 length
             }
@@ -117,7 +124,7 @@ impl<L: Listener> Dialogue<L> {
         let state = if way == Direction::ToServer { &self.client } else { &self.server };
         match state {
             State::Tunnel => self.tunnel.as_deref().map_or(Want::All, |(_, tunnel)| tunnel.wants(way)),
-            State::Opaque if way == Direction::ToClient && self.wants_foreign() => Want::All,
+            State::Opaque if self.is_trying() || way == Direction::ToClient && self.wants_foreign() => Want::All,
             State::Opaque => Want::Nothing,
             _ if self.is_showing() => Want::All,
             State::Body(left) if *left >= LARGE => Want::After(*left),
@@ -167,6 +174,9 @@ impl<L: Listener> Dialogue<L> {
                 }
             }
             State::Opaque => {
+                if passed.length > 0 {
+                    self.drop_tried();
+                }
                 if let Some(tls) = self.tls_connection().filter(|_| way == Direction::ToServer) {
                     tls.heard(passed.at);
                 }

@@ -14,7 +14,7 @@ const KEPT: usize = 8 << 10;
 #[derive(Debug)]
 pub(super) struct Early {
     pub(super) bytes: Vec<u8>,
-    stamp: Stamp,
+    pub(super) stamp: Stamp,
     /// Whether more came than is kept.
     is_cut: bool,
 }

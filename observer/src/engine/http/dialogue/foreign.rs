@@ -15,8 +15,8 @@ use crate::engine::{
 pub(super) struct Foreign {
     /// The exchange that they decide.
     ticket: Option<Ticket>,
-    bytes: Vec<u8>,
-    stamp: Stamp,
+    pub(super) first: FirstBytes,
+    pub(super) stamp: Stamp,
 }
 
 impl<L: Listener> Dialogue<L> {
@@ -38,24 +38,24 @@ impl<L: Listener> Dialogue<L> {
         } else if !self.begun {
             self.classify(to, link, FlowClass::Opaque);
         }
-        self.unusual().foreign = Some(Foreign { ticket, bytes: Vec::new(), stamp });
+        self.unusual().foreign =
+            Some(Box::new(Foreign { ticket, first: FirstBytes::new(stamp.frame, stamp.at, b""), stamp }));
         self.follow_foreign(to, bytes, stamp);
     }
 
     /// More of what such a server sends.
     pub(super) fn follow_foreign(&mut self, to: &mut L, bytes: &[u8], stamp: Stamp) {
         let Some(foreign) = self.unusual.as_mut().and_then(|unusual| unusual.foreign.as_mut()) else { return };
-        let more = &bytes[..bytes.len().min(FirstBytes::KEPT - foreign.bytes.len())];
-        foreign.bytes.extend_from_slice(more);
-        if let Some(ticket) = foreign.ticket.filter(|_| !more.is_empty()) {
-            to.not_http(ticket, more, stamp);
+        let more = foreign.first.extend(bytes);
+        if let Some(ticket) = foreign.ticket.filter(|_| more > 0) {
+            to.not_http(ticket, &bytes[..more], stamp);
         }
     }
 
     /// Whether more of its first bytes is of use.
     pub(super) fn wants_foreign(&self) -> bool {
         let foreign = self.unusual.as_ref().and_then(|unusual| unusual.foreign.as_ref());
-        foreign.is_some_and(|foreign| foreign.bytes.len() < FirstBytes::KEPT)
+        foreign.is_some_and(|foreign| foreign.first.bytes.len() < FirstBytes::KEPT)
     }
 
     /// A request came to a server that had spoken before: that is all the answer it gets. False where the server had not.
@@ -63,7 +63,7 @@ impl<L: Listener> Dialogue<L> {
         let Some(foreign) = self.unusual.as_mut().and_then(|unusual| unusual.foreign.as_mut()) else { return false };
         if let Some(ticket) = ticket.filter(|_| foreign.ticket.is_none()) {
             foreign.ticket = Some(ticket);
-            to.not_http(ticket, &foreign.bytes, foreign.stamp);
+            to.not_http(ticket, &foreign.first.bytes, foreign.stamp);
         }
         self.client = State::Opaque;
         true

@@ -123,11 +123,12 @@ impl<L: Listener> Dialogue<L> {
                     return None;
                 }
                 self.tls(to, link, bytes, stamp);
+                return Some(bytes.len());
             }
             Preface::Http2 => to.anomaly(link, AnomalyKind::Http2, stamp),
             Preface::Other | Preface::Http => {}
         }
-        self.opaque(to, link);
+        self.begin_tried(to, link, bytes, stamp);
         Some(bytes.len())
     }
 
@@ -140,7 +141,7 @@ impl<L: Listener> Dialogue<L> {
         });
         let (server_name, alpn) = preface::client_hello(bytes);
         to.anomaly(link, AnomalyKind::Tls { server_name, alpn }, stamp);
-        self.opaque(to, link);
+        self.begin_tried(to, link, bytes, stamp);
     }
 
     pub(super) fn opaque(&mut self, to: &mut L, link: &Link) {

@@ -1,0 +1,109 @@
+//! Connections on which no request could be read, as the two sides speak different protocols: what a client that should have
+//! asked for an upgrade did instead. Told by the server's end, with how many there were.
+
+use std::{net::SocketAddr, sync::Arc};
+
+use super::{
+    super::{
+        event::{self, Attempt, Endpoint, Hop, Outcome, Protocol, Reply, Role, Silence},
+        knowledge::Recently,
+        tcp::{Link, Stamp},
+    },
+    Attempts, Case, report,
+};
+
+/// Kinds of such connections that are counted, the newest.
+const MAX_KINDS: usize = 256;
+
+/// A connection whose two sides speak different protocols.
+#[derive(Clone, Debug)]
+pub struct Mixup {
+    /// The connection as an attempt of one hop without a request.
+    pub attempt: Arc<Attempt>,
+    /// What both sides said.
+    pub said: event::Mixup,
+    /// How many such connections there were to this server so far. It is told of the first, second, fourth, and so on.
+    pub count: u64,
+}
+
+/// What is counted together: the server, the client's protocol, and how the server took it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct Kind {
+    server: SocketAddr,
+    spoken: Option<Protocol>,
+    status: Option<u16>,
+    is_silent: bool,
+}
+
+/// How many there were of each kind.
+#[derive(Debug)]
+pub(super) struct Mixups {
+    kinds: Recently<(Kind, u64)>,
+}
+
+impl Default for Mixups {
+    fn default() -> Self {
+        Self { kinds: Recently::new(MAX_KINDS) }
+    }
+}
+
+impl Mixups {
+    pub(super) fn memory(&self) -> usize {
+        self.kinds.len() * size_of::<(Kind, u64)>()
+    }
+
+    /// Counts one; says how many there were.
+    fn count(&mut self, link: &Link, mixup: &event::Mixup) -> u64 {
+        let kind = Kind {
+            server: link.server,
+            spoken: mixup.client.protocol(),
+            status: mixup.server.status(),
+            is_silent: !matches!(mixup.server, Reply::Bytes(_)),
+        };
+        if let Some((_, count)) = self.kinds.iter_mut().find(|(known, _)| *known == kind) {
+            *count += 1;
+            return *count;
+        }
+        self.kinds.push(mixup.at(), (kind, 1));
+        1
+    }
+}
+
+impl Attempts {
+    pub(super) fn mixed_up(&mut self, link: &Link, mixup: &event::Mixup, stamp: Stamp) {
+        let count = self.mixups.count(link, mixup);
+        if count.is_power_of_two() {
+            let attempt = Arc::new(self.attempt_of(link, mixup, stamp));
+            self.cases.push_back(Case::Mixup(Box::new(Mixup { attempt, said: mixup.clone(), count })));
+        }
+    }
+
+    /// Such a connection as an attempt.
+    fn attempt_of(&self, link: &Link, mixup: &event::Mixup, stamp: Stamp) -> Attempt {
+        let (not_http, silence) = match &mixup.server {
+            Reply::Bytes(first) => (Some(first.clone()), Silence::NotHttp),
+            Reply::Closed(_) | Reply::Reset(_) => (None, Silence::ClosedByServer),
+        };
+        let hop = Hop {
+            role: Role::Only,
+            client: Endpoint::Ip(link.client),
+            server: Endpoint::Ip(link.server),
+            interface: stamp.interface,
+            clock: stamp.clock,
+            request: None,
+            response: None,
+            silence: Some(silence),
+            not_http,
+            product: self.proxies.get(link.server).and_then(|proxy| proxy.product.clone()),
+            processes: self.owners.of(link),
+        };
+        Attempt {
+            id: report::id(link, stamp.sequence, ""),
+            upgrade: String::new(),
+            outcome: Outcome::Failed,
+            decided_at: mixup.at(),
+            join: None,
+            hops: vec![hop],
+        }
+    }
+}

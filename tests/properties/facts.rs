@@ -3,11 +3,11 @@
 
 use std::{fmt::Write, time::Duration};
 
-use observer::engine::event::{Attempt, Hop};
+use observer::engine::event::{Attempt, Hop, Tunnel, TunnelHop};
 
 use crate::{
     kernel,
-    talk::{Client, KEY, Server, Wire, answer, upgrade},
+    talk::{Client, KEY, Server, Wire, answer, switching, upgrade},
     traffic::{
         mutate,
         observe::{Seen, observe},
@@ -20,10 +20,21 @@ const ORIGIN: &str = "10.0.1.2:3000";
 
 /// Says of every hop what `tell` does, whole, cut in many ways, and by a tap that leaves payload where it is.
 fn check(wire: &Wire, tell: impl Fn(&Hop) -> String, expected: &str) {
-    let told = |seen: &Seen| {
+    check_all(wire, expected, |seen| {
         let hops = |attempt: &Attempt| attempt.hops.iter().map(&tell).collect::<Vec<_>>().join(", ");
         seen.attempts.iter().map(|attempt| hops(attempt)).collect::<Vec<_>>().join("; ")
-    };
+    });
+}
+
+/// Says of every hop of every tunnel what `tell` does.
+fn check_tunnels(wire: &Wire, tell: impl Fn(&TunnelHop) -> String, expected: &str) {
+    check_all(wire, expected, |seen| {
+        let hops = |tunnel: &Tunnel| tunnel.hops.iter().flatten().map(&tell).collect::<Vec<_>>().join(", ");
+        seen.ended.iter().map(hops).collect::<Vec<_>>().join("; ")
+    });
+}
+
+fn check_all(wire: &Wire, expected: &str, told: impl Fn(&Seen) -> String) {
     assert_eq!(told(&observe(&wire.frames)), expected, "whole");
     for seed in 0..8 {
         let frames = mutate::recut(&wire.frames, &mut Random::new("facts", seed));
@@ -150,7 +161,7 @@ fn an_answer_to_another_request_is_none_to_a_later_one() {
     wire.frames.pop();
     wire.say(&mut down, Server, &answer("400 Bad Request"));
     wire.say(&mut down, Client, &upgrade("/ws", KEY));
-    wire.say(&mut down, Server, &crate::talk::switching());
+    wire.say(&mut down, Server, &switching());
     check(&wire, status, "Some((101, 3)) None");
 }
 
@@ -189,5 +200,94 @@ fn the_beginning_of_a_refusals_body_is_kept() {
         wire.say(&mut down, Server, &format!("HTTP/1.1 400 Bad Request\r\n{head}\r\n\r\n{bytes}"));
         wire.close(&mut down, Server);
         check(&wire, body, told);
+    }
+}
+
+/// A text frame from the server's side, and one from the client's.
+const TEXT: &[u8] = b"\x81\x02hi";
+const MASKED: &[u8] = b"\x81\x82\0\0\0\0hi";
+
+fn broken(hop: &TunnelHop) -> String {
+    hop.broken.as_ref().map_or("whole".to_owned(), |broken| {
+        let side = if broken.from_client { "client" } else { "server" };
+        format!("{side} {:?} {}", broken.first.status(), broken.first.escaped())
+    })
+}
+
+#[test]
+fn an_answer_inside_a_tunnel_is_no_missing_byte() {
+    let second = "server Some(101) HTTP/1.1 101 Switching Protocols";
+    for frames in [0, 1, 3] {
+        let mut wire = Wire::default();
+        let mut down = wire.open("10.9.0.1:5000", PROXY);
+        wire.say(&mut down, Client, &upgrade("/ws", KEY));
+        wire.say(&mut down, Server, &switching());
+        for _ in 0..frames {
+            wire.bytes(&mut down, Client, MASKED);
+            wire.bytes(&mut down, Server, TEXT);
+        }
+        wire.say(&mut down, Server, &switching());
+        wire.bytes(&mut down, Server, TEXT);
+        wire.close(&mut down, Client);
+        check_tunnels(&wire, broken, second);
+        let incomplete = observe(&wire.frames).ended.iter().any(|tunnel| tunnel.incomplete);
+        assert!(!incomplete, "no bytes are missing");
+    }
+    // In one segment with the first.
+    let mut wire = Wire::default();
+    let mut down = wire.open("10.9.0.1:5000", PROXY);
+    wire.say(&mut down, Client, &upgrade("/ws", KEY));
+    wire.say(&mut down, Server, &[switching(), switching()].concat());
+    wire.close(&mut down, Client);
+    check_tunnels(&wire, broken, second);
+}
+
+#[test]
+fn an_answer_behind_missing_bytes_of_a_tunnel_is_none() {
+    let mut wire = Wire::default();
+    let mut down = wire.open("10.9.0.1:5000", PROXY);
+    wire.say(&mut down, Client, &upgrade("/ws", KEY));
+    wire.say(&mut down, Server, &switching());
+    wire.bytes(&mut down, Server, &[b"\x82\x7e\x01\x00", &[b'x'; 100][..]].concat());
+    wire.frames.pop();
+    wire.say(&mut down, Server, &switching());
+    wire.close(&mut down, Client);
+    check_tunnels(&wire, broken, "whole");
+    assert!(observe(&wire.frames).ended.iter().all(|tunnel| tunnel.incomplete));
+}
+
+fn closes(hop: &TunnelHop) -> String {
+    let codes = hop.closes.map(|close| close.map(|close| close.code));
+    let silent = hop.last_before_close_at.map(|last| {
+        let first = hop.closes.into_iter().flatten().map(|close| close.at).min();
+        first.map(|first| first.since(last).as_secs())
+    });
+    format!("{codes:?} {silent:?}")
+}
+
+/// A Close frame that the proxy makes up towards the client only.
+#[test]
+fn close_frames_are_told_by_hop_and_direction() {
+    let mut wire = Wire::default();
+    let request = upgrade("/ws", KEY);
+    let mut down = wire.open("10.9.0.1:5000", PROXY);
+    wire.say(&mut down, Client, &request);
+    let mut up = wire.open("10.0.0.1:6000", ORIGIN);
+    wire.say(&mut up, Client, &request);
+    wire.say(&mut up, Server, &switching());
+    wire.say(&mut down, Server, &switching());
+    wire.bytes(&mut up, Server, TEXT);
+    wire.bytes(&mut down, Server, TEXT);
+    wire.wait(Duration::from_secs(600));
+    wire.bytes(&mut down, Server, b"\x88\x02\x03\xe8");
+    wire.bytes(&mut down, Client, b"\x88\x82\0\0\0\0\x03\xe8");
+    wire.close(&mut down, Server);
+    wire.fin(&mut up, Client);
+    wire.fin(&mut up, Server);
+    let told = "[Some(Some(1000)), Some(Some(1000))] Some(Some(600)), [None, None] None";
+    let hops = |seen: &Seen| seen.ended[0].hops.iter().flatten().map(closes).collect::<Vec<_>>().join(", ");
+    for seed in 0..8 {
+        let frames = mutate::recut(&wire.frames, &mut Random::new("closes", seed));
+        assert_eq!(hops(&observe(&frames)), told, "cut by seed {seed}");
     }
 }

@@ -123,6 +123,10 @@ impl Flow {
                 (short, _) => (2, usize::from(short)),
             };
             let end = offset + header + mask + length;
+            // A control frame is not fragmented: it is none, and what it is has to be seen.
+            if first & 0x88 == 8 {
+                return false;
+            }
             if first & 8 == 0 {
                 frames += 1;
             } else {

@@ -19,6 +19,8 @@ pub struct Seen {
     pub attempts: Vec<Arc<Attempt>>,
     /// What is known of each tunnel at its end.
     pub tunnels: Vec<String>,
+    /// The tunnels themselves.
+    pub ended: Vec<Tunnel>,
     pub stats: Stats,
     /// The most memory that was held after any frame.
     pub peak: u64,
@@ -32,7 +34,10 @@ impl Seen {
                 Event::Alert(alert) => self.alerts.push(*alert),
                 Event::Attempt(attempt) => self.attempts.push(attempt),
                 Event::Stats(all) => self.stats = *all,
-                Event::Tunnel(tunnel) => self.tunnels.push(tunnel_line(&tunnel)),
+                Event::Tunnel(tunnel) => {
+                    self.tunnels.push(tunnel_line(&tunnel));
+                    self.ended.push(*tunnel);
+                }
                 Event::Anomaly(_) => {}
             }
         }

@@ -3,6 +3,7 @@
 mod body;
 mod first_bytes;
 mod mixup;
+mod tunnel_hop;
 
 use std::{fmt, net::SocketAddr, sync::Arc, time::Duration};
 
@@ -10,6 +11,7 @@ pub use self::{
     body::{Body, is_bare, telling_line},
     first_bytes::{FirstBytes, Protocol},
     mixup::{Mixup, Reply},
+    tunnel_hop::{Broken, TunnelHop},
 };
 
 use super::{
@@ -432,8 +434,19 @@ pub struct Tunnel {
     pub idle: Duration,
     /// Whether bytes are missing, so that counts are lower bounds.
     pub incomplete: bool,
+    /// Each hop of it, in the order of [`Attempt::path`]; `None` where its end was not told.
+    pub hops: Vec<Option<TunnelHop>>,
     /// What may hide who ended it, where that is unknown for it.
     pub missing: Option<Hole>,
+}
+
+impl Tunnel {
+    /// What was no WebSocket frame where one should begin, on the hop nearest to the client that had such; counts are lower
+    /// bounds from there on.
+    #[must_use]
+    pub fn broken(&self) -> Option<&Broken> {
+        self.hops.iter().flatten().find_map(|hop| hop.broken.as_ref())
+    }
 }
 
 /// A tunnel that is open now.

@@ -37,8 +37,8 @@ use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 
 use self::{
-    connect::Connects, finish::Finishing, keys::DecidedKeys, mixup::Mixups, moment::Closing, near::Neighbours, opaque::Opaque,
-    owner::Owners, polling::Polling, proxy::Proxies, recent::Recent, store::Store, tunnels::Tunnels,
+    connect::Connects, finish::Finishing, keys::DecidedKeys, mixup::Mixups, moment::Closing, near::Neighbours,
+    opaque::Opaque, owner::Owners, polling::Polling, proxy::Proxies, recent::Recent, store::Store, tunnels::Tunnels,
 };
 pub use self::{
     mixup::Mixup,
@@ -269,7 +269,8 @@ impl Attempts {
     pub fn memory(&self) -> usize {
         let tables = self.timers.len() * TIMER + self.tunnels.memory() + self.closing_memory;
         let rings = self.recent.memory() + self.polling.memory() + self.opaque.memory() + self.holes.memory();
-        let rings = rings + self.owners.memory() + self.decided.memory() + self.neighbours.memory() + self.mixups.memory();
+        let rings =
+            rings + self.owners.memory() + self.decided.memory() + self.neighbours.memory() + self.mixups.memory();
         self.store.memory() + tables + rings + self.connects.memory() + self.proxies.memory()
     }
 

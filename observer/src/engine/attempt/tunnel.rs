@@ -167,6 +167,7 @@ impl OpenTunnel {
             closed_by,
             idle: end.since(last_at),
             incomplete: self.hops.iter().any(OpenHop::is_lost) || self.states().any(|hop| hop.incomplete),
+            hops: self.hops.iter().map(|hop| hop.state.as_deref().map(Hop::hop)).collect(),
             missing: None,
         };
         // What passes through one hop passes through the others: one that was read to its end is enough.

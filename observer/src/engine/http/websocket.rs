@@ -1,6 +1,6 @@
 //! WebSocket frame headers (RFC 6455 5.2) of one direction, followed without keeping payload.
 
-use crate::engine::memory::block;
+use crate::engine::{event::FirstBytes, memory::block};
 
 /// Longest beginning of a frame that tells all that is told of it: a header of two bytes, eight of length, four of mask. That of
 /// a Close frame is short, so that its status code has room behind it.
@@ -40,6 +40,14 @@ pub(super) struct Beginning {
     have: u8,
 }
 
+/// Bytes that are no frame where one should begin.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(super) struct Wrong {
+    pub(super) what: &'static str,
+    /// The first of them.
+    pub(super) bytes: Vec<u8>,
+}
+
 /// What a frame's beginning tells.
 struct Begun {
     opcode: Opcode,
@@ -58,6 +66,11 @@ impl Follower {
     /// Whether frame boundaries are no longer known.
     pub(super) fn is_lost(&self) -> bool {
         matches!(self, Self::Lost)
+    }
+
+    /// Whether it stands in a frame's beginning.
+    pub(super) fn has_begun(&self) -> bool {
+        matches!(self, Self::Begun(_))
     }
 
     /// Skips bytes that were not captured.
@@ -88,7 +101,7 @@ impl Follower {
     }
 
     /// Follows bytes and tells every frame, once its header (for Close, its code) is complete, or what is wrong.
-    pub(super) fn follow(&mut self, mut bytes: &[u8], mut tell: impl FnMut(Result<Opcode, &'static str>)) {
+    pub(super) fn follow(&mut self, mut bytes: &[u8], mut tell: impl FnMut(Result<Opcode, Wrong>)) {
         while !bytes.is_empty() {
             match self {
                 Self::Lost => return,
@@ -98,15 +111,17 @@ impl Follower {
                     bytes = &bytes[taken..];
                 }
                 Self::Between => match begin(bytes) {
-                    Some(begun) => bytes = &bytes[self.enter(begun, &mut tell)..],
+                    Some(begun) => bytes = &bytes[self.enter(begun, &[], bytes, &mut tell)..],
                     None => *self = Self::Begun(Box::default()),
                 },
                 Self::Begun(beginning) => {
                     beginning.bytes[usize::from(beginning.have)] = bytes[0];
                     beginning.have += 1;
                     bytes = &bytes[1..];
-                    if let Some(begun) = begin(&beginning.bytes[..usize::from(beginning.have)]) {
-                        self.enter(begun, &mut tell);
+                    let have = beginning.have;
+                    if let Some(begun) = begin(&beginning.bytes[..usize::from(have)]) {
+                        let before = beginning.bytes;
+                        self.enter(begun, &before[..usize::from(have)], bytes, &mut tell);
                     }
                 }
             }
@@ -117,19 +132,28 @@ impl Follower {
         if left == 0 { Self::Between } else { Self::Payload(left) }
     }
 
-    /// Goes on behind a frame's beginning, and says how long that is.
+    /// Goes on behind a frame's beginning, and says how long that is. Where it is none, its first bytes are those `before`, and
+    /// the `rest`.
     fn enter(
         &mut self,
         begun: Result<Begun, &'static str>,
-        tell: &mut impl FnMut(Result<Opcode, &'static str>),
+        before: &[u8],
+        rest: &[u8],
+        tell: &mut impl FnMut(Result<Opcode, Wrong>),
     ) -> usize {
-        let (next, length) = match &begun {
-            Ok(begun) => (Self::before(begun.left), begun.length),
-            Err(_) => (Self::Lost, 0),
-        };
-        *self = next;
-        tell(begun.map(|begun| begun.opcode));
-        length
+        match begun {
+            Ok(Begun { opcode, length, left }) => {
+                *self = Self::before(left);
+                tell(Ok(opcode));
+                length
+            }
+            Err(what) => {
+                *self = Self::Lost;
+                let rest = &rest[..rest.len().min(FirstBytes::KEPT - before.len())];
+                tell(Err(Wrong { what, bytes: [before, rest].concat() }));
+                0
+            }
+        }
     }
 }
 
@@ -173,8 +197,9 @@ mod tests {
 
     fn all(bytes: &[u8], cut: usize) -> Vec<Result<Opcode, &'static str>> {
         let (mut follower, mut told) = (Follower::default(), Vec::new());
-        follower.follow(&bytes[..cut], |frame| told.push(frame));
-        follower.follow(&bytes[cut..], |frame| told.push(frame));
+        let mut tell = |frame: Result<Opcode, Wrong>| told.push(frame.map_err(|wrong| wrong.what));
+        follower.follow(&bytes[..cut], &mut tell);
+        follower.follow(&bytes[cut..], &mut tell);
         told
     }
 

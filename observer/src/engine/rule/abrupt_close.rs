@@ -13,7 +13,9 @@ use super::{
 pub(super) fn check(ended: &Ended, config: &Config) -> Option<Alert> {
     let tunnel = &ended.tunnel;
     let websocket = tunnel.attempt.upgrade.to_ascii_lowercase().contains("websocket");
-    if !websocket || ended.had_close || tunnel.incomplete || tunnel.still_open || tunnel.idle >= config.idle_min {
+    // What comes behind what is no frame cannot be read.
+    let unread = tunnel.incomplete || tunnel.broken().is_some();
+    if !websocket || ended.had_close || unread || tunnel.still_open || tunnel.idle >= config.idle_min {
         return None;
     }
     let by = ended.by.map(Endpoint::Ip);

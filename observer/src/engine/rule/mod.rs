@@ -68,7 +68,8 @@ fn by_itself(ended: &Ended, config: &Config) -> Option<Alert> {
 fn closed(group: &Group, config: &Config) -> Vec<Alert> {
     let (timed, other): (Vec<_>, Vec<_>) =
         group.members.iter().partition(|member| idle_close::is_by_timer(member, group, config));
-    let mut other: Vec<_> = other.into_iter().filter(|member| !member.tunnel.incomplete).collect();
+    let mut other: Vec<_> =
+        other.into_iter().filter(|member| !member.tunnel.incomplete && member.tunnel.broken().is_none()).collect();
     let (swept, timed): (Vec<_>, Vec<_>) =
         timed.into_iter().partition(|member| mass_close::sweeps(&other, member, config));
     other.extend(swept);

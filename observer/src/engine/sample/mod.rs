@@ -291,6 +291,7 @@ pub(crate) fn tunnel(attempt: &Arc<Attempt>) -> Tunnel {
         closed_by: ClosedBy::Proxy,
         idle: Duration::from_millis(60_060),
         incomplete: false,
+        hops: Vec::new(),
         missing: None,
     }
 }

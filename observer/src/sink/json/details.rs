@@ -127,9 +127,24 @@ pub(super) struct TunnelDetails {
     closed_by: &'static str,
     idle_seconds: f64,
     incomplete: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    broken: Option<NoFrame>,
     /// Why it is unknown who closed it.
     #[serde(skip_serializing_if = "Option::is_none")]
     missing: Option<String>,
+}
+
+/// What is no WebSocket frame where one should begin.
+#[derive(Serialize)]
+struct NoFrame {
+    from: &'static str,
+    reason: &'static str,
+    frame: u64,
+    at: String,
+    bytes: String,
+    /// Where it is an HTTP response.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    status: Option<u16>,
 }
 
 #[derive(Serialize)]
@@ -324,7 +339,7 @@ fn seconds(span: Duration) -> f64 {
 }
 
 /// A tunnel's life.
-pub(super) fn of_tunnel(tunnel: &Tunnel) -> Details {
+pub(super) fn of_tunnel(context: &Context<'_>, tunnel: &Tunnel) -> Details {
     let traffic = |traffic: event::Traffic| Traffic { to_server: traffic.to_server, to_client: traffic.to_client };
     Details::Tunnel(Box::new(TunnelDetails {
         opened_at: time(tunnel.opened_at),
@@ -339,7 +354,7 @@ pub(super) fn of_tunnel(tunnel: &Tunnel) -> Details {
             at: time(close.at),
             from: match (tunnel.closed_by, close.from_client) {
                 (event::ClosedBy::Proxy, _) => "proxy",
-                (event::ClosedBy::Unknown, _) if tunnel.incomplete => "unknown",
+                (event::ClosedBy::Unknown, _) if tunnel.incomplete || tunnel.broken().is_some() => "unknown",
                 (_, true) => "client",
                 (_, false) => "server",
             },
@@ -348,6 +363,14 @@ pub(super) fn of_tunnel(tunnel: &Tunnel) -> Details {
         closed_by: closed_by_name(tunnel.closed_by),
         idle_seconds: seconds(tunnel.idle),
         incomplete: tunnel.incomplete,
+        broken: tunnel.broken().map(|broken| NoFrame {
+            from: if broken.from_client { "client" } else { "server" },
+            reason: broken.what,
+            frame: broken.first.frame,
+            at: time(broken.first.at),
+            bytes: context.text(&broken.first.escaped()),
+            status: broken.first.status(),
+        }),
         missing: tunnel.missing.as_ref().map(reason::of_hole),
     }))
 }

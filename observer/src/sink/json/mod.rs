@@ -286,7 +286,7 @@ fn of_tunnel(context: &Context<'_>, tunnel: &Tunnel) -> Record {
         connection: Some(context.connection(&tunnel.attempt)),
         observer: context.observer(Some(tunnel.attempt.first().interface)),
         attempt: Some(context.attempt_name(&tunnel.attempt)),
-        details: Some(details::of_tunnel(tunnel)),
+        details: Some(details::of_tunnel(context, tunnel)),
         ..line(context, tunnel.ended_at, event, &message)
     }
 }

@@ -291,3 +291,42 @@ fn close_frames_are_told_by_hop_and_direction() {
         assert_eq!(hops(&observe(&frames)), told, "cut by seed {seed}");
     }
 }
+
+fn before(hop: &Hop) -> String {
+    let header = hop.proxy_header.as_ref().map(|header| (header.version(), header.length, header.line.clone()));
+    let interim = hop.interim.map(|interim| (interim.status, interim.count));
+    format!("{header:?} {interim:?} {}", status(hop))
+}
+
+#[test]
+fn a_proxy_header_is_kept() {
+    let v2 = b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c\x0a\x09\0\x01\x0a\0\0\x01\x13\x88\0\x50";
+    for (header, told) in [
+        (PROXY_LINE.as_bytes(), "Some((1, 38, Some(\"PROXY TCP4 10.9.0.1 10.0.0.1 5000 80\")))"),
+        (v2, "Some((2, 28, None))"),
+        (b"", "None"),
+    ] {
+        let mut wire = Wire::default();
+        let mut up = wire.open("10.0.0.1:6000", ORIGIN);
+        wire.bytes(&mut up, Client, header);
+        wire.say(&mut up, Client, &upgrade("/ws", KEY));
+        wire.say(&mut up, Server, &answer("400 Bad Request"));
+        wire.close(&mut up, Server);
+        check(&wire, before, &format!("{told} None Some((400, 1)) None"));
+    }
+}
+
+#[test]
+fn interim_responses_are_counted() {
+    for (interim, told) in [("", "None"), ("100 Continue", "Some((100, 2))"), ("103 Early Hints", "Some((103, 2))")] {
+        let mut wire = Wire::default();
+        let mut up = wire.open("10.0.0.1:6000", ORIGIN);
+        wire.say(&mut up, Client, &upgrade("/ws", KEY));
+        if !interim.is_empty() {
+            wire.say(&mut up, Server, &format!("HTTP/1.1 {interim}\r\n\r\nHTTP/1.1 102 Processing\r\n\r\n"));
+        }
+        wire.say(&mut up, Server, &switching());
+        wire.close(&mut up, Server);
+        check(&wire, before, &format!("None {told} Some((101, 3)) None"));
+    }
+}

@@ -1,5 +1,6 @@
 //! What comes out of the engine. These types hold facts, not text: a sink decides how to print and what to redact.
 
+mod before;
 mod body;
 mod first_bytes;
 mod mixup;
@@ -8,6 +9,7 @@ mod tunnel_hop;
 use std::{fmt, net::SocketAddr, sync::Arc, time::Duration};
 
 pub use self::{
+    before::{Interim, ProxyHeader},
     body::{Body, is_bare, telling_line},
     first_bytes::{FirstBytes, Protocol},
     mixup::{Mixup, Reply},
@@ -208,8 +210,12 @@ pub struct Hop {
     pub interface: InterfaceId,
     /// The clock of its times.
     pub clock: ClockId,
+    /// The PROXY protocol header in front of its first request.
+    pub proxy_header: Option<ProxyHeader>,
     /// The request; always there but for a hop whose connection was refused.
     pub request: Option<Request>,
+    /// What came before the final response.
+    pub interim: Option<Interim>,
     /// The final response, where one was seen.
     pub response: Option<Response>,
     /// Why there is no response.

@@ -1,6 +1,6 @@
 //! What things cost on the heap, as an allocator hands it out: limits are held by what is resident, not by what is used.
 
-use super::event::{Attempt, Body, Field, FirstBytes, Hop, Request, Response};
+use super::event::{Attempt, Body, Field, FirstBytes, Hop, ProxyHeader, Request, Response};
 
 /// A block of so many bytes: rounded up, with a word beside it.
 pub(super) const fn block(bytes: usize) -> usize {
@@ -47,12 +47,20 @@ impl FirstBytes {
     }
 }
 
+impl ProxyHeader {
+    /// Bytes that it refers to.
+    pub(super) fn memory(&self) -> usize {
+        block(self.line.as_ref().map_or(0, |line| line.len()))
+    }
+}
+
 impl Hop {
     /// Bytes that it refers to.
     fn memory(&self) -> usize {
         self.request.as_ref().map_or(0, Request::memory)
             + self.response.as_ref().map_or(0, Response::memory)
             + self.not_http.as_ref().map_or(0, FirstBytes::memory)
+            + self.proxy_header.as_ref().map_or(0, ProxyHeader::memory)
     }
 }
 

@@ -1,11 +1,9 @@
 //! What attempts hear of each connection: requests, answers, tunnels' ends.
 
-use std::net::SocketAddr;
-
 use super::{
     super::{
         anomaly::{Anomaly, AnomalyKind},
-        event::{Endpoint, Mixup, Silence},
+        event::{Endpoint, Mixup, ProxyHeader, Silence},
         handshake::Handshake,
         http::{Listener, RequestHead, ResponseHead, Ticket, TicketOf, TlsConnection, Tunnel, UpgradeId},
         knowledge::{FlowClass, Hole},
@@ -17,7 +15,7 @@ use super::{
 };
 
 impl Listener for Attempts {
-    fn request(&mut self, link: &Link, head: &RequestHead<'_>, forwarded_for: Option<SocketAddr>) -> Option<Ticket> {
+    fn request(&mut self, link: &Link, head: &RequestHead<'_>, header: Option<&ProxyHeader>) -> Option<Ticket> {
         self.counts.requests += 1;
         self.connects.asked(link);
         if !head.is_upgrade_like() {
@@ -29,7 +27,7 @@ impl Listener for Attempts {
         let id = self.next_id;
         self.next_id = UpgradeId(id.0 + 1);
         let mut handshake = Handshake::new(*link, head.stamp, head.to_owned());
-        handshake.forwarded_for = forwarded_for;
+        handshake.proxy_header = header.map(|header| Box::new(header.clone()));
         handshake.pids = self.owners.of(link).map(|owner| owner.map(|process| process.pid));
         if handshake.pids.contains(&None) {
             self.owners.ask(link);
@@ -60,6 +58,13 @@ impl Listener for Attempts {
         if known {
             self.at(at + self.settle, Timer::Decide(id));
         }
+    }
+
+    fn interim(&mut self, ticket: Ticket, head: &ResponseHead<'_>) {
+        match ticket.of() {
+            TicketOf::Upgrade(id) => self.store.update(id, |handshake| handshake.keep_interim(head)),
+            TicketOf::Ordinary(_) => false,
+        };
     }
 
     fn body(&mut self, ticket: Ticket, bytes: &[u8]) {

@@ -178,7 +178,7 @@ impl Proxies {
 /// upstream as well proves nothing, but for nginx, which always writes its own.
 fn identify(hop: &Handshake, upstream: Option<&Handshake>) -> Option<Product> {
     // Whoever speaks the PROXY protocol upstream may pass bytes on, and a `Server` of its origin with them.
-    let passes = upstream.is_some_and(|upstream| upstream.forwarded_for.is_some());
+    let passes = upstream.is_some_and(|upstream| upstream.forwarded_for().is_some());
     let named = hop.response.as_ref().filter(|_| !passes).and_then(product::of_response);
     let Some(upstream) = upstream else {
         let page = product::of_error_page(&hop.body).map(|name| Product { name, version: None });

@@ -1,10 +1,7 @@
 //! What is remembered of one clock's frames: a sample of its segments, and of the requests that have a name which a proxy
 //! passes on, with their answers.
 
-use std::{
-    hash::{BuildHasher, Hash},
-    net::SocketAddr,
-};
+use std::hash::{BuildHasher, Hash};
 
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
@@ -13,7 +10,7 @@ use smallvec::SmallVec;
 use super::sketch::Sketch;
 use crate::engine::{
     anomaly::AnomalyKind,
-    event::{Mixup, Silence},
+    event::{Mixup, ProxyHeader, Silence},
     handshake::field,
     http::{Listener, OrdinaryId, RequestHead, ResponseHead, Ticket, TicketOf, TlsConnection, Tunnel, UpgradeId, head},
     knowledge::{FlowClass, Hole},
@@ -189,7 +186,7 @@ fn hash(value: &impl Hash) -> u64 {
 impl Listener for Sights {
     fn asks(&mut self, _link: &Link, _stamp: Stamp) {}
 
-    fn request(&mut self, link: &Link, head: &RequestHead<'_>, _for: Option<SocketAddr>) -> Option<Ticket> {
+    fn request(&mut self, link: &Link, head: &RequestHead<'_>, _: Option<&ProxyHeader>) -> Option<Ticket> {
         self.ask(link, head)
     }
 
@@ -206,6 +203,7 @@ impl Listener for Sights {
         self.end(ticket, Some(stamp.at), None);
     }
 
+    fn interim(&mut self, _ticket: Ticket, _head: &ResponseHead<'_>) {}
     fn body(&mut self, _ticket: Ticket, _bytes: &[u8]) {}
     fn left(&mut self, _ticket: Ticket, _silence: Silence, _at: Timestamp) {}
     fn tunnel(&mut self, _ticket: Ticket, _tunnel: &Tunnel, _why: Option<Closed>, _at: Timestamp) {}

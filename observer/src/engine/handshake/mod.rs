@@ -8,9 +8,9 @@ use std::{net::SocketAddr, time::Duration};
 
 use self::traits::Traits;
 use super::{
-    event::{Body, FirstBytes, Request, Response, Silence},
+    event::{Body, FirstBytes, Interim, ProxyHeader, Request, Response, Silence},
     frame::{ClockId, InterfaceId},
-    http::Tunnel,
+    http::{ResponseHead, Tunnel},
     memory::block,
     tcp::{Link, Stamp},
     time::Timestamp,
@@ -47,8 +47,10 @@ pub struct Handshake {
     pub not_http: Option<FirstBytes>,
     /// The first bytes of a refusal's body.
     pub body: Vec<u8>,
-    /// The client that a PROXY protocol header named.
-    pub forwarded_for: Option<SocketAddr>,
+    /// The PROXY protocol header that its connection begins with.
+    pub proxy_header: Option<Box<ProxyHeader>>,
+    /// What came before the final response.
+    pub interim: Option<Interim>,
     /// The tunnel's last known state, once a side has ended it.
     pub tunnel: Option<Box<Tunnel>>,
     /// Whether the client's side has sent something through the tunnel.
@@ -76,7 +78,8 @@ impl Handshake {
             left: None,
             not_http: None,
             body: Vec::new(),
-            forwarded_for: None,
+            proxy_header: None,
+            interim: None,
             tunnel: None,
             spoken: false,
             pids: [None, None],
@@ -114,6 +117,19 @@ impl Handshake {
         self.body.extend_from_slice(&bytes[..bytes.len().min(room)]);
     }
 
+    /// The client that a PROXY protocol header named.
+    #[must_use]
+    pub fn forwarded_for(&self) -> Option<SocketAddr> {
+        self.proxy_header.as_ref()?.source
+    }
+
+    /// Keeps an interim response.
+    pub fn keep_interim(&mut self, head: &ResponseHead<'_>) {
+        let Stamp { frame, at, .. } = head.stamp;
+        let interim = self.interim.get_or_insert(Interim { status: head.status, frame, at, count: 0 });
+        interim.count = interim.count.saturating_add(1);
+    }
+
     /// Keeps what the server sends in place of an answer; says when that ended the handshake, where it has only now.
     pub fn keep_foreign(&mut self, bytes: &[u8], stamp: Stamp) -> Option<Timestamp> {
         if let Some(first) = &mut self.not_http {
@@ -142,6 +158,7 @@ impl Handshake {
             self.not_http = None;
         }
         self.left = self.left.filter(|(left, _)| *left <= now);
+        self.interim = self.interim.filter(|interim| interim.at <= now);
     }
 
     /// Takes a client that closed its half, and has no answer, for one that gave up: the server may never close the other.
@@ -182,6 +199,7 @@ impl Handshake {
             + response
             + block(self.body.capacity())
             + self.not_http.as_ref().map_or(0, FirstBytes::memory)
+            + self.proxy_header.as_ref().map_or(0, |header| block(size_of::<ProxyHeader>()) + header.memory())
             + forwarded_for
             + tunnel
     }

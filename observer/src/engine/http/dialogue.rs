@@ -7,7 +7,7 @@ mod foreign;
 mod heads;
 mod mixup;
 
-use std::{marker::PhantomData, net::SocketAddr};
+use std::marker::PhantomData;
 
 use smallvec::SmallVec;
 
@@ -21,7 +21,7 @@ use super::{Listener, Ticket, TlsConnection, Tunnel, chunked::Chunked, preface};
 use crate::engine::{
     anomaly::AnomalyKind,
     demand::Skipped,
-    event::Silence,
+    event::{ProxyHeader, Silence},
     knowledge::{FlowClass, Hole, HoleKind},
     memory::block,
     tcp::{Closed, Direction, End, Link, Missing, Opening, Passed, Reader, Stamp, Want},
@@ -56,7 +56,8 @@ struct Unusual {
     foreign: Option<Box<Foreign>>,
     /// A client that speaks no HTTP/1, until the server has answered.
     tried: Option<Box<Tried>>,
-    forwarded_for: Option<SocketAddr>,
+    /// What the connection begins with.
+    proxy_header: Option<Box<ProxyHeader>>,
     /// Whether client bytes are missing while it waits for the answer to an upgrade, or that answer may have been left out.
     missed: bool,
     /// The end of what a tap left out of what the server sent, where answers may be among it.
@@ -71,7 +72,8 @@ impl Unusual {
     /// Bytes that it refers to.
     fn memory(&self) -> usize {
         let foreign = self.foreign.as_ref().map_or(0, |foreign| block(size_of::<Foreign>()) + foreign.first.memory());
-        foreign + self.tried.as_ref().map_or(0, |tried| block(size_of::<Tried>()) + tried.memory())
+        let header = self.proxy_header.as_ref().map_or(0, |header| block(size_of::<ProxyHeader>()) + header.memory());
+        header + foreign + self.tried.as_ref().map_or(0, |tried| block(size_of::<Tried>()) + tried.memory())
     }
 }
 

@@ -8,7 +8,7 @@ mod preface;
 mod tunnel;
 mod websocket;
 
-use std::{net::SocketAddr, num::NonZeroU64};
+use std::num::NonZeroU64;
 
 pub use self::{
     dialogue::Dialogue,
@@ -17,7 +17,7 @@ pub use self::{
 };
 use super::{
     anomaly::AnomalyKind,
-    event::{Mixup, Silence},
+    event::{Mixup, ProxyHeader, Silence},
     knowledge::{FlowClass, Hole},
     tcp::{Closed, Link, Opening, Stamp},
     time::Timestamp,
@@ -110,9 +110,11 @@ impl TlsConnection {
 pub trait Listener {
     /// A request head has begun whose end has not come.
     fn asks(&mut self, link: &Link, stamp: Stamp);
-    /// A request head; `None` when nothing more about it is wanted. `forwarded_for` is the client that a PROXY protocol
-    /// header named.
-    fn request(&mut self, link: &Link, head: &RequestHead<'_>, forwarded_for: Option<SocketAddr>) -> Option<Ticket>;
+    /// A request head; `None` when nothing more about it is wanted. `header` is the PROXY protocol header that its
+    /// connection begins with.
+    fn request(&mut self, link: &Link, head: &RequestHead<'_>, header: Option<&ProxyHeader>) -> Option<Ticket>;
+    /// An interim response other than 101.
+    fn interim(&mut self, ticket: Ticket, head: &ResponseHead<'_>);
     /// A final response, or 101.
     fn response(&mut self, ticket: Ticket, head: &ResponseHead<'_>);
     /// The first bytes of a final response's body.

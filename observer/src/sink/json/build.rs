@@ -7,7 +7,8 @@ use super::{
     community,
     record::{
         Attempt, Body, Connection, Endpoint, FieldLine, FieldLines, FirstBytes, Held, Hop, Http, HttpRequest,
-        HttpResponse, Ingress, Interface, Join, Network, Observer, Process, Product, Request, Response, Url, UserAgent,
+        HttpResponse, Ingress, Interface, Interim, Join, Network, Observer, Process, Product, ProxyHeader, Request,
+        Response, Url, UserAgent,
     },
 };
 use crate::{
@@ -139,7 +140,19 @@ impl Context<'_> {
                 name: product.name.as_str(),
                 version: product.version.as_deref().map(|version| self.text(version)),
             }),
+            proxy_header: hop.proxy_header.as_ref().map(|header| ProxyHeader {
+                version: header.version(),
+                frame: header.frame,
+                length: header.length,
+                line: header.line.as_deref().map(|line| self.text(line)),
+            }),
             request: hop.request.as_ref().map(|request| self.request(request)),
+            interim: hop.interim.map(|interim| Interim {
+                status: interim.status,
+                frame: interim.frame,
+                at: time(interim.at),
+                count: interim.count,
+            }),
             response: hop.response.as_ref().map(|response| self.response(response)),
             silence: hop.silence.map(silence),
             not_http: hop.not_http.as_ref().map(|first| self.first_bytes(first)),

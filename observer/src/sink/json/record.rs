@@ -205,7 +205,11 @@ pub(super) struct Hop {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) product: Option<Product>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) proxy_header: Option<ProxyHeader>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) request: Option<Request>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) interim: Option<Interim>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) response: Option<Response>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -229,6 +233,25 @@ pub(super) struct Product {
     pub(super) name: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) version: Option<String>,
+}
+
+/// A PROXY protocol header in front of the first request.
+#[derive(Serialize)]
+pub(super) struct ProxyHeader {
+    pub(super) version: u8,
+    pub(super) frame: u64,
+    pub(super) length: u32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) line: Option<String>,
+}
+
+/// Interim responses before the final one: the first, and how many.
+#[derive(Serialize)]
+pub(super) struct Interim {
+    pub(super) status: u16,
+    pub(super) frame: u64,
+    pub(super) at: String,
+    pub(super) count: u32,
 }
 
 #[derive(Serialize)]

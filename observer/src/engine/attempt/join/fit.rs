@@ -141,7 +141,7 @@ pub(super) fn forwarded_for(down: &Handshake, up: &Handshake) -> Option<bool> {
     if down.traits.forwarded_for == up.traits.forwarded_for {
         return None;
     }
-    up.traits.names_client(down.forwarded_for.unwrap_or(down.link.client).ip())
+    up.traits.names_client(down.forwarded_for().unwrap_or(down.link.client).ip())
 }
 
 /// How well `up` fits as what a proxy made of `down`.

@@ -9,8 +9,8 @@ use super::{
 };
 use crate::engine::{
     event::{
-        Attempt, AttemptId, Body, Confidence, Endpoint, Field, FirstBytes, Hop, HttpVersion, Join, JoinMethod, Outcome,
-        Process, Product, ProductName, Request, Response, Role, Silence,
+        Attempt, AttemptId, Body, Confidence, Endpoint, Field, FirstBytes, Hop, HttpVersion, Interim, Join, JoinMethod,
+        Outcome, Process, Product, ProductName, ProxyHeader, Request, Response, Role, Silence,
     },
     frame::{ClockId, InterfaceId},
     time::Timestamp,
@@ -122,14 +122,29 @@ impl Packer {
     }
 
     fn hop(&mut self, hop: &Hop) {
-        let Hop { role, client, server, interface, clock, request, response, silence, not_http, product, processes } =
-            hop;
+        let Hop {
+            role,
+            client,
+            server,
+            interface,
+            clock,
+            proxy_header,
+            request,
+            interim,
+            response,
+            silence,
+            not_http,
+            product,
+            processes,
+        } = hop;
         self.choice(*role);
         self.endpoint(client);
         self.endpoint(server);
         self.number(interface.0.into());
         self.number(clock.0.into());
+        self.optional(proxy_header.as_ref(), Self::proxy_header);
         self.optional(request.as_ref(), Self::request);
+        self.optional(interim.as_ref(), Self::interim);
         self.optional(response.as_ref(), Self::response);
         self.optional(silence.as_ref(), |to, silence| to.choice(*silence));
         self.optional(not_http.as_ref(), Self::first_bytes);
@@ -183,6 +198,21 @@ impl Packer {
         self.alike.extend(&**bytes);
     }
 
+    fn proxy_header(&mut self, header: &ProxyHeader) {
+        let ProxyHeader { frame, line, length, source } = header;
+        self.frame(*frame);
+        self.optional(line.as_deref(), Self::text);
+        self.number((*length).into());
+        self.optional(source.as_ref(), |to, source| to.endpoint(&Endpoint::Ip(*source)));
+    }
+
+    fn interim(&mut self, interim: &Interim) {
+        let Interim { status, frame, at, count } = interim;
+        self.place(*frame, *at);
+        self.number((*status).into());
+        self.number((*count).into());
+    }
+
     fn fields(&mut self, fields: &[Field]) {
         self.number(fields.len() as u64);
         for Field { name, value } in fields {
@@ -220,9 +250,13 @@ impl Packer {
     }
 
     fn place(&mut self, frame: u64, at: Timestamp) {
+        self.frame(frame);
+        self.time(at);
+    }
+
+    fn frame(&mut self, frame: u64) {
         number(&mut self.own, zigzag(frame.wrapping_sub(self.last.frame).cast_signed()));
         self.last.frame = frame;
-        self.time(at);
     }
 
     fn time(&mut self, at: Timestamp) {
@@ -283,7 +317,9 @@ impl<'a> Unpacker<'a> {
             server: self.endpoint()?,
             interface: InterfaceId(self.small()?),
             clock: ClockId(self.small()?),
+            proxy_header: self.optional(Self::proxy_header)?,
             request: self.optional(Self::request)?,
+            interim: self.optional(Self::interim)?,
             response: self.optional(Self::response)?,
             silence: self.optional(Self::choice)?,
             not_http: self.optional(Self::first_bytes)?,
@@ -335,6 +371,20 @@ impl<'a> Unpacker<'a> {
     fn first_bytes(&mut self) -> Option<FirstBytes> {
         let (frame, at, length) = (self.frame()?, self.time()?, self.small()?);
         Some(FirstBytes { frame, at, bytes: take(&mut self.alike, length)?.into() })
+    }
+
+    fn proxy_header(&mut self) -> Option<ProxyHeader> {
+        Some(ProxyHeader {
+            frame: self.frame()?,
+            line: self.optional(Self::text)?,
+            length: self.small()?,
+            source: self.optional(Self::endpoint)?.and_then(|source| source.address()),
+        })
+    }
+
+    fn interim(&mut self) -> Option<Interim> {
+        let (frame, at) = (self.frame()?, self.time()?);
+        Some(Interim { status: self.small()?, frame, at, count: self.small()? })
     }
 
     fn fields(&mut self) -> Option<Vec<Field>> {

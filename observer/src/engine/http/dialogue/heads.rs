@@ -3,7 +3,7 @@
 use super::{Dialogue, Exchange, Kind, PartialHead, RESPONSE, State, is_response};
 use crate::engine::{
     anomaly::AnomalyKind,
-    event::{Body, Silence},
+    event::{Body, ProxyHeader, Silence},
     http::{
         Listener, RequestHead, ResponseHead, TlsConnection, Tunnel,
         chunked::Chunked,
@@ -114,7 +114,11 @@ impl<L: Listener> Dialogue<L> {
         match *preface {
             Preface::Short => return None,
             Preface::Proxy(length, source) => {
-                self.unusual().forwarded_for = source;
+                let line =
+                    bytes.starts_with(b"PROXY ").then(|| String::from_utf8_lossy(bytes[..length].trim_ascii()).into());
+                let header =
+                    ProxyHeader { frame: stamp.frame, line, length: u32::try_from(length).unwrap_or(0), source };
+                self.unusual().proxy_header = Some(Box::new(header));
                 return Some(length);
             }
             Preface::Tls => {
@@ -166,8 +170,8 @@ impl<L: Listener> Dialogue<L> {
     pub(super) fn request(&mut self, to: &mut L, link: &Link, head: &RequestHead<'_>) {
         self.begun = true;
         self.classify(to, link, FlowClass::Http);
-        let forwarded_for = self.unusual.as_ref().and_then(|unusual| unusual.forwarded_for);
-        let ticket = to.request(link, head, forwarded_for);
+        let header = self.unusual.as_ref().and_then(|unusual| unusual.proxy_header.as_deref());
+        let ticket = to.request(link, head, header);
         if self.unusual.is_some() && self.answer_by_foreign(to, ticket) {
             return;
         }
@@ -233,6 +237,11 @@ impl<L: Listener> Dialogue<L> {
         self.classify(to, link, FlowClass::Http);
         self.server = State::Start;
         if matches!(head.status, 100 | 102..=199) {
+            // One before its request, which tells that this is a mistake, is another's.
+            let front = self.outstanding.first().filter(|front| front.kind != Kind::Unknown);
+            if let Some(ticket) = front.and_then(|front| front.ticket) {
+                to.interim(ticket, head);
+            }
             return;
         }
         let exchange = self.answered(head.stamp);

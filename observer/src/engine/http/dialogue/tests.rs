@@ -11,7 +11,7 @@ use crate::engine::{
 struct Heard(Vec<String>);
 
 impl Listener for Heard {
-    fn request(&mut self, _: &Link, head: &RequestHead<'_>, _: Option<SocketAddr>) -> Option<Ticket> {
+    fn request(&mut self, _: &Link, head: &RequestHead<'_>, _: Option<&ProxyHeader>) -> Option<Ticket> {
         self.0.push(format!("asks for {}", head.target));
         None
     }
@@ -27,6 +27,7 @@ impl Listener for Heard {
 
     fn asks(&mut self, _: &Link, _: Stamp) {}
     fn response(&mut self, _: Ticket, _: &ResponseHead<'_>) {}
+    fn interim(&mut self, _: Ticket, _: &ResponseHead<'_>) {}
     fn body(&mut self, _: Ticket, _: &[u8]) {}
     fn not_http(&mut self, _: Ticket, _: &[u8], _: Stamp) {}
     fn unanswered(&mut self, _: Ticket, _: Silence, _: Timestamp) {}

@@ -1,6 +1,6 @@
 //! What things cost on the heap, as an allocator hands it out: limits are held by what is resident, not by what is used.
 
-use super::event::{Attempt, Body, Field, FirstBytes, Hop, ProxyHeader, Request, Response};
+use super::event::{Attempt, Body, Field, FirstBytes, Hop, Mixup, ProxyHeader, Reply, Request, Response};
 
 /// A block of so many bytes: rounded up, with a word beside it.
 pub(super) const fn block(bytes: usize) -> usize {
@@ -51,6 +51,13 @@ impl ProxyHeader {
     /// Bytes that it refers to.
     pub(super) fn memory(&self) -> usize {
         block(self.line.as_ref().map_or(0, |line| line.len()))
+    }
+}
+
+impl Mixup {
+    /// Bytes that it refers to.
+    pub(super) fn memory(&self) -> usize {
+        self.client.memory() + if let Reply::Bytes(first) = &self.server { first.memory() } else { 0 }
     }
 }
 

@@ -11,6 +11,7 @@ use super::{
         time::Timestamp,
     },
     Attempts, Case, Timer,
+    near::Protocol,
     tunnel::OpenHop,
 };
 
@@ -130,6 +131,10 @@ impl Listener for Attempts {
 
     fn mixup(&mut self, link: &Link, mixup: &Mixup, stamp: Stamp) {
         self.mixed_up(link, mixup, stamp);
+    }
+
+    fn http2(&mut self, link: &Link, stamp: Stamp) {
+        self.neighbours.spoke(link, Protocol::Http2, stamp);
     }
 
     fn hole(&mut self, link: &Link, hole: Hole) {

@@ -8,12 +8,15 @@ use super::{
         event::{self, Attempt, Endpoint, Hop, Outcome, Protocol, Reply, Role, Silence},
         knowledge::Recently,
         tcp::{Link, Stamp},
+        time::Timestamp,
     },
     Attempts, Case, report,
 };
 
 /// Kinds of such connections that are counted, the newest.
 const MAX_KINDS: usize = 256;
+/// Such connections that are remembered, for attempts that wait meanwhile.
+const MAX_KEPT: usize = 256;
 
 /// A connection whose two sides speak different protocols.
 #[derive(Clone, Debug)]
@@ -35,25 +38,34 @@ struct Kind {
     is_silent: bool,
 }
 
-/// How many there were of each kind.
+/// How many there were of each kind, and the newest.
 #[derive(Debug)]
 pub(super) struct Mixups {
     kinds: Recently<(Kind, u64)>,
+    newest: Recently<(Link, event::Mixup)>,
 }
 
 impl Default for Mixups {
     fn default() -> Self {
-        Self { kinds: Recently::new(MAX_KINDS) }
+        Self { kinds: Recently::new(MAX_KINDS), newest: Recently::new(MAX_KEPT) }
     }
 }
 
 impl Mixups {
     pub(super) fn memory(&self) -> usize {
-        self.kinds.len() * size_of::<(Kind, u64)>()
+        let mixups: usize = self.newest.iter().map(|(_, (_, mixup))| size_of_val(mixup) + mixup.memory()).sum();
+        self.kinds.len() * size_of::<(Kind, u64)>() + mixups
+    }
+
+    /// The newest between two times, oldest first.
+    pub(super) fn between(&self, from: Timestamp, to: Timestamp) -> impl Iterator<Item = (&Link, &event::Mixup)> {
+        let during = move |at: Timestamp| from <= at && at <= to;
+        self.newest.iter().filter(move |(at, _)| during(*at)).map(|(_, (link, mixup))| (link, mixup))
     }
 
     /// Counts one; says how many there were.
     fn count(&mut self, link: &Link, mixup: &event::Mixup) -> u64 {
+        self.newest.push(mixup.at(), (*link, mixup.clone()));
         let kind = Kind {
             server: link.server,
             spoken: mixup.client.protocol(),

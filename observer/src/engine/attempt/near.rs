@@ -8,7 +8,7 @@ use hashbrown::HashMap;
 use super::{
     super::{
         anomaly::AnomalyKind,
-        event::{Attempt, Endpoint, Outcome, Protocol, Silence},
+        event::{Attempt, Endpoint, Mixup, Outcome, Protocol, Silence},
         handshake::{Handshake, field},
         knowledge::Recently,
         tcp::{Link, Stamp},
@@ -41,6 +41,9 @@ pub struct Near {
     pub checks: Option<Checks>,
     /// Connections in another protocol that the proxy's host opened while the client waited, first ones first.
     pub spoken: Vec<Spoken>,
+    /// Connections of the proxy's host whose two sides speak different protocols, while the client waited: where they went, and
+    /// what was said. First ones first.
+    pub mixups: Vec<(SocketAddr, Mixup)>,
     /// The session id of the request, used with success at another server.
     pub session: Option<Session>,
 }
@@ -155,6 +158,11 @@ impl Neighbours {
             AnomalyKind::Http2 => Protocol::Http2,
             _ => return,
         };
+        self.spoke(link, protocol, stamp);
+    }
+
+    /// Another protocol than HTTP/1 is spoken on a connection.
+    pub(super) fn spoke(&mut self, link: &Link, protocol: Protocol, stamp: Stamp) {
         let spoken = Spoken { server: link.server, protocol, shown: (stamp.frame, stamp.at) };
         self.spoken.push(stamp.at, (*link, spoken));
     }
@@ -189,6 +197,13 @@ impl Attempts {
             refused,
             checks: self.recent.declined_by_itself(last.link.server, &hosts, window.to),
             spoken: spoken.take(MAX_NAMED).map(|(_, (_, spoken))| *spoken).collect(),
+            mixups: self
+                .mixups
+                .between(window.from, window.to)
+                .filter(|(link, _)| by_proxy(link))
+                .take(MAX_NAMED)
+                .map(|(link, mixup)| (link.server, mixup.clone()))
+                .collect(),
             session: self.session(last),
         }
     }

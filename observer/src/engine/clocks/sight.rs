@@ -209,6 +209,7 @@ impl Listener for Sights {
     fn tunnel(&mut self, _ticket: Ticket, _tunnel: &Tunnel, _why: Option<Closed>, _at: Timestamp) {}
     fn spoke(&mut self, _ticket: Ticket) {}
     fn mixup(&mut self, _link: &Link, _mixup: &Mixup, _stamp: Stamp) {}
+    fn http2(&mut self, _link: &Link, _stamp: Stamp) {}
     fn hole(&mut self, _link: &Link, _hole: Hole) {}
     fn classified(&mut self, _link: &Link, _class: FlowClass) {}
     fn tls_ended(&mut self, _link: &Link, _connection: &TlsConnection) {}

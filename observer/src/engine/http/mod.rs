@@ -131,6 +131,8 @@ pub trait Listener {
     fn spoke(&mut self, ticket: Ticket);
     /// The two sides of a connection speak different protocols. The client's first bytes came at `stamp`.
     fn mixup(&mut self, link: &Link, mixup: &Mixup, stamp: Stamp);
+    /// A connection has switched from HTTP/1 to HTTP/2 in plaintext (`h2c`).
+    fn http2(&mut self, link: &Link, stamp: Stamp);
     /// Something of a connection is missing.
     fn hole(&mut self, link: &Link, hole: Hole);
     /// What a connection carries is known now.

@@ -259,7 +259,7 @@ impl<L: Listener> Dialogue<L> {
         }
         let kind = exchange.map_or(Kind::Plain, |exchange| exchange.kind);
         match (head.status, kind) {
-            (101, _) => return self.switch(to, exchange, head),
+            (101, _) => return self.switch(to, link, exchange, head),
             (200..=299, Kind::Connect) => return *self = Self::default(),
             _ => {}
         }
@@ -287,7 +287,10 @@ impl<L: Listener> Dialogue<L> {
     }
 
     /// 101: from here on both directions speak another protocol (RFC 9110 15.2.2).
-    pub(super) fn switch(&mut self, to: &mut L, exchange: Option<Exchange>, head: &ResponseHead<'_>) {
+    pub(super) fn switch(&mut self, to: &mut L, link: &Link, exchange: Option<Exchange>, head: &ResponseHead<'_>) {
+        if head::values(head.fields, "upgrade").any(|value| value.eq_ignore_ascii_case(b"h2c")) {
+            to.http2(link, head.stamp);
+        }
         let websocket = match exchange.map(|exchange| exchange.kind) {
             Some(Kind::Upgrade(websocket)) => websocket,
             _ => head::values(head.fields, "upgrade").any(|value| value.eq_ignore_ascii_case(b"websocket")),

@@ -34,6 +34,9 @@ impl Listener for Heard {
     fn left(&mut self, _: Ticket, _: Silence, _: Timestamp) {}
     fn tunnel(&mut self, _: Ticket, _: &Tunnel, _: Option<Closed>, _: Timestamp) {}
     fn spoke(&mut self, _: Ticket) {}
+    fn http2(&mut self, _: &Link, _: Stamp) {
+        self.0.push("switches to http2".to_owned());
+    }
     fn hole(&mut self, _: &Link, _: Hole) {}
     fn classified(&mut self, _: &Link, _: FlowClass) {}
     fn tls_ended(&mut self, _: &Link, _: &TlsConnection) {}
@@ -116,4 +119,13 @@ fn other_protocols_to_an_http_port_are_told() {
     let preface: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
     check(&[Said(ToServer, preface), Said(ToClient, plain)], &["http2 got Some(400)"]);
     check(&[Said(ToServer, preface), Said(ToClient, b"\0\0\0\x04\0\0\0\0\0")], &[]);
+}
+
+#[test]
+fn a_switch_to_http2_is_told() {
+    let asked: &[u8] = b"GET / HTTP/1.1\r\nHost: a.test\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\n\r\n";
+    let other: &[u8] = b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n";
+    let http2: &[u8] = b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n";
+    check(&[Said(ToServer, asked), Said(ToClient, http2)], &["asks for /", "switches to http2"]);
+    check(&[Said(ToServer, asked), Said(ToClient, other)], &["asks for /"]);
 }

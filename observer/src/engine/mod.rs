@@ -1,6 +1,6 @@
 //! The pure core: frames in, events out. No clock, file, socket, thread, async or environment.
 //!
-//! Dependencies run one way: time < packet < tcp < knowledge < http < handshake < clocks < attempt < rule.
+//! Dependencies run one way: time < host < packet < tcp < knowledge < http < handshake < clocks < attempt < rule.
 
 pub mod alert;
 pub mod anomaly;
@@ -10,6 +10,7 @@ pub mod demand;
 pub mod event;
 pub mod frame;
 pub mod handshake;
+pub mod host;
 pub mod http;
 pub mod knowledge;
 mod memory;
@@ -33,6 +34,7 @@ use self::{
     demand::{Activity, Control, Demand, Skipped},
     event::{Event, OpenTunnel, Stats},
     frame::Frame,
+    host::Realm,
     http::Dialogue,
     packet::{Packets, Parsed, Segment},
     tcp::Stamp,
@@ -123,7 +125,8 @@ impl Engine {
         self.catch_up();
         match self.packets.parse(frame) {
             Parsed::Segment(segment) => {
-                self.connections.segment(&segment, stamp(frame, &segment), &mut self.attempts);
+                let stamp = stamp(frame, &segment, self.config.clocks.realm(frame.clock));
+                self.connections.segment(&segment, stamp, &mut self.attempts);
             }
             Parsed::Skipped => self.stats.frames_skipped += 1,
             Parsed::Anomaly(kind) => self.skipped(frame, kind),
@@ -141,7 +144,8 @@ impl Engine {
     pub fn pass_frame(&mut self, head: &Frame<'_>) -> bool {
         self.catch_up();
         let Some(segment) = Packets::peek(head) else { return false };
-        let passes = self.connections.pass(&segment, stamp(head, &segment), &mut self.attempts);
+        let stamp = stamp(head, &segment, self.config.clocks.realm(head.clock));
+        let passes = self.connections.pass(&segment, stamp, &mut self.attempts);
         if passes {
             self.count_frame(head.at);
         }
@@ -359,12 +363,13 @@ impl Engine {
 }
 
 #[inline]
-fn stamp(frame: &Frame<'_>, segment: &Segment<'_>) -> Stamp {
+fn stamp(frame: &Frame<'_>, segment: &Segment<'_>, realm: Realm) -> Stamp {
     Stamp {
         at: frame.at,
         frame: frame.number,
         interface: frame.interface,
         clock: frame.clock,
+        realm,
         sequence: segment.sequence,
         acknowledgment: segment.acknowledgment,
     }

@@ -65,10 +65,14 @@ fn times(from: Timestamp, to: Timestamp) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::sample;
+    use crate::engine::{host::Socket, knowledge::Place, sample};
+
+    fn end(address: &str) -> Socket {
+        Socket::of(address.parse().unwrap(), crate::engine::host::Realm::default())
+    }
 
     fn gap() -> Hole {
-        let (client, server) = ("10.0.0.2:51234".parse().unwrap(), "10.0.0.3:3000".parse().unwrap());
+        let (client, server) = (end("10.0.0.2:51234"), end("10.0.0.3:3000"));
         let times = (sample::at(0.0), sample::at(200.0));
         let hole = Hole::between(client, server, HoleKind::Gap, Some(Direction::ToServer), times);
         Hole { bytes: 1448, frame: 131, ..hole }
@@ -85,7 +89,7 @@ mod tests {
 
     #[test]
     fn merged_holes_say_how_many_they_were() {
-        let other = Hole { client: "10.0.0.9:1".parse().map(crate::engine::knowledge::Place::End).unwrap(), ..gap() };
+        let other = Hole { client: Place::End(end("10.0.0.9:1")), ..gap() };
         assert_eq!(
             of_hole(&gap().merged(&other)),
             "in 2 places, bytes of any host -> 10.0.0.3:3000 were not captured between 21:58:46.082 and 21:58:46.282"

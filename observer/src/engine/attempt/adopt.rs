@@ -73,7 +73,7 @@ impl Attempts {
         if up.request.key().is_some() || !up.request.has_connection_upgrade() || !up.request.complete {
             return None;
         }
-        let sender = up.link.client.ip();
+        let sender = up.link.client_host();
         let listens = self.proxies.sending_from(sender).chain([sender]);
         let mut got: Vec<_> =
             listens.flat_map(|host| self.recent.with_tail(&up.request.target, Side::GotBy, host)).collect();
@@ -120,14 +120,14 @@ impl Attempts {
         let more = fitting.iter().filter(|other| !beyond(other)).count();
         // Another client's ordinary request for the same thing may be what the proxy forwarded.
         let others =
-            with_tail(Side::GotBy, down.link.host).filter(|entry| entry.link.server == down.link.server).count();
+            with_tail(Side::GotBy, down.link.reached).filter(|entry| entry.link.shares_server(&down.link)).count();
         Some((up, more + others))
     }
 
     /// Whether the proxy that got `down` may have sent `up`: a likeness alone ties nothing between other hosts.
     fn may_come_from(&self, down: &Handshake, up: &Handshake) -> bool {
         let hosts = self.proxies.hosts(&down.link);
-        hosts.contains(&up.link.client.ip())
+        hosts.contains(&up.link.client_host())
             && may_follow(down, up, self.settle)
             && down.shares_process(up) != Some(false)
     }

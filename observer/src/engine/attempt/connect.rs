@@ -1,10 +1,6 @@
 //! Connections that were never accepted: why a proxy answers 502 by itself.
 
-use std::{
-    collections::VecDeque,
-    net::{IpAddr, SocketAddr},
-    time::Duration,
-};
+use std::{collections::VecDeque, time::Duration};
 
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
@@ -12,6 +8,7 @@ use hashbrown::HashMap;
 use super::super::{
     event::Silence,
     frame::{ClockId, InterfaceId},
+    host::{Host, Socket},
     knowledge::{Hole, HoleKind, Recently},
     tcp::{ConnectionId, Direction, Link, Opening, Stamp},
     time::Timestamp,
@@ -126,9 +123,9 @@ impl Connects {
 
     /// Whether a connection between the same ends was refused at about that time: this is a copy of that.
     fn was_refused(&self, link: &Link, at: Timestamp) -> bool {
-        let ends = (link.client, link.server);
+        let ends = |link: &Link| (link.client_socket(), link.server_socket());
         let mut lately = self.refused.iter().rev().take(LATELY);
-        lately.any(|(_, of)| (of.link.client, of.link.server) == ends && of.at.distance(at) < REPEATED_AFTER)
+        lately.any(|(_, of)| ends(&of.link) == ends(link) && of.at.distance(at) < REPEATED_AFTER)
     }
 
     /// A connection was accepted, or its client began a head: what it asks for is not known yet.
@@ -249,8 +246,8 @@ impl HalfOpen {
 /// the end of its answer.
 #[derive(Debug)]
 pub(super) struct Search<'a> {
-    pub(super) proxy: SocketAddr,
-    pub(super) hosts: &'a [IpAddr],
+    pub(super) proxy: Socket,
+    pub(super) hosts: &'a [Host],
     pub(super) from: Timestamp,
     pub(super) to: Timestamp,
     pub(super) status: Option<u16>,
@@ -266,6 +263,6 @@ impl Search<'_> {
     fn fits(&self, link: &Link, at: Timestamp, clock: ClockId) -> bool {
         let skew = if clock == self.clock.0 { Duration::ZERO } else { self.clock.1 };
         let during = self.from.before(skew) <= at && at <= self.to + skew;
-        during && self.hosts.contains(&link.client.ip()) && link.server != self.proxy
+        during && self.hosts.contains(&link.client_host()) && link.server_socket() != self.proxy
     }
 }

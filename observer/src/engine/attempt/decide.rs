@@ -109,14 +109,14 @@ impl Attempts {
             self.count(decided.attempt.outcome);
         }
         self.contest(&placed[0].handshake, placed.iter().find(|hop| hop.parent == Some(0)).map(|hop| &hop.handshake));
-        self.neighbours.decided(&decided.attempt);
+        self.neighbours.decided(&decided.attempt, &placed[0].handshake);
         self.open_tunnel(&decided.attempt, &placed, &ids);
         let (attempt, link) = (Arc::clone(&decided.attempt), placed[0].handshake.link);
         self.cases.push_back(Case::Decided(Box::new(decided)));
         let broken = matches!(attempt.outcome, Outcome::Refused | Outcome::Failed);
         if broken
             && placed[0].handshake.request.is_websocket()
-            && let Some(fallback) = self.polling.failed(&attempt, link.client, link.server)
+            && let Some(fallback) = self.polling.failed(&attempt, &link)
         {
             self.cases.push_back(Case::Fallback(Box::new(fallback)));
         }
@@ -165,7 +165,7 @@ impl Attempts {
         let stopped = may_stop && forwards;
         // One that failed to connect, and says so, is a proxy too; any other error may be its own.
         let says_so = matches!(last.status(), Some(502..=504));
-        let tried = may_stop && says_so && last.link.server.ip() != last.link.client.ip();
+        let tried = may_stop && says_so && !last.link.is_local();
         let (failed, doubt) = if answered && !stopped && !tried || client.is_upgraded() {
             (Vec::new(), missed.any().as_ref().map(Doubt::from))
         } else {
@@ -251,7 +251,7 @@ impl Attempts {
             let up = placed.iter().find(on_path).or_else(|| placed.iter().find(|child| child.parent == Some(at)));
             let link = &hop.handshake.link;
             let is_told = |up: &Placed| {
-                let apart = link.client.ip() != link.server.ip() || is_keyed && report::is_on_path(up.role);
+                let apart = !link.is_local() || is_keyed && report::is_on_path(up.role);
                 // Of two requests of one host only a common answer tells that they are not that host's two tries.
                 let answered = up.handshake.status().is_some() && up.handshake.status() == hop.handshake.status();
                 let forwards = answered || !join::is_hairpin(&hop.handshake, &up.handshake);
@@ -291,13 +291,13 @@ impl Attempts {
     /// Whether the server of a hop was seen to forward requests.
     fn forwards(&mut self, link: &Link) -> bool {
         // On one host, what its client sends besides may look like that.
-        let told = link.server.ip() != link.client.ip() && self.is_upstream_seen(link);
-        told || self.proxies.get(link.server).is_some_and(|proxy| proxy.upstream_seen)
+        let told = !link.is_local() && self.is_upstream_seen(link);
+        told || self.proxies.get(link.server_socket()).is_some_and(|proxy| proxy.upstream_seen)
     }
 
     /// Whether the capture shows what a proxy sends upstream: seen before, or found now among ordinary requests.
     pub(super) fn is_upstream_seen(&mut self, link: &Link) -> bool {
-        let proxy = link.server;
+        let proxy = link.server_socket();
         if self.proxies.get(proxy).is_some_and(|proxy| proxy.upstream_seen) {
             return true;
         }

@@ -1,13 +1,14 @@
 //! What may be missing of an attempt: holes that could hide another hop of it, connections opened for something that was
 //! not seen, and hops that may be another attempt's. Each is the reason of a claim that does not hold.
 
-use std::{net::IpAddr, time::Duration};
+use std::time::Duration;
 
 use super::{
     super::{
         event::{Confidence, Join, JoinMethod, Role, Silence},
         frame::ClockId,
         handshake::{Handshake, field::UpgradeRequest},
+        host::Host,
         knowledge::{Claim, Doubt, Hole, HoleKind},
         tcp::Link,
         time::Timestamp,
@@ -117,17 +118,17 @@ impl Attempts {
         let before = |hole: &Hole| {
             let ends = [hole.server, hole.client];
             let mut ends = ends.iter().take(if by_proxy { 2 } else { 1 });
-            may_be_another(hole) && ends.any(|end| end.may_be_at(client.client.ip()))
+            may_be_another(hole) && ends.any(|end| end.may_be_at(client.client_host()))
         };
         let behind = |hole: &Hole| {
             may_be_another(hole)
                 && hole.may_hold_request_for(placed[0].handshake.status())
                 && placed.iter().any(|placed| {
                     let (link, hosts) = (&placed.handshake.link, self.proxies.hosts(&placed.handshake.link));
-                    !hole.server.is(link.server) && hosts.iter().any(|host| hole.client.may_be_at(*host))
+                    !hole.server.is(link.server_socket()) && hosts.iter().any(|host| hole.client.may_be_at(*host))
                 })
         };
-        let beside = |hole: &Hole| may_be_another(hole) && hole.server.may_be(client.server);
+        let beside = |hole: &Hole| may_be_another(hole) && hole.server.may_be(client.server_socket());
         Missed {
             before: self.hole(&window.around(), before),
             behind: self.hole(window, behind),
@@ -147,7 +148,7 @@ impl Attempts {
         stopped: bool,
     ) -> (Vec<Failed>, Option<Doubt>) {
         let search = Search {
-            proxy: by.link.server,
+            proxy: by.link.server_socket(),
             hosts: &self.proxies.hosts(&by.link),
             from: by.request.at,
             to: end,
@@ -156,7 +157,7 @@ impl Attempts {
         };
         let alone = placed.len() == 1;
         // On one host, clients open connections to those that were asked, too.
-        let onward = |link: &Link| placed.iter().all(|placed| placed.handshake.link.server != link.server);
+        let onward = |link: &Link| placed.iter().all(|placed| !placed.handshake.link.shares_server(link));
         let pending = self.connects.pending(&search, onward).filter(|_| stopped || alone);
         let is_cut = alone && !by.request.complete && by.request.key().is_none();
         // What a proxy makes of a request is not found where its key was not read.
@@ -203,7 +204,7 @@ impl Attempts {
     /// was seen behind the proxy.
     fn fit_of_another(&self, failed: &Failed, by: &Handshake) -> Option<Fit> {
         let others = self.store.lately().filter(|(id, other)| {
-            other.link.server == by.link.server
+            other.link.shares_server(&by.link)
                 && other.link.id != by.link.id
                 && other.is_server_error()
                 && join::tree(&self.store, *id, self.settle).nodes.len() == 1
@@ -216,14 +217,14 @@ impl Attempts {
 
     /// Whether one of a proxy's `hosts` sent a request that is no hop of this attempt to another server right after a
     /// refusal: it may have been refused for that.
-    fn was_followed(&self, failed: &Failed, placed: &[Placed], hosts: &[IpAddr]) -> bool {
+    fn was_followed(&self, failed: &Failed, placed: &[Placed], hosts: &[Host]) -> bool {
         const MIN: Timestamp = Timestamp::MIN;
         const MAX: Timestamp = Timestamp::MAX;
         let is_next = |at: Timestamp, link: &Link| {
             let at_once = (failed.at..=failed.at + NEXT_TRY).contains(&at);
-            let elsewhere = link.server != failed.link.server && link.server != placed[0].handshake.link.server;
+            let elsewhere = !link.shares_server(&failed.link) && !link.shares_server(&placed[0].handshake.link);
             let other = placed.iter().all(|placed| placed.handshake.link.id != link.id);
-            at_once && elsewhere && other && hosts.contains(&link.client.ip())
+            at_once && elsewhere && other && hosts.contains(&link.client_host())
         };
         // What shares its key with no other hop was made of no client's request.
         let is_made = |name| self.decided.named(name).len() + self.store.named(name, MIN, MAX, 2).count() > 1;
@@ -242,7 +243,7 @@ impl Attempts {
         let open = open.map(|(_, other)| (other.request.at, &other.link));
         !self.decided.is_whole_since(from)
             || decided.chain(open).any(|(at, link)| {
-                let by_proxy = hosts.contains(&link.client.ip()) && link.server != down.link.server;
+                let by_proxy = hosts.contains(&link.client_host()) && !link.shares_server(&down.link);
                 let other = own.iter().all(|own| own.handshake.link.id != link.id);
                 other && by_proxy && (from..=to).contains(&at)
             })
@@ -250,14 +251,12 @@ impl Attempts {
 
     /// Whether the host that sent a lone request sent another one with its key to another server.
     pub(super) fn has_sibling(&self, lone: &Handshake) -> bool {
-        self.others_of_key(lone, SIBLINGS, |other| {
-            other.client.ip() == lone.link.client.ip() && other.server != lone.link.server
-        })
+        self.others_of_key(lone, SIBLINGS, |other| other.shares_client(&lone.link) && !other.shares_server(&lone.link))
     }
 
     /// Whether a lone request's key was seen between other hosts: the hops between it and that are missing.
     pub(super) fn is_elsewhere(&self, lone: &Handshake) -> bool {
-        let ends = |link: &Link| [link.client.ip(), link.server.ip()];
+        let ends = |link: &Link| [link.client_host(), link.server_host()];
         self.others_of_key(lone, self.settle, |other| !ends(other).iter().any(|end| ends(&lone.link).contains(end)))
     }
 

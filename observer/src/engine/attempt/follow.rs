@@ -1,12 +1,13 @@
 //! Follows the tunnels of decided attempts to their ends.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use hashbrown::HashMap;
 
 use super::{
     super::{
-        event::{self, Attempt, ClosedBy, Hop, Outcome, Role, Silence},
+        event::{self, Attempt, ClosedBy, Outcome, Role, Silence},
+        host::Socket,
         http::{self, Ticket, UpgradeId},
         knowledge::{Hole, HoleKind},
         tcp::Direction,
@@ -28,7 +29,7 @@ impl Attempts {
         let open = |(ids, attempt): (Vec<UpgradeId>, Attempt)| {
             let nearest = ids.iter().find_map(state)?;
             let hops = || ids.iter().filter_map(state);
-            let proxies = attempt.path().filter_map(|hop| hop.server.address());
+            let proxies = attempt.path().filter_map(|hop| Some(self.sockets(hop)?[1]));
             Some(event::OpenTunnel {
                 opened_at: opened_at(&attempt),
                 last_at: hops().map(|hop| hop.last_at).max()?,
@@ -81,7 +82,8 @@ impl Attempts {
     pub(super) fn end_tunnel(&mut self, key: UpgradeId, now: Timestamp) {
         let Some((tunnel, attempt)) = self.tunnels.remove(key) else { return };
         let attempt = Arc::new(attempt);
-        let mut ended = tunnel.end(&attempt, now);
+        let listens: Vec<_> = attempt.path().map(|hop| Some(self.sockets(hop)?[1])).collect();
+        let mut ended = tunnel.end(&attempt, &listens, now);
         if ended.tunnel.closed_by == ClosedBy::Unknown || !ended.quiet.holds() {
             ended.tunnel.missing = self.missed_of(&attempt);
         }
@@ -112,7 +114,7 @@ impl Attempts {
     /// Counts tunnels that something in front of the first server, or behind it unseen, ended after the same silence.
     fn count_alike(&mut self, ended: &mut Ended) {
         let tunnel = &ended.tunnel;
-        let Some(server) = tunnel.attempt.first().server.address() else { return };
+        let Some([_, server]) = self.sockets(tunnel.attempt.first()) else { return };
         let kind = match (tunnel.closed_by, ended.lone) {
             (ClosedBy::Client, _) => EndKind::FromClient,
             (ClosedBy::Unknown, Some(Lone::Server)) => EndKind::FromServer,
@@ -130,9 +132,8 @@ impl Attempts {
     /// A hole on one of a tunnel's own hops.
     fn missed_of(&self, attempt: &Attempt) -> Option<Hole> {
         let opened = self.window(attempt, opened_at(attempt), Timestamp::MAX);
-        let ends = |hop: &Hop| hop.client.address().zip(hop.server.address());
-        let own: Vec<_> = attempt.path().filter_map(ends).collect();
-        self.hole(&opened, |hole| own.iter().any(|(client, server)| hole.client.is(*client) && hole.server.is(*server)))
+        let own: Vec<_> = attempt.path().filter_map(|hop| self.sockets(hop)).collect();
+        self.hole(&opened, |hole| own.iter().any(|[client, server]| hole.client.is(*client) && hole.server.is(*server)))
     }
 
     /// A hole that may hide another hop of a tunnel, which opened with the others: before the first where the client ended it,
@@ -141,25 +142,23 @@ impl Attempts {
         let first = attempt.first();
         let asked = first.request.as_ref().map_or(ended.tunnel.opened_at, |request| request.at);
         let opening = self.window(attempt, asked, ended.tunnel.opened_at);
-        let own = |hole: &Hole| {
-            let is = |hop: &Hop| hop.client.address().is_some_and(|client| hole.client.is(client));
-            !hole.may_hold_request() || attempt.hops.iter().any(is)
-        };
+        let clients: Vec<_> = attempt.hops.iter().filter_map(|hop| Some(self.sockets(hop)?[0])).collect();
+        let own = |hole: &Hole| !hole.may_hold_request() || clients.iter().any(|client| hole.client.is(*client));
         match ended.tunnel.closed_by {
             ClosedBy::Unknown => None,
             ClosedBy::Client => {
-                let client = first.client.address()?;
-                self.hole(&opening.around(), |hole| hole.server.may_be_at(client.ip()) && !own(hole))
+                let client = self.sockets(first)?[0].host();
+                self.hole(&opening.around(), |hole| hole.server.may_be_at(client) && !own(hole))
             }
             ClosedBy::Origin => {
-                let origin = attempt.path().last()?.server.address()?;
+                let origin = self.sockets(attempt.path().last()?)?[1];
                 self.missed_behind(attempt, origin, &opening, own)
             }
             ClosedBy::Proxy => {
                 let by = ended.by?;
-                let path: Vec<_> = attempt.path().collect();
-                let step = path.windows(2).find(|step| step[0].server.address() == Some(by))?;
-                let next = step[1].client.address().filter(|next| next.ip() != by.ip())?;
+                let path: Vec<_> = attempt.path().filter_map(|hop| self.sockets(hop)).collect();
+                let step = path.windows(2).find(|step| step[0][1] == by)?;
+                let next = Some(step[1][0]).filter(|next| next.host() != by.host())?;
                 self.missed_behind(attempt, by, &opening, |hole| own(hole) || hole.client.is(next))
             }
         }
@@ -170,34 +169,34 @@ impl Attempts {
     fn missed_behind(
         &self,
         attempt: &Attempt,
-        by: SocketAddr,
+        by: Socket,
         opening: &Window,
         own: impl Fn(&Hole) -> bool,
     ) -> Option<Hole> {
-        let hole = self.hole(opening, |hole| hole.client.may_be_at(by.ip()) && !own(hole));
+        let hole = self.hole(opening, |hole| hole.client.may_be_at(by.host()) && !own(hole));
         let clock = (opening.clock, Duration::ZERO);
-        let search = Search { proxy: by, hosts: &[by.ip()], from: opening.from, to: opening.to, status: None, clock };
+        let search = Search { proxy: by, hosts: &[by.host()], from: opening.from, to: opening.to, status: None, clock };
         // On one host, a client may have opened it.
-        let alone = attempt.first().client.address().is_some_and(|client| client.ip() != by.ip());
+        let alone = self.sockets(attempt.first()).is_some_and(|[client, _]| client.host() != by.host());
         let pending = || self.connects.pending(&search, |_| true).filter(|_| alone);
-        hole.or_else(pending).or_else(|| unanswered_beside(attempt, by, opening))
+        hole.or_else(pending).or_else(|| self.unanswered_beside(attempt, by, opening))
     }
 
     /// Where the proxy listens that ended a tunnel by itself, though its client's side is TLS.
-    pub(super) fn tls_closer(&self, tunnel: &OpenTunnel, attempt: &Attempt, end: Timestamp) -> Option<SocketAddr> {
+    pub(super) fn tls_closer(&self, tunnel: &OpenTunnel, attempt: &Attempt, end: Timestamp) -> Option<Socket> {
         let asked = attempt.first().request.as_ref()?.at;
         let last = tunnel.hops.first()?.state.as_ref()?.last_from_client_at.unwrap_or(asked);
         self.opaque.closed_by_proxy(asked, last, end)
     }
-}
 
-/// The missing answer to a request beside the path that the host at `by` sent: it may be the next hop.
-fn unanswered_beside(attempt: &Attempt, by: SocketAddr, opening: &Window) -> Option<Hole> {
-    attempt.hops.iter().find_map(|hop| {
-        let unanswered = matches!(hop.silence, Some(Silence::NotCaptured | Silence::Waiting));
-        let (client, server) = (hop.client.address()?, hop.server.address()?);
-        let times = (opening.from, opening.to);
-        (hop.role == Role::Side && unanswered && client.ip() == by.ip())
-            .then(|| Hole::between(client, server, HoleKind::Gap, Some(Direction::ToClient), times))
-    })
+    /// The missing answer to a request beside the path that the host at `by` sent: it may be the next hop.
+    fn unanswered_beside(&self, attempt: &Attempt, by: Socket, opening: &Window) -> Option<Hole> {
+        attempt.hops.iter().find_map(|hop| {
+            let unanswered = matches!(hop.silence, Some(Silence::NotCaptured | Silence::Waiting));
+            let [client, server] = self.sockets(hop)?;
+            let times = (opening.from, opening.to);
+            (hop.role == Role::Side && unanswered && client.host() == by.host())
+                .then(|| Hole::between(client, server, HoleKind::Gap, Some(Direction::ToClient), times))
+        })
+    }
 }

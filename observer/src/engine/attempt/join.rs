@@ -76,7 +76,7 @@ fn leads_to(all: &[(UpgradeId, &Handshake)], one: &Handshake, other: &Handshake,
         return false;
     }
     let behind =
-        |down: &Handshake, up: &Handshake| down.link.leads_to(&up.link) && up.link.server.ip() != down.link.client.ip();
+        |down: &Handshake, up: &Handshake| down.link.leads_to(&up.link) && !down.link.comes_from_server_of(&up.link);
     let mut next = all.iter().filter(|(_, up)| behind(one, up)).map(|(_, up)| *up);
     next.any(|up| up.link.id == other.link.id || leads_to(all, up, other, steps - 1))
 }
@@ -152,10 +152,12 @@ fn under(store: &Store, root: UpgradeId, taken: &[Node], method: JoinMethod, nam
     let Some(client) = store.get(root) else { return tree };
     let (from, to) = (client.request.at.before(skew), client.ended_at.unwrap_or(Timestamp::MAX) + skew);
     let before = client.request.at.before(LOOK_BACK);
-    let passed: Vec<_> = taken.iter().filter_map(|node| store.get(node.id)).map(|hop| hop.link.server).collect();
+    let passed: Vec<_> =
+        taken.iter().filter_map(|node| store.get(node.id)).map(|hop| hop.link.server_socket()).collect();
     let is_free = |id: UpgradeId, up: &Handshake| {
         // Behind the first hop nothing leads back to a server that was passed, nor to what another key names.
-        let onward = taken.len() == 1 || !passed.contains(&up.link.server) && !has_key_parent(store, up, taken, skew);
+        let onward =
+            taken.len() == 1 || !passed.contains(&up.link.server_socket()) && !has_key_parent(store, up, taken, skew);
         id != root && onward && taken.iter().all(|node| node.id != id)
     };
     let all: Vec<_> = store.named(name, before, to + skew, 2 * SEARCHED).filter(|(id, up)| is_free(*id, up)).collect();
@@ -223,7 +225,7 @@ fn descend(
     skew: Duration,
 ) -> Confidence {
     let (mut down, mut parent, mut confidence) = (client, 0, Confidence::Certain);
-    let mut passed = vec![client.link.server];
+    let mut passed = vec![client.link.server_socket()];
     for _ in 0..MAX_CHAIN {
         let rivals: Vec<_> = all.iter().map(|(_, rival)| *rival).filter(|rival| is_rival(down, rival, skew)).collect();
         let best = |up: &Handshake| {
@@ -235,7 +237,7 @@ fn descend(
         };
         let fitting: Vec<_> = all
             .iter()
-            .filter(|(_, up)| !passed.contains(&up.link.server))
+            .filter(|(_, up)| !passed.contains(&up.link.server_socket()))
             .filter(|(_, up)| may_be_next(method, down, up, skew) && may_have_passed_on(down, up))
             .map(|(id, up)| (*id, *up, affinity(down, up), best(up).unwrap_or(i32::MIN)))
             .filter(|(_, _, own, best)| own >= best)
@@ -278,7 +280,7 @@ fn descend(
         tree.nodes.push(Node { id, parent: Some(parent) });
         parent = tree.nodes.len() - 1;
         down = up;
-        passed.push(up.link.server);
+        passed.push(up.link.server_socket());
     }
     confidence
 }

@@ -3,7 +3,7 @@
 use super::{
     super::{
         anomaly::{Anomaly, AnomalyKind},
-        event::{Endpoint, Mixup, ProxyHeader, Silence},
+        event::{Endpoint, Mixup, Protocol, ProxyHeader, Silence},
         handshake::Handshake,
         http::{Listener, RequestHead, ResponseHead, Ticket, TicketOf, TlsConnection, Tunnel, UpgradeId},
         knowledge::{FlowClass, Hole},
@@ -11,7 +11,6 @@ use super::{
         time::Timestamp,
     },
     Attempts, Case, Timer,
-    near::Protocol,
     tunnel::OpenHop,
 };
 

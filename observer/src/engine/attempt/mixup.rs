@@ -108,7 +108,7 @@ impl Attempts {
             response: None,
             silence: Some(silence),
             not_http,
-            product: self.proxies.get(link.server).and_then(|proxy| proxy.product.clone()),
+            product: self.proxies.get(link.server_socket()).and_then(|proxy| proxy.product.clone()),
             processes: self.owners.of(link),
         };
         Attempt {

@@ -52,7 +52,8 @@ use super::{
     Config,
     anomaly::Anomaly,
     clocks::Clocks,
-    event::{Attempt, ProductName, Silence},
+    event::{Attempt, Hop, ProductName, Silence},
+    host::Socket,
     http::{OrdinaryId, UpgradeId},
     knowledge::{Claim, Doubt, Hole, Holes},
     time::Timestamp,
@@ -175,7 +176,7 @@ enum Timer {
     /// A tunnel's end can be judged.
     Tunnel(UpgradeId),
     /// A moment of closing tunnels is over.
-    Closing(SocketAddr),
+    Closing(Socket),
 }
 
 /// All attempts.
@@ -202,7 +203,7 @@ pub struct Attempts {
     /// How many timers there must be to look for those of what is gone.
     sweep_at: usize,
     tunnels: Tunnels,
-    closings: HashMap<SocketAddr, Closing, FixedState>,
+    closings: HashMap<Socket, Closing, FixedState>,
     cases: VecDeque<Case>,
     /// Bytes that groups of closing tunnels cost.
     closing_memory: usize,
@@ -332,6 +333,12 @@ impl Attempts {
     /// A connection, client first, with an upgrade request: who holds its ends is worth finding out.
     pub fn poll_owner(&mut self) -> Option<(SocketAddr, SocketAddr)> {
         self.owners.poll()
+    }
+
+    /// The client's and the server's end of a hop; `None` where they are no addresses.
+    fn sockets(&self, hop: &Hop) -> Option<[Socket; 2]> {
+        let realm = self.clocks.realm(hop.clock);
+        Some([Socket::of(hop.client.address()?, realm), Socket::of(hop.server.address()?, realm)])
     }
 
     fn at(&mut self, at: Timestamp, timer: Timer) {

@@ -1,9 +1,9 @@
 //! Puts together the tunnels that one proxy ended at one moment.
 
-use std::{net::SocketAddr, time::Duration};
+use std::time::Duration;
 
 use super::{
-    super::time::Timestamp,
+    super::{host::Socket, time::Timestamp},
     Attempts, Case, SAME_IDLE, Timer,
     proxy::EndKind,
     tunnel::{Ended, Group},
@@ -29,7 +29,7 @@ pub(super) struct Closing {
 }
 
 impl Attempts {
-    pub(super) fn join_closing(&mut self, by: SocketAddr, ended: Ended, now: Timestamp) {
+    pub(super) fn join_closing(&mut self, by: Socket, ended: Ended, now: Timestamp) {
         let end = ended.tunnel.ended_at;
         let timed = self.proxies.get(by).is_some_and(|proxy| proxy.closed_at(ended.tunnel.idle, SAME_IDLE));
         let wait = if timed { MOMENT } else { PAUSE };
@@ -51,13 +51,13 @@ impl Attempts {
         self.at(due, Timer::Closing(by));
     }
 
-    pub(super) fn closing_due(&mut self, by: SocketAddr, at: Timestamp) {
+    pub(super) fn closing_due(&mut self, by: Socket, at: Timestamp) {
         if self.closings.get(&by).is_some_and(|closing| closing.due <= at) {
             self.flush_closing(by);
         }
     }
 
-    pub(super) fn flush_closing(&mut self, by: SocketAddr) {
+    pub(super) fn flush_closing(&mut self, by: Socket) {
         let Some(Closing { mut members, .. }) = self.closings.remove(&by) else { return };
         self.closing_memory -= members.iter().map(Ended::memory).sum::<usize>();
         members.sort_by_key(|member| (member.tunnel.ended_at, member.tunnel.attempt.id));

@@ -8,8 +8,9 @@ use hashbrown::HashMap;
 use super::{
     super::{
         anomaly::AnomalyKind,
-        event::{Attempt, Endpoint, Mixup, Outcome, Protocol, Silence},
+        event::{Attempt, Mixup, Outcome, Protocol, Silence},
         handshake::{Handshake, field},
+        host::Socket,
         knowledge::Recently,
         tcp::{Link, Stamp},
         time::Timestamp,
@@ -94,12 +95,15 @@ pub struct Session {
     pub shown: (u64, Timestamp),
 }
 
+/// Where something is asked for, and its path.
+type Route = (Socket, Box<str>);
+
 /// What is remembered for that, beside the recent requests and failed connections.
 #[derive(Debug)]
 pub(super) struct Neighbours {
-    routes: HashMap<(SocketAddr, Box<str>), Arc<Attempt>, foldhash::fast::FixedState>,
+    routes: HashMap<Route, Arc<Attempt>, foldhash::fast::FixedState>,
     /// Routes in the order in which they were first seen.
-    order: Recently<(SocketAddr, Box<str>)>,
+    order: Recently<Route>,
     spoken: Recently<(Link, Spoken)>,
     memory: usize,
     memory_limit: usize,
@@ -123,8 +127,11 @@ impl Neighbours {
     }
 
     /// An attempt was decided.
-    pub(super) fn decided(&mut self, attempt: &Arc<Attempt>) {
-        let (Some(route), Outcome::Upgraded) = (route(attempt), attempt.outcome) else { return };
+    pub(super) fn decided(&mut self, attempt: &Arc<Attempt>, first: &Handshake) {
+        if attempt.outcome != Outcome::Upgraded {
+            return;
+        }
+        let route = route(first);
         let at = attempt.decided_at;
         self.memory += attempt.memory();
         match self.routes.insert(route.clone(), Arc::clone(attempt)) {
@@ -137,7 +144,7 @@ impl Neighbours {
     }
 
     /// Adds a route, or makes room.
-    fn forget(&mut self, at: Timestamp, new: Option<(SocketAddr, Box<str>)>) {
+    fn forget(&mut self, at: Timestamp, new: Option<Route>) {
         let oldest = match new {
             Some(route) => self.order.push(at, route),
             None => self.order.pop(),
@@ -148,7 +155,7 @@ impl Neighbours {
 
     /// The newest upgrade that succeeded on the route of a request.
     pub(super) fn succeeded(&self, hop: &Handshake) -> Option<&Arc<Attempt>> {
-        self.routes.get(&(hop.link.server, field::path(&hop.request.target).into()))
+        self.routes.get(&route(hop))
     }
 
     /// Something odd was seen on a connection.
@@ -168,18 +175,15 @@ impl Neighbours {
     }
 }
 
-/// Where an attempt was asked for, and its path.
-fn route(attempt: &Attempt) -> Option<(SocketAddr, Box<str>)> {
-    let hop = attempt.first();
-    let Endpoint::Ip(server) = hop.server else { return None };
-    Some((server, field::path(&hop.request.as_ref()?.target).into()))
+fn route(hop: &Handshake) -> Route {
+    (hop.link.server_socket(), field::path(&hop.request.target).into())
 }
 
 impl Attempts {
     /// What other traffic shows about an attempt: `client` is its first hop, `last` the last server that got its request.
     pub(super) fn near(&self, client: &Handshake, last: &Handshake, window: &Window) -> Near {
         let hosts = self.proxies.hosts(&last.link);
-        let by_proxy = |link: &Link| hosts.contains(&link.client.ip()) && link.server != last.link.server;
+        let by_proxy = |link: &Link| hosts.contains(&link.client_host()) && !link.shares_server(&last.link);
         let mut refused: Vec<Refused> = Vec::new();
         let since = window.from.before(KEPT_OUT);
         for (at, failed) in self.connects.refused_between(since, window.from) {
@@ -193,9 +197,9 @@ impl Attempts {
         let spoken = self.neighbours.spoken.iter().filter(|(at, (link, _))| by_proxy(link) && during(*at));
         Near {
             succeeded: self.neighbours.succeeded(client).cloned(),
-            at_origin: self.neighbours.succeeded(last).cloned().filter(|_| last.link.server != client.link.server),
+            at_origin: self.neighbours.succeeded(last).cloned().filter(|_| !last.link.shares_server(&client.link)),
             refused,
-            checks: self.recent.declined_by_itself(last.link.server, &hosts, window.to),
+            checks: self.recent.declined_by_itself(last.link.server_socket(), &hosts, window.to),
             spoken: spoken.take(MAX_NAMED).map(|(_, (_, spoken))| *spoken).collect(),
             mixups: self
                 .mixups
@@ -212,10 +216,10 @@ impl Attempts {
     fn session(&self, last: &Handshake) -> Option<Session> {
         let target = &last.request.target;
         let id = polling::session(target)?;
-        let sent = self.recent.with_tail(target, super::recent::Side::SentBy, last.link.client.ip());
+        let sent = self.recent.with_tail(target, super::recent::Side::SentBy, last.link.client_host());
         let mut taken = sent.filter(|entry| {
             let taken = entry.response.as_ref().is_some_and(|response| matches!(response.status, 200..=299));
-            taken && entry.link.server != last.link.server
+            taken && !entry.link.shares_server(&last.link)
         });
         let polled = taken.find(|entry| {
             self.recent.request(entry).is_some_and(|request| polling::session(&request.target) == Some(id))

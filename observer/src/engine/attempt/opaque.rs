@@ -1,8 +1,8 @@
 //! TLS connections that ended: the side of a tunnel that cannot be read still tells who was silent and who closed first.
 
-use std::{net::SocketAddr, time::Duration};
+use std::time::Duration;
 
-use super::super::{http::TlsConnection, knowledge::Recently, tcp::Link, time::Timestamp};
+use super::super::{host::Socket, http::TlsConnection, knowledge::Recently, tcp::Link, time::Timestamp};
 
 /// Ended connections remembered.
 const MAX_KEPT: usize = 4096;
@@ -40,7 +40,7 @@ impl Opaque {
 
     /// Where a proxy listens for TLS, if it ended a tunnel by itself at `end`: a client's connection, open since before
     /// `asked`, ended with it, and its client had said nothing since what the tunnel heard of it at `last`.
-    pub(super) fn closed_by_proxy(&self, asked: Timestamp, last: Timestamp, end: Timestamp) -> Option<SocketAddr> {
+    pub(super) fn closed_by_proxy(&self, asked: Timestamp, last: Timestamp, end: Timestamp) -> Option<Socket> {
         if !self.ended.is_whole_since(end.before(APART)) {
             return None;
         }
@@ -52,10 +52,10 @@ impl Opaque {
             .filter(|(_, tls)| tls.opened_at <= asked && tls.last_client_at().distance(last) <= RELAYED_WITHIN)
             .filter(|(_, tls)| near(tls.server_ended) || near(tls.client_ended))
             .peekable();
-        let listens = fitting.peek()?.0.server;
+        let listens = fitting.peek()?.0.server_socket();
         let by_proxy = |tls: &TlsConnection| {
             tls.server_ended.is_some_and(|server| tls.client_ended.is_none_or(|client| server <= client))
         };
-        fitting.all(|(link, tls)| link.server == listens && by_proxy(tls)).then_some(listens)
+        fitting.all(|(link, tls)| link.server_socket() == listens && by_proxy(tls)).then_some(listens)
     }
 }

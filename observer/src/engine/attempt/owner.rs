@@ -85,7 +85,7 @@ impl Owners {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::tcp::ConnectionId;
+    use crate::engine::{host::Realm, tcp::ConnectionId};
 
     #[test]
     fn a_connection_that_left_costs_nothing() {
@@ -95,7 +95,7 @@ mod tests {
         for port in 1..MAX_KEPT {
             let (local, peer) = (address(port), address(0));
             owners.add(Owner { local, peer, process: process.clone() });
-            let link = Link { client: local, server: peer, id: ConnectionId::default(), host: peer.ip() };
+            let link = Link::new(ConnectionId::default(), local, peer, Realm::default());
             assert_eq!(owners.of(&link), [Some(process.clone()), None]);
             owners.forget(&link);
         }

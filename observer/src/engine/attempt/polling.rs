@@ -1,12 +1,13 @@
 //! Long polling by clients whose WebSocket attempt failed: engine.io (socket.io), SockJS and their like.
 
-use std::{collections::VecDeque, hash::BuildHasher, net::SocketAddr, sync::Arc, time::Duration};
+use std::{collections::VecDeque, hash::BuildHasher, sync::Arc, time::Duration};
 
 use foldhash::fast::FixedState;
 
 use super::super::{
     event::{Attempt, Fields},
     handshake::field,
+    host::{Host, Socket},
     http::{RequestHead, head},
     memory::block,
     tcp::Link,
@@ -27,8 +28,8 @@ const ENOUGH: u64 = 2;
 struct Poll {
     at: Timestamp,
     frame: u64,
-    client: SocketAddr,
-    server: SocketAddr,
+    client: Host,
+    server: Socket,
     /// Path without the transport's own part.
     base: Box<str>,
     target: Box<str>,
@@ -41,8 +42,8 @@ struct Poll {
 struct Failure {
     attempt: Arc<Attempt>,
     at: Timestamp,
-    client: SocketAddr,
-    server: SocketAddr,
+    client: Host,
+    server: Socket,
     base: Box<str>,
     session: Option<Box<str>>,
     agent: u64,
@@ -100,8 +101,8 @@ impl Polling {
         let poll = Poll {
             at: head.stamp.at,
             frame: head.stamp.frame,
-            client: link.client,
-            server: link.server,
+            client: link.client_host(),
+            server: link.server_socket(),
             base: base.into(),
             target: field::path(head.target).into(),
             session: session(head.target).map(Into::into),
@@ -115,19 +116,14 @@ impl Polling {
     }
 
     /// An attempt failed.
-    pub(super) fn failed(
-        &mut self,
-        attempt: &Arc<Attempt>,
-        client: SocketAddr,
-        server: SocketAddr,
-    ) -> Option<Fallback> {
+    pub(super) fn failed(&mut self, attempt: &Arc<Attempt>, link: &Link) -> Option<Fallback> {
         let request = attempt.first().request.as_ref()?;
         let target = &*request.target;
         let mut failure = Failure {
             attempt: Arc::clone(attempt),
             at: attempt.decided_at,
-            client,
-            server,
+            client: link.client_host(),
+            server: link.server_socket(),
             base: websocket_base(target).into(),
             session: session(target).map(Into::into),
             agent: hash(request.field("user-agent").unwrap_or("").as_bytes()),
@@ -159,7 +155,7 @@ impl Failure {
     /// Counts a poll that is this client's; the one that makes it a habit tells.
     fn count(&mut self, poll: &Poll) -> Option<Fallback> {
         let after = poll.at > self.at && poll.at.since(self.at) < WINDOW;
-        let same = poll.client.ip() == self.client.ip()
+        let same = poll.client == self.client
             && poll.server == self.server
             && poll.base == self.base
             // A session names its client; without one, at least the same program must go on.

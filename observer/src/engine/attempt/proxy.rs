@@ -1,11 +1,7 @@
 //! What is known of each proxy, by the endpoint it listens on: its product, whether its upstream side is captured, and
 //! at which idle times it closed tunnels.
 
-use std::{
-    collections::VecDeque,
-    net::{IpAddr, SocketAddr},
-    time::Duration,
-};
+use std::{collections::VecDeque, time::Duration};
 
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
@@ -15,6 +11,7 @@ use super::{
     super::{
         event::{Fields, Product, ProductName},
         handshake::{Handshake, product},
+        host::{Host, Socket},
         tcp::Link,
         time::Timestamp,
     },
@@ -23,7 +20,7 @@ use super::{
 
 /// Proxies remembered.
 const MAX_PROXIES: usize = 4096;
-/// Addresses remembered of each.
+/// Hosts remembered of each.
 const MAX_HOSTS: usize = 8;
 /// Spans that one timer makes differ less than this: its own steps, and the way of a segment.
 const ALIKE: Duration = Duration::from_millis(100);
@@ -37,8 +34,8 @@ pub(super) struct Proxy {
     pub(super) product: Option<Product>,
     /// Whether any request of it upstream was seen: then one that is absent was not sent.
     pub(super) upstream_seen: bool,
-    /// Other addresses that it was seen to send from.
-    hosts: SmallVec<[IpAddr; 2]>,
+    /// Other hosts that it was seen to send from.
+    hosts: SmallVec<[Host; 2]>,
     /// Idle times at which it closed tunnels.
     idle_times: VecDeque<Duration>,
     /// How others ended lately, by kind.
@@ -108,31 +105,31 @@ impl Proxy {
 /// All proxies, by the endpoint they listen on.
 #[derive(Default, Debug)]
 pub(super) struct Proxies {
-    by_endpoint: HashMap<SocketAddr, Proxy, FixedState>,
-    order: VecDeque<SocketAddr>,
+    by_endpoint: HashMap<Socket, Proxy, FixedState>,
+    order: VecDeque<Socket>,
 }
 
 impl Proxies {
     /// What is known of one.
-    pub(super) fn get(&self, endpoint: SocketAddr) -> Option<&Proxy> {
+    pub(super) fn get(&self, endpoint: Socket) -> Option<&Proxy> {
         self.by_endpoint.get(&endpoint)
     }
 
-    /// The addresses that the proxy at a connection's server end sends from, as far as is known: the ones it listens on,
-    /// and others seen.
-    pub(super) fn hosts(&self, link: &Link) -> SmallVec<[IpAddr; 4]> {
-        let seen = self.get(link.server).map(|proxy| proxy.hosts.iter().copied());
-        [link.server.ip(), link.host].into_iter().chain(seen.into_iter().flatten()).collect()
+    /// The hosts that the proxy at a connection's server end sends from, as far as is known: those it listens on, and others
+    /// seen.
+    pub(super) fn hosts(&self, link: &Link) -> SmallVec<[Host; 4]> {
+        let seen = self.get(link.server_socket()).map(|proxy| proxy.hosts.iter().copied());
+        [link.server_host(), link.reached].into_iter().chain(seen.into_iter().flatten()).collect()
     }
 
-    /// The addresses at which those listen that were seen to send from another one.
-    pub(super) fn sending_from(&self, host: IpAddr) -> impl Iterator<Item = IpAddr> {
+    /// The hosts at which those listen that were seen to send from another one.
+    pub(super) fn sending_from(&self, host: Host) -> impl Iterator<Item = Host> {
         let others = self.by_endpoint.iter().filter(move |(_, proxy)| proxy.hosts.contains(&host));
-        others.map(|(endpoint, _)| endpoint.ip())
+        others.map(|(endpoint, _)| endpoint.host())
     }
 
     /// The entry of one.
-    pub(super) fn entry(&mut self, endpoint: SocketAddr) -> &mut Proxy {
+    pub(super) fn entry(&mut self, endpoint: Socket) -> &mut Proxy {
         if !self.by_endpoint.contains_key(&endpoint) {
             if self.order.len() == MAX_PROXIES
                 && let Some(oldest) = self.order.pop_front()
@@ -153,12 +150,12 @@ impl Proxies {
     /// forwards, if that was `told`; and from where, if nothing between the two is missing.
     pub(super) fn learn(&mut self, hop: &Handshake, upstream: Option<&Handshake>, (told, is_whole): (bool, bool)) {
         let found = identify(hop, upstream);
-        let proxy = self.entry(hop.link.server);
+        let proxy = self.entry(hop.link.server_socket());
         proxy.upstream_seen |= told;
         if let Some(upstream) = upstream.map(|upstream| upstream.link)
             && told
             && is_whole
-            && let host = upstream.client.ip()
+            && let host = upstream.client_host()
             && !hop.link.leads_to(&upstream)
             && !proxy.hosts.contains(&host)
             && proxy.hosts.len() < MAX_HOSTS

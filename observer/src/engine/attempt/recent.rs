@@ -1,13 +1,7 @@
 //! Recent requests that are no upgrades, kept for a while as raw heads: any of them may turn out to be what a proxy made
 //! of an upgrade that has no key, or the ordinary request that a proxy turned into an upgrade.
 
-use std::{
-    collections::VecDeque,
-    hash::BuildHasher,
-    net::{IpAddr, SocketAddr},
-    ops::Range,
-    time::Duration,
-};
+use std::{collections::VecDeque, hash::BuildHasher, ops::Range, time::Duration};
 
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
@@ -15,6 +9,7 @@ use hashbrown::HashMap;
 use super::super::{
     event::{Request, Response},
     handshake::field,
+    host::{Host, Socket},
     http::{OrdinaryId, RequestHead, ResponseHead, head},
     tcp::{Link, Stamp},
     time::Timestamp,
@@ -97,7 +92,7 @@ impl Recent {
         self.end = range.end;
         let id = OrdinaryId(self.base.0 + self.entries.len() as u64);
         let tail = hash(field::tail(head.target));
-        let names = [Side::SentBy.name(tail, link.client.ip()), Side::GotBy.name(tail, link.host)];
+        let names = [Side::SentBy, Side::GotBy].map(|side| side.name(tail, side.host(link)));
         let before = names.map(|name| self.newest.insert(name, id).filter(|before| *before >= self.base));
         self.entries.push_back(Entry {
             id,
@@ -160,7 +155,7 @@ impl Recent {
     }
 
     /// Requests whose target has the same tail, and which a host sent or got, newest first.
-    pub(super) fn with_tail(&self, target: &str, side: Side, host: IpAddr) -> impl Iterator<Item = &Entry> {
+    pub(super) fn with_tail(&self, target: &str, side: Side, host: Host) -> impl Iterator<Item = &Entry> {
         self.chain(hash(field::tail(target)), side, host)
     }
 
@@ -171,38 +166,38 @@ impl Recent {
 
     /// Whether any recent request is what the proxy that listens at `proxy` made of another: the same tail, sent by one of
     /// its `hosts` while the other was open; on one host, answered then, too.
-    pub(super) fn shows_upstream_of(&self, proxy: SocketAddr, hosts: &[IpAddr]) -> bool {
-        let sent = self.entries.iter().rev().take(LOOKED_AT).filter(|up| hosts.contains(&up.link.client.ip()));
+    pub(super) fn shows_upstream_of(&self, proxy: Socket, hosts: &[Host]) -> bool {
+        let sent = self.entries.iter().rev().take(LOOKED_AT).filter(|up| hosts.contains(&up.link.client_host()));
         // On one host, anybody may ask anybody for the root.
         let root = hash("");
-        let sent = sent.filter(|up| up.tail != root || !hosts.contains(&up.link.server.ip()));
-        sent.filter(|up| up.link.server != proxy).any(|up| {
+        let sent = sent.filter(|up| up.tail != root || !hosts.contains(&up.link.server_host()));
+        sent.filter(|up| up.link.server_socket() != proxy).any(|up| {
             let got = hosts.iter().flat_map(|host| self.chain(up.tail, Side::GotBy, *host));
             got.filter(|down| down.id < up.id).any(|down| {
-                let apart = down.link.client.ip() != up.link.client.ip();
+                let apart = !down.link.client_host().may_be(up.link.client_host());
                 let answer = |entry: &Entry| entry.response.as_ref().map(|response| response.status);
                 let answered = up.ended_at.is_some() && down.ended_at >= up.ended_at && answer(down) == answer(up);
                 let open = down.stamp.at <= up.stamp.at && down.ended_at.is_none_or(|end| end >= up.stamp.at);
                 let open = open && (apart || answered);
-                down.link.server == proxy && open
+                down.link.server_socket() == proxy && open
             })
         })
     }
 
     /// Requests that the proxy at `proxy` sent by itself from one of its `hosts`, again and again to one target, and which
     /// were all declined until a time: health checks. Those of the newest such target.
-    pub(super) fn declined_by_itself(&self, proxy: SocketAddr, hosts: &[IpAddr], until: Timestamp) -> Option<Checks> {
+    pub(super) fn declined_by_itself(&self, proxy: Socket, hosts: &[Host], until: Timestamp) -> Option<Checks> {
         let over = |up: &&Entry| up.ended_at.is_some_and(|end| end <= until);
         let newest = || self.entries.iter().rev().take(LOOKED_AT).filter(over);
-        let sent = || newest().filter(|up| hosts.contains(&up.link.client.ip()) && up.link.server != proxy);
+        let sent = || newest().filter(|up| hosts.contains(&up.link.client_host()) && up.link.server_socket() != proxy);
         let status = |up: &Entry| up.response.as_ref().map(|response| response.status);
         let is_declined = |up: &Entry| status(up).is_some_and(|status| status >= 400);
         let last = sent().filter(|up| is_declined(up)).find(|up| {
             // Not what it made of somebody's request.
             let got = hosts.iter().flat_map(|host| self.chain(up.tail, Side::GotBy, *host));
-            !got.into_iter().any(|down| down.link.server == proxy && down.stamp.at <= up.stamp.at)
+            !got.into_iter().any(|down| down.link.server_socket() == proxy && down.stamp.at <= up.stamp.at)
         })?;
-        let same = || sent().filter(|up| up.link.server == last.link.server && up.tail == last.tail);
+        let same = || sent().filter(|up| up.link.shares_server(&last.link) && up.tail == last.tail);
         let times: Vec<_> = same().map(|up| up.stamp.at).collect();
         (same().all(is_declined) && is_steady(&times)).then_some(())?;
         let request = self.request(last)?;
@@ -216,7 +211,7 @@ impl Recent {
     }
 
     /// The entries of one tail at a host, newest first.
-    fn chain(&self, tail: u32, side: Side, host: IpAddr) -> impl Iterator<Item = &Entry> {
+    fn chain(&self, tail: u32, side: Side, host: Host) -> impl Iterator<Item = &Entry> {
         let newest = self.newest.get(&side.name(tail, host)).and_then(|id| self.get(*id));
         std::iter::successors(newest, move |entry| self.get(entry.before[side.index()]?))
             .filter(move |entry| entry.tail == tail && side.host(&entry.link) == host)
@@ -251,25 +246,19 @@ impl Side {
         }
     }
 
-    fn host(self, link: &Link) -> IpAddr {
+    #[inline]
+    fn host(self, link: &Link) -> Host {
         match self {
-            Self::SentBy => link.client.ip(),
-            Self::GotBy => link.host,
+            Self::SentBy => link.client_host(),
+            Self::GotBy => link.reached,
         }
     }
 
     /// The name of a tail at a host. Made for every ordinary request: entries say for themselves whose they are, so that
     /// it need not be unlike all others.
     #[inline]
-    fn name(self, tail: u32, host: IpAddr) -> u32 {
-        let host = match host {
-            IpAddr::V4(ip) => ip.to_bits(),
-            IpAddr::V6(ip) => {
-                let [a, b, c, d] = [96, 64, 32, 0].map(|shift| (ip.to_bits() >> shift) & u128::from(u32::MAX));
-                u32::try_from(a ^ b ^ c ^ d).unwrap_or(0)
-            }
-        };
-        tail ^ host.wrapping_mul(SPREAD).rotate_left(if self == Self::SentBy { 7 } else { 0 })
+    fn name(self, tail: u32, host: Host) -> u32 {
+        tail ^ host.mixed().wrapping_mul(SPREAD).rotate_left(if self == Self::SentBy { 7 } else { 0 })
     }
 }
 

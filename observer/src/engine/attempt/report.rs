@@ -115,7 +115,7 @@ fn fails(down: &Handshake, up: &Handshake) -> bool {
 pub(super) fn asks_twice(placed: &[Placed]) -> bool {
     let asks = |hop: &&Placed| hop.role == Role::Side && hop.handshake.request.is_upgrade();
     placed.iter().filter(asks).any(|side| {
-        let same = |hop: &Placed| is_on_path(hop.role) && hop.handshake.link.server == side.handshake.link.server;
+        let same = |hop: &Placed| is_on_path(hop.role) && hop.handshake.link.shares_server(&side.handshake.link);
         placed.iter().any(same)
     })
 }
@@ -215,7 +215,7 @@ fn hop(placed: &Placed, proxies: &Proxies, owners: &Owners) -> Hop {
     let handshake = &placed.handshake;
     let link = handshake.link;
     let proxy = matches!(placed.role, Role::Downstream | Role::Middle | Role::Only);
-    let product = proxies.get(link.server).filter(|_| proxy).and_then(|proxy| proxy.product.clone());
+    let product = proxies.get(link.server_socket()).filter(|_| proxy).and_then(|proxy| proxy.product.clone());
     Hop {
         role: placed.role,
         client: Endpoint::Ip(link.client),

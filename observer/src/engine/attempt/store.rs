@@ -225,11 +225,11 @@ fn hash(kind: &str, value: &str) -> Name {
 /// Whether `up` may be what a proxy made of `down`, by time and addresses alone: sent while `down` was open, by the host
 /// that got `down`. `skew` is how far clocks of different taps may be apart.
 pub(super) fn may_follow(down: &Handshake, up: &Handshake, skew: Duration) -> bool {
-    if down.link.id == up.link.id || down.link.server == up.link.server {
+    if down.link.id == up.link.id || down.link.shares_server(&up.link) {
         return false;
     }
     let forward = down.link.leads_to(&up.link);
-    let backward = up.link.server.ip() == down.link.client.ip();
+    let backward = down.link.comes_from_server_of(&up.link);
     // Where addresses tell the order, clocks need not; where they do not, all was seen on one host.
     let skew = match (forward, backward) {
         (true, false) if down.clock != up.clock => skew,

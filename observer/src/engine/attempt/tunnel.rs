@@ -1,10 +1,11 @@
 //! Tunnels of decided attempts: their hops' ends are put together to say who ended them.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use super::{
     super::{
-        event::{Attempt, Close, ClosedBy, Confidence, Endpoint, Role, Traffic, Tunnel},
+        event::{Attempt, Close, ClosedBy, Confidence, Role, Traffic, Tunnel},
+        host::Socket,
         http::{Tunnel as Hop, UpgradeId},
         knowledge::{Claim, Doubt, Hole},
         memory::block,
@@ -40,7 +41,7 @@ pub struct Ended {
     /// The facts for the user.
     pub tunnel: Tunnel,
     /// The proxy that closed it, where one did: the endpoint it listens on.
-    pub by: Option<SocketAddr>,
+    pub by: Option<Socket>,
     /// Whether a Close frame passed on any hop.
     pub had_close: bool,
     /// Whether this proxy closed a tunnel at the same idle time before.
@@ -144,13 +145,13 @@ impl OpenTunnel {
         }
     }
 
-    /// What it came to, at `now`.
-    pub(super) fn end(&self, attempt: &Arc<Attempt>, now: Timestamp) -> Ended {
+    /// What it came to, at `now`. `listens` are the server's ends of its hops.
+    pub(super) fn end(&self, attempt: &Arc<Attempt>, listens: &[Option<Socket>], now: Timestamp) -> Ended {
         let opened_at = opened_at(attempt);
         let ended_at = self.first_end();
         let close = self.states().filter_map(Hop::close).min_by_key(|close| close.at);
         let (closed_by, by) =
-            if ended_at.is_none() { (ClosedBy::Unknown, None) } else { self.closed_by(attempt, close) };
+            if ended_at.is_none() { (ClosedBy::Unknown, None) } else { self.closed_by(attempt, listens, close) };
         let last_at = self.states().map(|hop| hop.last_at).max().unwrap_or(opened_at);
         let end = ended_at.unwrap_or(now);
         let nearest = self.states().next();
@@ -179,8 +180,13 @@ impl OpenTunnel {
 
     /// Who ended it. The proxy did if no peer sent FIN, RST or Close before it; which of the proxy's own two ends came
     /// first means nothing, as they are microseconds apart and may swap between interfaces.
-    fn closed_by(&self, attempt: &Attempt, close: Option<Close>) -> (ClosedBy, Option<SocketAddr>) {
-        const UNKNOWN: (ClosedBy, Option<SocketAddr>) = (ClosedBy::Unknown, None);
+    fn closed_by(
+        &self,
+        attempt: &Attempt,
+        listens: &[Option<Socket>],
+        close: Option<Close>,
+    ) -> (ClosedBy, Option<Socket>) {
+        const UNKNOWN: (ClosedBy, Option<Socket>) = (ClosedBy::Unknown, None);
         let (Some(nearest), Some(farthest)) = (self.hops.first(), self.hops.last()) else { return UNKNOWN };
         let (Some(first), Some(last)) = (nearest.state.as_deref(), farthest.state.as_deref()) else { return UNKNOWN };
         let only = self.hops.len() == 1;
@@ -192,7 +198,7 @@ impl OpenTunnel {
         }
         let peers_read = !nearest.is_unread(Direction::ToServer) && !farthest.is_unread(Direction::ToClient);
         if !only && peers_read && is_made_by_proxy(first, last) {
-            return self.proxy_at_fault(attempt).map_or(UNKNOWN, |by| (ClosedBy::Proxy, Some(by)));
+            return self.proxy_at_fault(listens).map_or(UNKNOWN, |by| (ClosedBy::Proxy, Some(by)));
         }
         if let Some(close) = close {
             // The Close frame that was seen may be the answer to one that was not.
@@ -221,13 +227,12 @@ impl OpenTunnel {
             (None, Some(_)) => (ClosedBy::Origin, None),
             (None, None) if first.server.is_none() || last.client.is_none() => UNKNOWN,
             (None, None) if !fins_read || !closes_read => UNKNOWN,
-            (None, None) => self.proxy_at_fault(attempt).map_or(UNKNOWN, |by| (ClosedBy::Proxy, Some(by))),
+            (None, None) => self.proxy_at_fault(listens).map_or(UNKNOWN, |by| (ClosedBy::Proxy, Some(by))),
         }
     }
 
     /// The proxy of the chain that ended both of its hops before the other side did.
-    fn proxy_at_fault(&self, attempt: &Attempt) -> Option<SocketAddr> {
-        let path: Vec<_> = attempt.path().collect();
+    fn proxy_at_fault(&self, listens: &[Option<Socket>]) -> Option<Socket> {
         let at = (0..self.hops.len().saturating_sub(1)).find(|&at| {
             let (nearer, farther) = (&self.hops[at], &self.hops[at + 1]);
             let (Some(down), Some(up)) = (&nearer.state, &farther.state) else { return false };
@@ -237,10 +242,7 @@ impl OpenTunnel {
                 && (up.server.is_some() || !farther.is_unread(Direction::ToClient));
             heard && down.server_first() && up.client_first()
         });
-        match path.get(at?)?.server {
-            Endpoint::Ip(address) => Some(address),
-            Endpoint::Path(_) => None,
-        }
+        *listens.get(at?)?
     }
 }
 
@@ -271,7 +273,7 @@ fn is_made_by_proxy(first: &Hop, last: &Hop) -> bool {
 #[derive(Clone, Debug)]
 pub struct Group {
     /// The proxy.
-    pub by: SocketAddr,
+    pub by: Socket,
     /// The tunnels, in order of their ends.
     pub members: Vec<Ended>,
 }

@@ -32,7 +32,8 @@ pub(super) fn estimates(clocks: &[(ClockId, bool)], pair: impl Fn(usize, usize) 
             true if pairs[start].contains(&Pair::Contradictory) => Basis::Contradictory,
             true => Basis::Nothing,
         };
-        found[start] = Some(Estimate { clock: *clock, reference: *clock, ahead: 0, within: Duration::ZERO, basis });
+        let within = Duration::ZERO;
+        found[start] = Some(Estimate { clock: *clock, reference: *clock, ahead: 0, within, basis, machine: *clock });
         while let Some((at, estimate)) = nearest(*clock, clocks, &found, &pairs) {
             found[at] = Some(estimate);
         }
@@ -73,6 +74,7 @@ fn step(before: &Estimate, clock: ClockId, offset: Offset) -> Estimate {
         ahead: before.ahead.saturating_add(offset.ahead),
         within: before.within + Duration::from_nanos(offset.within.unsigned_abs()),
         basis: offset.basis,
+        machine: clock,
     }
 }
 

@@ -120,13 +120,13 @@ pub(super) fn median(mut values: Vec<i64>) -> Option<i64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::engine::tcp;
+    use crate::engine::{host::Realm, tcp};
 
     /// A hop from host to host: when it was asked, and when it ended with which status.
     fn hop(from: u8, to: u8, asked: i64, ended: Option<i64>, status: Option<u16>) -> Asked {
         let end = |host: u8, port: u16| ([10, 0, 0, host], port).into();
         let (client, server) = (end(from, 50_000), end(to, 80));
-        let link = tcp::Link { id: tcp::ConnectionId::default(), client, server, host: [10, 0, 0, to].into() };
+        let link = tcp::Link::new(tcp::ConnectionId::default(), client, server, Realm::default());
         let at = Timestamp::from_nanos;
         let mut hop = Asked::sample(link, at(asked));
         (hop.answer, hop.ended) = (ended.map(at).zip(status), ended.map(at));

@@ -7,6 +7,7 @@
 
 mod chain;
 mod link;
+mod machine;
 mod sight;
 mod sketch;
 mod survey;
@@ -15,7 +16,7 @@ mod vote;
 use std::time::Duration;
 
 pub use self::survey::Survey;
-use super::{frame::ClockId, time::Timestamp};
+use super::{frame::ClockId, host::Realm, time::Timestamp};
 
 /// How far times of one clock may be off: stamps of several processors, and of several interfaces.
 const NOISE: Duration = Duration::from_millis(1);
@@ -37,6 +38,8 @@ pub struct Estimate {
     pub within: Duration,
     /// What it rests on.
     pub basis: Basis,
+    /// The first clock that saw connections between the same machine's own addresses; itself, where none is known to.
+    pub machine: ClockId,
 }
 
 /// What an estimate rests on.
@@ -88,7 +91,21 @@ impl Clocks {
         (one.reference == other.reference).then(|| one.within + other.within)
     }
 
+    /// Where the machine whose frames have this clock has its own addresses: another machine's are another realm, and what
+    /// nothing says to be one machine is two. Clocks that were not compared count as the first one's.
+    #[inline]
+    #[must_use]
+    pub fn realm(&self, clock: ClockId) -> Realm {
+        if self.0.is_empty() { Realm::default() } else { self.of(clock).map_or_else(Realm::default, Estimate::realm) }
+    }
+
     fn of(&self, clock: ClockId) -> Option<&Estimate> {
         self.0.iter().find(|estimate| estimate.clock == clock)
+    }
+}
+
+impl Estimate {
+    const fn realm(&self) -> Realm {
+        Realm(self.machine.0)
     }
 }

@@ -7,7 +7,7 @@ use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 use smallvec::SmallVec;
 
-use super::sketch::Sketch;
+use super::{machine::Own, sketch::Sketch};
 use crate::engine::{
     anomaly::AnomalyKind,
     event::{Mixup, ProxyHeader, Silence},
@@ -33,6 +33,8 @@ const EXAMPLE: &[u8] = b"dGhlIHNhbXBsZSBub25jZQ==";
 pub(super) struct Sights {
     pub(super) segments: Sketch<Copies>,
     pub(super) requests: Sketch<Named>,
+    /// Connections between the machine's own addresses.
+    pub(super) own: Own,
     /// The names of each request that awaits its answer.
     waiting: HashMap<u64, SmallVec<[u64; 2]>, FixedState>,
     next: u64,
@@ -47,6 +49,8 @@ pub(super) struct Copies {
     pub(super) connection: u64,
     /// Whether the lower of both ends sent it.
     pub(super) low: bool,
+    /// Whether both ends are a machine's own addresses.
+    pub(super) own: bool,
 }
 
 /// All requests with one name.
@@ -75,7 +79,7 @@ pub(super) struct Asked {
 impl Default for Sights {
     fn default() -> Self {
         let waiting = HashMap::with_hasher(FixedState::default());
-        Self { segments: Sketch::new(SAMPLE), requests: Sketch::new(SAMPLE), waiting, next: 0 }
+        Self { segments: Sketch::new(SAMPLE), requests: Sketch::new(SAMPLE), own: Own::default(), waiting, next: 0 }
     }
 }
 
@@ -90,6 +94,9 @@ impl Sights {
         let name = hash(&(segment.sequence, acknowledgment, segment.flags.syn()));
         if let Some(copies) = self.segments.entry(name) {
             copies.add(segment, at);
+        }
+        if segment.source.ip().is_loopback() {
+            self.own.segment(segment, acknowledgment);
         }
     }
 
@@ -132,6 +139,7 @@ impl Copies {
         if self.times.is_none() || connection < self.connection {
             (self.connection, self.low) = (connection, segment.source == low);
         }
+        self.own = segment.source.ip().is_loopback();
         let (first, last) = self.times.unwrap_or((at, at));
         self.times = Some((first.min(at), last.max(at)));
     }

@@ -5,12 +5,14 @@ use super::{
     Clocks,
     chain::{self, Pair},
     link::links,
+    machine,
     sight::Sights,
     vote,
 };
 use crate::engine::{
     Config,
     frame::{ClockId, Frame},
+    host::Realm,
     http::Dialogue,
     packet::{Packets, Parsed},
     stamp,
@@ -59,7 +61,8 @@ impl Survey {
     pub fn handle_frame(&mut self, frame: &Frame<'_>) {
         let Some(watched) = self.of(frame.clock) else { return };
         if let Parsed::Segment(segment) = watched.packets.parse(frame) {
-            watched.connections.segment(&segment, stamp(frame, &segment), &mut watched.sights);
+            let stamp = stamp(frame, &segment, Realm(frame.clock.0));
+            watched.connections.segment(&segment, stamp, &mut watched.sights);
             watched.sights.segment(&segment, frame.at);
             watched.advance(frame.at);
         }
@@ -69,7 +72,8 @@ impl Survey {
     pub fn pass_frame(&mut self, head: &Frame<'_>) -> bool {
         let Some(watched) = self.of(head.clock) else { return true };
         let Some(segment) = Packets::peek(head) else { return false };
-        let passes = watched.connections.pass(&segment, stamp(head, &segment), &mut watched.sights);
+        let stamp = stamp(head, &segment, Realm(head.clock.0));
+        let passes = watched.connections.pass(&segment, stamp, &mut watched.sights);
         if passes {
             watched.sights.segment(&segment, head.at);
             watched.advance(head.at);
@@ -85,7 +89,17 @@ impl Survey {
         }
         self.watched.sort_by_key(|watched| watched.clock);
         let clocks: Vec<_> = self.watched.iter().map(|watched| (watched.clock, watched.read)).collect();
-        Clocks(chain::estimates(&clocks, |one, other| pair(&self.watched[one].sights, &self.watched[other].sights)))
+        let sights = |at: usize| &self.watched[at].sights;
+        let mut estimates = chain::estimates(&clocks, |one, other| pair(sights(one), sights(other)));
+        for one in 0..estimates.len() {
+            for other in (0..one).filter(|other| machine::is_one(sights(*other), sights(one))) {
+                let machines = [one, other].map(|at| estimates[at].machine);
+                let first = machines[0].min(machines[1]);
+                let same = estimates.iter_mut().filter(|estimate| machines.contains(&estimate.machine));
+                same.for_each(|estimate| estimate.machine = first);
+            }
+        }
+        Clocks(estimates)
     }
 
     fn of(&mut self, clock: ClockId) -> Option<&mut Watched> {

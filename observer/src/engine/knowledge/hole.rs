@@ -1,12 +1,10 @@
 //! One hole: something that was on the wire, or may have been, and is not in the capture.
 
-use std::{
-    fmt,
-    net::{IpAddr, SocketAddr},
-};
+use std::{fmt, net::SocketAddr};
 
 use crate::engine::{
     frame::ClockId,
+    host::{Host, Realm, Socket},
     tcp::{Direction, Link},
     time::Timestamp,
 };
@@ -61,9 +59,9 @@ pub enum HoleKind {
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub enum Place {
     /// Address and port.
-    End(SocketAddr),
-    /// Any port of a host's address.
-    Host(IpAddr),
+    End(Socket),
+    /// Any port of a host.
+    Host(Host),
     /// Anywhere.
     Any,
 }
@@ -84,14 +82,14 @@ impl Hole {
     /// A hole of one connection.
     #[must_use]
     pub fn on(link: &Link, kind: HoleKind, way: Option<Direction>, times: (Timestamp, Timestamp)) -> Self {
-        Self::between(link.client, link.server, kind, way, times)
+        Self::between(link.client_socket(), link.server_socket(), kind, way, times)
     }
 
     /// A hole of the connection between two ends.
     #[must_use]
     pub fn between(
-        client: SocketAddr,
-        server: SocketAddr,
+        client: Socket,
+        server: Socket,
         kind: HoleKind,
         way: Option<Direction>,
         (from, to): (Timestamp, Timestamp),
@@ -115,7 +113,7 @@ impl Hole {
     /// Frames were lost: they may have been anybody's.
     #[must_use]
     pub fn anywhere((from, to): (Timestamp, Timestamp)) -> Self {
-        let anywhere = SocketAddr::from(([0; 4], 0));
+        let anywhere = Socket::of(SocketAddr::from(([0; 4], 0)), Realm::default());
         let hole = Self::between(anywhere, anywhere, HoleKind::Lost, None, (from, to));
         Self { client: Place::Any, server: Place::Any, ..hole }
     }
@@ -141,7 +139,7 @@ impl Hole {
     /// Whether it is one of this connection, and of no other.
     #[must_use]
     pub fn is_of(&self, link: &Link) -> bool {
-        (self.client, self.server) == (Place::End(link.client), Place::End(link.server))
+        (self.client, self.server) == (Place::End(link.client_socket()), Place::End(link.server_socket()))
     }
 
     /// One hole that is at least as large as both.
@@ -167,35 +165,44 @@ impl Hole {
 impl Place {
     /// Whether it may be this address and port.
     #[must_use]
-    pub fn may_be(&self, end: SocketAddr) -> bool {
+    pub fn may_be(&self, end: Socket) -> bool {
         match *self {
             Self::End(own) => own == end,
-            Self::Host(ip) => ip == end.ip(),
+            Self::Host(host) => host == end.host(),
             Self::Any => true,
         }
     }
 
     /// Whether it is this address and port, and no other.
     #[must_use]
-    pub fn is(&self, end: SocketAddr) -> bool {
+    pub fn is(&self, end: Socket) -> bool {
         *self == Self::End(end)
     }
 
-    /// Whether it may be on a host with this address.
+    /// Whether it may be on this host.
     #[must_use]
-    pub fn may_be_at(&self, host: IpAddr) -> bool {
+    pub fn may_be_at(&self, host: Host) -> bool {
         match *self {
-            Self::End(own) => own.ip() == host,
-            Self::Host(ip) => ip == host,
+            Self::End(own) => own.host() == host,
+            Self::Host(own) => own == host,
             Self::Any => true,
         }
     }
 
+    /// The host that it is on, if that is known.
+    #[must_use]
+    pub fn host(self) -> Option<Host> {
+        match self {
+            Self::End(end) => Some(end.host()),
+            Self::Host(host) => Some(host),
+            Self::Any => None,
+        }
+    }
+
     fn merged(self, other: Self) -> Self {
-        match (self, other) {
+        match (self.host(), other.host()) {
             _ if self == other => self,
-            (Self::End(one), Self::End(two)) if one.ip() == two.ip() => Self::Host(one.ip()),
-            (Self::End(end), Self::Host(ip)) | (Self::Host(ip), Self::End(end)) if end.ip() == ip => Self::Host(ip),
+            (Some(one), Some(two)) if one == two => Self::Host(one),
             _ => Self::Any,
         }
     }
@@ -205,7 +212,7 @@ impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::End(end) => write!(f, "{end}"),
-            Self::Host(ip) => write!(f, "{ip}"),
+            Self::Host(host) => write!(f, "{host}"),
             Self::Any => f.write_str("any host"),
         }
     }

@@ -7,7 +7,7 @@ use foldhash::fast::FixedState;
 use hashbrown::HashMap;
 use smallvec::SmallVec;
 
-use super::{FlowClass, Hole, HoleKind, Place};
+use super::{FlowClass, Hole, HoleKind};
 use crate::engine::tcp::ConnectionId;
 
 /// Holes kept apart, at most. Few conclusions are open at a time, and a hole is looked at for each.
@@ -91,11 +91,7 @@ impl Holes {
         let mut old: Vec<_> = self.known.drain(..MOST / 2).collect();
         old = grouped(old, |hole| (hole.server, hole.class == FlowClass::Opaque, hole.way));
         if old.len() > LEFT {
-            let host = |hole: &Hole| match hole.client {
-                Place::End(end) => Place::Host(end.ip()),
-                other => other,
-            };
-            old = grouped(old, |hole| (host(hole), hole.class == FlowClass::Opaque, hole.way));
+            old = grouped(old, |hole| (hole.client.host(), hole.class == FlowClass::Opaque, hole.way));
         }
         if old.len() > LEFT {
             old = grouped(old, |hole| hole.class == FlowClass::Opaque);
@@ -120,17 +116,19 @@ fn grouped<K: Eq + Hash>(holes: Vec<Hole>, key: impl Fn(&Hole) -> K) -> Vec<Hole
 
 #[cfg(test)]
 mod tests {
-    use std::net::SocketAddr;
+    use super::{super::Place, *};
+    use crate::engine::{
+        host::{Realm, Socket},
+        tcp::Direction,
+        time::Timestamp,
+    };
 
-    use super::*;
-    use crate::engine::{tcp::Direction, time::Timestamp};
-
-    fn end(host: u32, port: u16) -> SocketAddr {
-        SocketAddr::from(((0x0a00_0000 + host).to_be_bytes(), port))
+    fn end(host: u32, port: u16) -> Socket {
+        Socket::of(((0x0a00_0000 + host).to_be_bytes(), port).into(), Realm::default())
     }
 
     /// A hole from `nanos` on, of one nanosecond.
-    fn hole(client: SocketAddr, server: SocketAddr, nanos: i64) -> Hole {
+    fn hole(client: Socket, server: Socket, nanos: i64) -> Hole {
         let times = (Timestamp::from_nanos(nanos), Timestamp::from_nanos(nanos + 1));
         let hole = Hole::between(client, server, HoleKind::Gap, Some(Direction::ToServer), times);
         Hole { class: FlowClass::Http, ..hole }
@@ -169,7 +167,7 @@ mod tests {
     #[test]
     fn holes_of_many_clients_of_one_server_stay_holes_of_that_server() {
         let holes = check_full(|at| hole(end(at, 1), end(1 << 20, 80), i64::from(at) * 10));
-        let elsewhere = |hole: &Hole| hole.server.may_be(end(7, 3000)) || hole.client.may_be_at(end(1 << 20, 0).ip());
+        let elsewhere = |hole: &Hole| hole.server.may_be(end(7, 3000)) || hole.client.may_be_at(end(1 << 20, 0).host());
         assert_eq!(holes.hiding(|hole| elsewhere(hole) && hole.count == 1), None);
     }
 

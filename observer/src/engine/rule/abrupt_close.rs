@@ -18,7 +18,7 @@ pub(super) fn check(ended: &Ended, config: &Config) -> Option<Alert> {
     if !websocket || ended.had_close || unread || tunnel.still_open || tunnel.idle >= config.idle_min {
         return None;
     }
-    let by = ended.by.map(Endpoint::Ip);
+    let by = ended.by.map(|by| Endpoint::Ip(by.address()));
     let product = by.as_ref().and_then(|by| product_at(&tunnel.attempt, by));
     let who = match tunnel.closed_by {
         ClosedBy::Client => "The client".to_owned(),

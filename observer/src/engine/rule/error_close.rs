@@ -56,7 +56,7 @@ fn who(ended: &Ended, from: ClosedBy) -> String {
     match from {
         ClosedBy::Client => "The client".to_owned(),
         ClosedBy::Origin => "The origin".to_owned(),
-        ClosedBy::Proxy => match ended.by.map(Endpoint::Ip) {
+        ClosedBy::Proxy => match ended.by.map(|by| Endpoint::Ip(by.address())) {
             Some(by) => call(product_at(&ended.tunnel.attempt, &by).as_ref(), &by),
             None => "The proxy".to_owned(),
         },

@@ -57,7 +57,7 @@ fn ends_alike(one: &Ended, other: &Ended) -> bool {
 pub(super) fn check(ended: &Ended, group: &Group) -> Alert {
     let tunnel = &ended.tunnel;
     let mut candidates = candidates(tunnel.idle);
-    let by = Endpoint::Ip(group.by);
+    let by = Endpoint::Ip(group.by.address());
     let product = product_at(&tunnel.attempt, &by);
     if let Some(product) = &product {
         let own = |timer: &IdleTimer| timer.product == product.name.as_str();

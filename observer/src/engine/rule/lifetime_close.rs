@@ -15,7 +15,7 @@ const SEVERAL: usize = 3;
 
 pub(super) fn check(ended: &Ended, config: &Config) -> Option<Alert> {
     let tunnel = &ended.tunnel;
-    let by = Endpoint::Ip(ended.by.filter(|_| tunnel.closed_by == ClosedBy::Proxy)?);
+    let by = Endpoint::Ip(ended.by.filter(|_| tunnel.closed_by == ClosedBy::Proxy)?.address());
     if ended.alike < SEVERAL || tunnel.idle >= config.idle_min {
         return None;
     }

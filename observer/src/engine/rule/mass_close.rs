@@ -24,7 +24,7 @@ pub(super) fn sweeps(others: &[&Ended], member: &Ended, config: &Config) -> bool
 
 pub(super) fn check(members: &[&Ended], group: &Group) -> Alert {
     let (first, last) = (&members[0].tunnel, &members[members.len() - 1].tunnel);
-    let by = Endpoint::Ip(group.by);
+    let by = Endpoint::Ip(group.by.address());
     let product = product_at(&first.attempt, &by);
     let message = format!(
         "{} closed {} tunnels at one moment, whatever their traffic: a reload or restart does that.",

@@ -5,10 +5,7 @@ mod opening;
 mod patience;
 mod usual;
 
-use std::{
-    net::{IpAddr, SocketAddr},
-    num::NonZeroU32,
-};
+use std::{net::SocketAddr, num::NonZeroU32};
 
 use smallvec::SmallVec;
 
@@ -17,7 +14,9 @@ use super::{
     flow::{Fin, Flow, Ready},
     key::{Kept, Key},
 };
-use crate::engine::{anomaly::AnomalyKind, demand::Wanted, memory::block, packet::Segment, time::Timestamp};
+use crate::engine::{
+    anomaly::AnomalyKind, demand::Wanted, host::Host, memory::block, packet::Segment, time::Timestamp,
+};
 
 /// A connection and its reader. Sides are 0 (lower end of the key) and 1.
 #[derive(Debug)]
@@ -44,8 +43,8 @@ struct Unusual {
     reset: Option<(u8, Timestamp)>,
     /// Other names, which NAT gave it.
     aliases: SmallVec<[Key; 1]>,
-    /// The server's address by the latest of them, and when its SYN was captured.
-    inside: Option<(Timestamp, IpAddr)>,
+    /// The server's host by the latest of them, and when its SYN was captured.
+    inside: Option<(Timestamp, Host)>,
     told: Option<Told>,
 }
 
@@ -148,14 +147,14 @@ impl<R: Reader> Connection<R> {
 
     /// Takes the names of `other`, which is this connection on the other side of a NAT.
     pub(super) fn alias(&mut self, other: &Self) {
-        let inside = other.inside().or_else(|| Some((other.syn_at, other.ends()?.1.ip())));
+        let inside = other.inside().or_else(|| Some((other.syn_at, other.link()?.reached)));
         let unusual = self.unusual.get_or_insert_default();
         unusual.aliases.extend(other.keys());
         unusual.inside = unusual.inside.max(inside);
     }
 
     /// Where NAT leads the server's clients, and when that was first seen.
-    fn inside(&self) -> Option<(Timestamp, IpAddr)> {
+    fn inside(&self) -> Option<(Timestamp, Host)> {
         self.unusual.as_ref()?.inside
     }
 
@@ -181,8 +180,8 @@ impl<R: Reader> Connection<R> {
 
     fn link(&self) -> Option<Link> {
         let (client, server) = self.ends()?;
-        let host = self.inside().map_or(server.ip(), |(_, host)| host);
-        Some(Link { id: self.id, client, server, host })
+        let link = Link::new(self.id, client, server, self.key.realm());
+        Some(self.inside().map_or(link, |(_, reached)| Link { reached, ..link }))
     }
 
     fn way(&self, side: usize) -> Direction {

@@ -29,6 +29,7 @@ use self::{
 };
 use super::{
     demand::{Activity, Control, Demand, Skipped},
+    host::Realm,
     packet::Segment,
     time::Timestamp,
 };
@@ -110,7 +111,7 @@ impl<R: Reader> Table<R> {
             self.counts.cut += 1;
         }
         self.latest = self.latest.max(stamp.at);
-        let (key, low) = Key::new(segment.source, segment.destination);
+        let (key, low) = Key::new(segment.source, segment.destination, stamp.realm);
         let Some((slot, side)) = self.find(key, low, segment, stamp, to) else { return };
         let connection = self.connection(slot);
         let (before, initials) = (connection.memory(), connection.initials());
@@ -132,7 +133,7 @@ impl<R: Reader> Table<R> {
 
     /// Takes a segment by its headers, if its payload is not needed; else this is false, and changes nothing.
     pub fn pass(&mut self, segment: &Segment<'_>, stamp: Stamp, to: &mut R::Listener) -> bool {
-        let (key, low) = Key::new(segment.source, segment.destination);
+        let (key, low) = Key::new(segment.source, segment.destination, stamp.realm);
         let Some((slot, flipped)) = self.index.look_up(&key, &self.slots) else { return false };
         let passes = self.connection(slot).pass(usize::from(low == flipped), segment, stamp, to);
         if passes {
@@ -203,10 +204,10 @@ impl<R: Reader> Table<R> {
         }
     }
 
-    /// A connection in the table, and the side that sends this way.
+    /// A connection in the table, and the side that sends this way. Only live taps ask, and those are on one machine.
     fn known(&self, client: SocketAddr, server: SocketAddr, way: Direction) -> Option<(u32, usize)> {
         let (source, destination) = if way == Direction::ToServer { (client, server) } else { (server, client) };
-        let (key, low) = Key::new(source, destination);
+        let (key, low) = Key::new(source, destination, Realm::default());
         // Of a connection behind NAT only what is told by its first name counts.
         Some((self.index.first_name(&key, &self.slots)?, usize::from(!low)))
     }

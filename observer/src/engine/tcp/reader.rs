@@ -1,11 +1,12 @@
 //! What a connection's bytes are handed to, and the words for it.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 
 use crate::engine::{
     anomaly::AnomalyKind,
     demand::Skipped,
     frame::{ClockId, InterfaceId},
+    host::{Host, Realm, Socket},
     time::Timestamp,
 };
 
@@ -49,6 +50,8 @@ pub struct Stamp {
     pub interface: InterfaceId,
     /// The clock that `at` was read from.
     pub clock: ClockId,
+    /// Where the machine that captured it has its own addresses.
+    pub realm: Realm,
     /// Sequence number of the first of these bytes.
     pub sequence: u32,
     /// Its acknowledgment number.
@@ -71,16 +74,77 @@ pub struct Link {
     pub client: SocketAddr,
     /// The server's end.
     pub server: SocketAddr,
-    /// Where that end is: `server`'s address or, where NAT was seen, what it was translated to.
-    pub host: IpAddr,
+    /// Where its ends have their own addresses.
+    pub realm: Realm,
+    /// The host that is reached: that of `server` or, where NAT was seen, of what it was translated to.
+    pub reached: Host,
 }
 
 impl Link {
+    /// Between two ends, as a machine of `realm` saw it, without NAT.
+    #[must_use]
+    pub fn new(id: ConnectionId, client: SocketAddr, server: SocketAddr, realm: Realm) -> Self {
+        Self { id, client, server, realm, reached: Host::of(server.ip(), realm) }
+    }
+
+    /// The client's end.
+    #[inline]
+    #[must_use]
+    pub fn client_socket(&self) -> Socket {
+        Socket::of(self.client, self.realm)
+    }
+
+    /// The server's end.
+    #[inline]
+    #[must_use]
+    pub fn server_socket(&self) -> Socket {
+        Socket::of(self.server, self.realm)
+    }
+
+    /// The client's host.
+    #[inline]
+    #[must_use]
+    pub fn client_host(&self) -> Host {
+        Host::of(self.client.ip(), self.realm)
+    }
+
+    /// The host of the server's end, as the client names it.
+    #[inline]
+    #[must_use]
+    pub fn server_host(&self) -> Host {
+        Host::of(self.server.ip(), self.realm)
+    }
+
+    /// Whether both ends are on one host.
+    #[must_use]
+    pub fn is_local(&self) -> bool {
+        self.client_host() == self.server_host()
+    }
+
+    /// Whether both lead to one server.
+    #[inline]
+    #[must_use]
+    pub fn shares_server(&self, other: &Self) -> bool {
+        self.server_socket() == other.server_socket()
+    }
+
+    /// Whether one host opened both.
+    #[must_use]
+    pub fn shares_client(&self, other: &Self) -> bool {
+        self.client_host() == other.client_host()
+    }
+
     /// Whether the host that this leads to opened `next`.
     #[must_use]
     pub fn leads_to(&self, next: &Self) -> bool {
-        let from = next.client.ip();
-        from == self.host || from == self.server.ip()
+        let from = next.client_host();
+        from == self.reached || from == self.server_host()
+    }
+
+    /// Whether the host that opened this is the one that `next` names as its server.
+    #[must_use]
+    pub fn comes_from_server_of(&self, next: &Self) -> bool {
+        self.client_host() == next.server_host()
     }
 }
 

@@ -28,7 +28,7 @@ pub(in crate::engine::attempt) fn may_be_next(
 /// Whether one host sent both, and `up` not from the address that got `down`: a client beside a proxy that listens on
 /// another address, or a proxy that asked two servers.
 pub(in crate::engine::attempt) fn is_hairpin(down: &Handshake, up: &Handshake) -> bool {
-    down.link.client.ip() == up.link.client.ip() && !down.link.leads_to(&up.link)
+    down.link.shares_client(&up.link) && !down.link.leads_to(&up.link)
 }
 
 /// Whether the answers, as far as they are known, are one, and nothing was added to the request, nor taken off it for an
@@ -105,7 +105,7 @@ pub(super) fn is_rival(client: &Handshake, rival: &Handshake, skew: Duration) ->
     let skew = skew * 2;
     let overlaps = client.ended_at.is_none_or(|end| rival.request.at <= end + skew)
         && rival.ended_at.is_none_or(|end| client.request.at <= end + skew);
-    rival.link.server == client.link.server && overlaps
+    rival.link.shares_server(&client.link) && overlaps
 }
 
 /// Whether two handshakes that share a name do not contradict each other.
@@ -128,7 +128,7 @@ fn agree(method: JoinMethod, down: &Handshake, up: &Handshake) -> bool {
 
 /// Whether one host sent both, to two servers: a proxy's tries, and what it asks on the side.
 pub(super) fn is_sibling(one: &Handshake, other: &Handshake) -> bool {
-    one.link.client.ip() == other.link.client.ip() && one.link.server != other.link.server
+    one.link.shares_client(&other.link) && !one.link.shares_server(&other.link)
 }
 
 /// Whether two values are there and not the same.

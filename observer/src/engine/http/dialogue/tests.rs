@@ -63,7 +63,7 @@ const FIN: End = End::Fin { heard: true };
 fn check(acts: &[Act], expected: &[&str]) {
     let address = |end: &str| end.parse::<SocketAddr>().unwrap();
     let server = address("10.0.0.1:80");
-    let link = Link { id: Default::default(), client: address("10.9.0.1:5000"), server, host: server.ip() };
+    let link = Link::new(Default::default(), address("10.9.0.1:5000"), server, Default::default());
     for length in [1, 2, 7, 4096] {
         let (mut dialogue, mut heard) = (Dialogue::<Heard>::default(), Heard::default());
         let stamp = Stamp::default();

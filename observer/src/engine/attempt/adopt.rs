@@ -8,6 +8,7 @@ use super::{
         event::{Confidence, Fields, Join, JoinMethod, Request},
         handshake::{Handshake, field::UpgradeRequest},
         http::OrdinaryId,
+        knowledge::{Claim, Doubt},
         time::Timestamp,
     },
     Attempts, Timer,
@@ -39,7 +40,7 @@ impl Attempts {
         let confidence = if rivals > 0 { Confidence::Ambiguous } else { Confidence::Probable };
         let known = tree.join.map_or(confidence, |join| join.confidence.max(confidence));
         tree.join = Some(Join { method: JoinMethod::Fingerprint, confidence: known });
-        tree.uniform &= rivals == 0;
+        tree.own.require(Claim::unless((rivals > 0).then_some(Doubt::Rival)));
         let mut chain: Vec<_> = handshakes.into_iter().map(|(handshake, _)| handshake).collect();
         chain.insert(if before { 0 } else { chain.len() }, found);
         chain.into_iter().enumerate().map(|(at, handshake)| (handshake, at.checked_sub(1))).collect()
@@ -64,7 +65,8 @@ impl Attempts {
         let confidence = if rivals > 0 { Confidence::Ambiguous } else { Confidence::Probable };
         let join = Join { method: JoinMethod::Fingerprint, confidence };
         let window = Window::of(&down, now, self.settle);
-        self.conclude(vec![(down, None), (up, Some(0))], Tree::joined(join, rivals == 0), &window, (now, false));
+        let own = Claim::unless((rivals > 0).then_some(Doubt::Rival));
+        self.conclude(vec![(down, None), (up, Some(0))], Tree::joined(join, own), &window, (now, false));
     }
 
     /// The ordinary request that a proxy made an upgrade of. An upgrade with a key came from a client that sent the key,

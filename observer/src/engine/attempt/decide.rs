@@ -91,7 +91,7 @@ impl Attempts {
     ) {
         let ids: Vec<_> = tree.nodes.iter().map(|node| node.id).collect();
         if tree.join.is_some_and(|join| join.confidence == Confidence::Ambiguous) {
-            self.store.note_guess(&handshakes[0].0, tree.uniform, now);
+            self.store.note_guess(&handshakes[0].0, &tree.own, now);
         }
         if let [(alone, _)] = &*handshakes {
             self.store.leave_unpaired(alone, now);
@@ -99,7 +99,8 @@ impl Attempts {
         loss::doubt_contradicted(&mut handshakes, self.settle, now);
         let (placed, denied) = report::place(handshakes);
         if let Some(join) = tree.join.as_mut().filter(|_| report::asks_twice(&placed)) {
-            (join.confidence, tree.uniform) = (Confidence::Ambiguous, false);
+            join.confidence = Confidence::Ambiguous;
+            tree.own.require(Claim::Unknown(Doubt::Rival));
         }
         let missed = self.missed(&placed, window);
         // Behind a hop that was not read, another address is another host.
@@ -182,7 +183,9 @@ impl Attempts {
         let taken = (placed[0].role == Role::Only || stopped) && self.may_be_taken(last, placed, &window.around());
         // A known proxy that hung up may have got its answer.
         let hidden = forwards && last.link != client.link && last.response.is_none();
-        let hops = Claim::unless((!tree.uniform).then_some(Doubt::Rival))
+        let hops = tree
+            .own
+            .clone()
             .and(Claim::unless(open.then_some(Doubt::Open)))
             .and(Claim::unless(taken.then_some(Doubt::Rival)))
             .and(Claim::unless(doubt.clone().filter(|_| hidden)))

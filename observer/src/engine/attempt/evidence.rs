@@ -183,8 +183,7 @@ impl Attempts {
         own.truncate(8);
         // What a proxy made of it may be an ordinary request that was evicted, unless a connection that failed says otherwise.
         let kept = self.recent.is_whole_since(by.request.at) && self.connects.is_whole_since(by.request.at);
-        let evicted = (!kept && alone && own.is_empty())
-            .then(|| Hole { kind: HoleKind::Evicted, ..Hole::anywhere((by.request.at, end)) });
+        let evicted = (!kept && alone && own.is_empty()).then(|| Hole::evicted((by.request.at, end)));
         doubt = doubt.or_else(|| evicted.as_ref().map(Doubt::from));
         if !placed[0].handshake.is_server_error() {
             return (own, doubt);

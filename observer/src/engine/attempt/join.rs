@@ -20,6 +20,7 @@ use super::{
         event::{Confidence, Join, JoinMethod},
         handshake::Handshake,
         http::UpgradeId,
+        knowledge::{Claim, Doubt},
         time::Timestamp,
     },
     store::{Name, Store, key_name, may_follow, names},
@@ -44,8 +45,8 @@ pub(super) struct Node {
 pub(super) struct Tree {
     pub(super) nodes: Vec<Node>,
     pub(super) join: Option<Join>,
-    /// Whether every other reading of an ambiguous join says the same of the proxy.
-    pub(super) uniform: bool,
+    /// The hops are the attempt's own, or all that they may be instead says the same of the proxy.
+    pub(super) own: Claim,
 }
 
 /// Whether some open handshake may be the one before `id` on the way.
@@ -94,14 +95,14 @@ pub(super) fn might_be_next(root: &Handshake, up: &Handshake, own: Option<&Hands
 
 impl Tree {
     /// One whose handshakes are not in the store.
-    pub(super) const fn joined(join: Join, uniform: bool) -> Self {
-        Self { nodes: Vec::new(), join: Some(join), uniform }
+    pub(super) const fn joined(join: Join, own: Claim) -> Self {
+        Self { nodes: Vec::new(), join: Some(join), own }
     }
 }
 
 /// The tree of handshakes under `root`.
 pub(super) fn tree(store: &Store, root: UpgradeId, skew: Duration) -> Tree {
-    let mut tree = Tree { nodes: vec![Node { id: root, parent: None }], join: None, uniform: true };
+    let mut tree = Tree { nodes: vec![Node { id: root, parent: None }], join: None, own: Claim::Certain };
     let mut at = 0;
     // A proxy of a chain may have made a new key: what lies behind each leaf is looked for by its own names.
     while at < tree.nodes.len() && at < MAX_CHAIN {
@@ -121,7 +122,8 @@ pub(super) fn tree(store: &Store, root: UpgradeId, skew: Duration) -> Tree {
         step.is_some_and(|(down, up)| up.contested && !shows_relay(down, up))
     });
     if let Some(join) = tree.join.as_mut().filter(|_| contested) {
-        (join.confidence, tree.uniform) = (Confidence::Ambiguous, false);
+        join.confidence = Confidence::Ambiguous;
+        tree.own.require(Claim::Unknown(Doubt::Rival));
     }
     tree
 }
@@ -137,7 +139,7 @@ fn grow(store: &Store, tree: &mut Tree, at: usize, skew: Duration) {
         let place = |parent: usize| if parent == 0 { at } else { parent + offset };
         let nodes = found.nodes.iter().skip(1);
         tree.nodes.extend(nodes.map(|node| Node { id: node.id, parent: node.parent.map(place) }));
-        tree.uniform &= found.uniform;
+        tree.own.require(found.own);
         tree.join = Some(tree.join.map_or(join, |before| Join {
             method: before.method.max(join.method),
             confidence: before.confidence.max(join.confidence),
@@ -148,7 +150,7 @@ fn grow(store: &Store, tree: &mut Tree, at: usize, skew: Duration) {
 
 /// The tree of handshakes that share one name with `root`, without those that are `taken`.
 fn under(store: &Store, root: UpgradeId, taken: &[Node], method: JoinMethod, name: Name, skew: Duration) -> Tree {
-    let mut tree = Tree { nodes: vec![Node { id: root, parent: None }], join: None, uniform: true };
+    let mut tree = Tree { nodes: vec![Node { id: root, parent: None }], join: None, own: Claim::Certain };
     let Some(client) = store.get(root) else { return tree };
     let (from, to) = (client.request.at.before(skew), client.ended_at.unwrap_or(Timestamp::MAX) + skew);
     let before = client.request.at.before(LOOK_BACK);
@@ -183,9 +185,9 @@ fn under(store: &Store, root: UpgradeId, taken: &[Node], method: JoinMethod, nam
             }
         }
     }
-    if let Some(uniform) = store.guessed(name, client) {
+    if let Some(own) = store.guessed(name, client) {
         confidence = Confidence::Ambiguous;
-        tree.uniform &= uniform;
+        tree.own.require(own);
     }
     tree.join = (tree.nodes.len() > 1).then_some(Join { method, confidence });
     tree
@@ -256,7 +258,8 @@ fn descend(
         let Some(&(id, up, own, rival)) = chosen else { break };
         // That its answer is another than a rival's tells nothing of what may be that one's try, or made on the side.
         if rivals.iter().any(|rival| may_be_aside(rival, up, all, method, skew)) {
-            (confidence, tree.uniform) = (Confidence::Ambiguous, false);
+            confidence = Confidence::Ambiguous;
+            tree.own.require(Claim::Unknown(Doubt::Rival));
         }
         if own == rival {
             confidence = Confidence::Ambiguous;
@@ -271,7 +274,8 @@ fn descend(
             };
             let needy = rivals.iter().filter(|rival| fits(rival, up) && !has_others(rival)).count();
             let enough = needy < alike.len();
-            tree.uniform &= enough && alike.into_iter().all(|(_, other, ..)| said(other) == said(up));
+            let agree = enough && alike.into_iter().all(|(_, other, ..)| said(other) == said(up));
+            tree.own.require(Claim::unless((!agree).then_some(Doubt::Rival)));
         }
         // Earlier tries that can be nobody else's.
         let tries = fitting.iter().filter(|(other, _, own, best)| *other != id && own > best);

@@ -17,7 +17,7 @@ use super::super::{
         field::{self, UpgradeRequest},
     },
     http::UpgradeId,
-    knowledge::Recently,
+    knowledge::{Claim, Doubt, Hole, Recently},
     tcp::Link,
     time::Timestamp,
 };
@@ -56,7 +56,7 @@ struct Guess {
     name: Name,
     target: u64,
     to: Timestamp,
-    uniform: bool,
+    own: Claim,
 }
 
 impl Default for Store {
@@ -139,23 +139,24 @@ impl Store {
     }
 
     /// Notes that a client's hop was chosen among others that fit alike: what is left for the rest is a guess as well.
-    pub(super) fn note_guess(&mut self, client: &Handshake, uniform: bool, now: Timestamp) {
+    pub(super) fn note_guess(&mut self, client: &Handshake, own: &Claim, now: Timestamp) {
         for (_, name) in names(client) {
             let (from, to) = (client.request.at, client.ended_at.unwrap_or(now));
-            self.guessed.push(from, Guess { name, target: client.traits.target, to, uniform });
+            self.guessed.push(from, Guess { name, target: client.traits.target, to, own: own.clone() });
         }
     }
 
     /// Whether a hop of this client was guessed to be another's, and if so, whether all would have been judged alike.
-    pub(super) fn guessed(&self, name: Name, client: &Handshake) -> Option<bool> {
+    pub(super) fn guessed(&self, name: Name, client: &Handshake) -> Option<Claim> {
         let end = client.ended_at.unwrap_or(Timestamp::MAX);
         if !self.guessed.is_whole_since(client.request.at) {
-            return Some(false);
+            let times = (client.request.at, end.max(client.request.at));
+            return Some(Claim::Unknown(Doubt::from(&Hole::evicted(times))));
         }
         let near = |(from, guess): &&(Timestamp, Guess)| {
             guess.name == name && guess.target == client.traits.target && *from <= end && client.request.at <= guess.to
         };
-        self.guessed.iter().filter(near).map(|(_, guess)| guess.uniform).reduce(|one, other| one && other)
+        self.guessed.iter().filter(near).map(|(_, guess)| guess.own.clone()).reduce(Claim::and)
     }
 
     /// Notes that a handshake was decided alone: what its process did meanwhile may belong to it all the same.

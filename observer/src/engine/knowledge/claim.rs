@@ -49,6 +49,13 @@ impl Claim {
         if self.holds() { other } else { self }
     }
 
+    /// It holds only where another one does, too.
+    pub fn require(&mut self, other: Self) {
+        if self.holds() {
+            *self = other;
+        }
+    }
+
     /// Why it does not hold.
     #[must_use]
     pub const fn doubt(&self) -> Option<&Doubt> {

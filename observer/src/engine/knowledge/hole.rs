@@ -118,6 +118,12 @@ impl Hole {
         Self { client: Place::Any, server: Place::Any, ..hole }
     }
 
+    /// Requests were evicted: what they were is not known any more.
+    #[must_use]
+    pub fn evicted(times: (Timestamp, Timestamp)) -> Self {
+        Self { kind: HoleKind::Evicted, ..Self::anywhere(times) }
+    }
+
     /// Whether it may be on any connection.
     #[must_use]
     pub fn is_anywhere(&self) -> bool {

@@ -181,8 +181,11 @@ impl Attempts {
             }
         }
         own.truncate(8);
-        // What a proxy made of it may be an ordinary request that was evicted, unless a connection that failed says otherwise.
-        let kept = self.recent.is_whole_since(by.request.at) && self.connects.is_whole_since(by.request.at);
+        // What a proxy made of it may be an ordinary request that was evicted, or sent from a host that was, unless a connection
+        // that failed says otherwise.
+        let kept = self.recent.is_whole_since(by.request.at)
+            && self.connects.is_whole_since(by.request.at)
+            && self.proxies.knows_hosts(&by.link);
         let evicted = (!kept && alone && own.is_empty()).then(|| Hole::evicted((by.request.at, end)));
         doubt = doubt.or_else(|| evicted.as_ref().map(Doubt::from));
         if !placed[0].handshake.is_server_error() {

@@ -30,7 +30,10 @@ impl Listener for Attempts {
         handshake.proxy_header = header.map(|header| Box::new(header.clone()));
         handshake.pids = self.owners.of(link).map(|owner| owner.map(|process| process.pid));
         if handshake.pids.contains(&None) {
-            self.owners.ask(link);
+            let all_asked = self.owners.ask(link, head.stamp.at);
+            if !all_asked {
+                self.store.leave_unowned(head.stamp.at);
+            }
         }
         self.at(handshake.request.at + self.answer_timeout, Timer::Answer(id));
         self.store.insert(id, handshake);

@@ -159,7 +159,7 @@ pub struct Counts {
     pub tunnels: u64,
     /// Anomalies.
     pub anomalies: u64,
-    /// Attempts and tunnels thrown out.
+    /// Attempts and tunnels thrown out, and what would have shown that a client fell back to polling.
     pub evictions: u64,
 }
 
@@ -251,7 +251,7 @@ impl Attempts {
     /// The counters.
     #[must_use]
     pub fn counts(&self) -> Counts {
-        self.counts
+        Counts { evictions: self.counts.evictions + self.polling.forgotten(), ..self.counts }
     }
 
     /// Counts requests that a tap left out.

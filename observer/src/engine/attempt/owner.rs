@@ -1,11 +1,11 @@
 //! Which process holds which end of a connection, as far as a tap knows: shown with each hop, and a hint for joins.
 
-use std::{collections::VecDeque, net::SocketAddr};
+use std::net::SocketAddr;
 
 use foldhash::fast::FixedState;
 use lru::LruCache;
 
-use super::super::{event::Process, memory::block, tcp::Link};
+use super::super::{event::Process, knowledge::Recently, memory::block, tcp::Link, time::Timestamp};
 
 /// Of a connection: its own address, and the other one.
 type End = (SocketAddr, SocketAddr);
@@ -33,12 +33,12 @@ pub struct Owner {
 pub(super) struct Owners {
     /// Only in the order in which they were told: looking does not change it.
     by_end: LruCache<End, Process, FixedState>,
-    asked: VecDeque<End>,
+    asked: Recently<End>,
 }
 
 impl Owners {
     pub(super) fn new() -> Self {
-        Self { by_end: LruCache::unbounded_with_hasher(FixedState::default()), asked: VecDeque::new() }
+        Self { by_end: LruCache::unbounded_with_hasher(FixedState::default()), asked: Recently::new(MAX_ASKED) }
     }
 
     pub(super) fn add(&mut self, owner: Owner) {
@@ -56,17 +56,14 @@ impl Owners {
         }
     }
 
-    /// Asks who holds a connection's ends.
-    pub(super) fn ask(&mut self, link: &Link) {
-        if self.asked.len() == MAX_ASKED {
-            self.asked.pop_front();
-        }
-        self.asked.push_back((link.client, link.server));
+    /// Asks who holds a connection's ends. False where that of another had to be forgotten, so that nobody will know.
+    pub(super) fn ask(&mut self, link: &Link, at: Timestamp) -> bool {
+        self.asked.push(at, (link.client, link.server)).is_none()
     }
 
     /// A connection, client first, whose owners a tap may look for.
     pub(super) fn poll(&mut self) -> Option<End> {
-        self.asked.pop_front()
+        self.asked.take()
     }
 
     /// Who holds the client's and the server's end.

@@ -1,6 +1,6 @@
 //! Long polling by clients whose WebSocket attempt failed: engine.io (socket.io), SockJS and their like.
 
-use std::{collections::VecDeque, hash::BuildHasher, sync::Arc, time::Duration};
+use std::{hash::BuildHasher, sync::Arc, time::Duration};
 
 use foldhash::fast::FixedState;
 
@@ -9,6 +9,7 @@ use super::super::{
     handshake::field,
     host::{Host, Socket},
     http::{RequestHead, head},
+    knowledge::Recently,
     memory::block,
     tcp::Link,
     time::Timestamp,
@@ -58,19 +59,21 @@ pub struct Fallback {
     pub attempt: Arc<Attempt>,
     /// When the poll that made it a habit was seen.
     pub at: Timestamp,
-    /// Path of the first poll.
+    /// Path of the first poll that is known.
     pub target: Box<str>,
-    /// Frame of the first poll.
+    /// Frame of the first poll that is known.
     pub frame: u64,
-    /// Polls so far.
+    /// Polls so far, at least.
     pub polls: u64,
 }
 
 /// Polls and failures, to be matched whichever comes first.
 #[derive(Debug)]
 pub(super) struct Polling {
-    polls: VecDeque<Poll>,
-    failures: VecDeque<Failure>,
+    polls: Recently<Poll>,
+    failures: Recently<Failure>,
+    /// How many of both had to be forgotten while they mattered.
+    forgotten: u64,
     /// Bytes that they cost, and may cost at most.
     memory: usize,
     memory_limit: usize,
@@ -78,21 +81,62 @@ pub(super) struct Polling {
 
 impl Polling {
     pub(super) fn new(memory_limit: usize) -> Self {
-        Self { polls: VecDeque::new(), failures: VecDeque::new(), memory: 0, memory_limit }
+        let (polls, failures) = (Recently::new(MAX_KEPT), Recently::new(MAX_KEPT));
+        Self { polls, failures, forgotten: 0, memory: 0, memory_limit }
     }
 
     pub(super) fn memory(&self) -> usize {
         self.memory
     }
 
-    /// Forgets the oldest until one more of each kind has room.
+    /// How many polls and failures had to be forgotten, so that a client that fell back may have been missed.
+    pub(super) fn forgotten(&self) -> u64 {
+        self.forgotten
+    }
+
+    /// Keeps a poll, in place of an older one where there is no room.
+    fn keep_poll(&mut self, poll: Poll) {
+        let at = poll.at;
+        self.memory += poll.memory();
+        self.drop_before(at.before(WINDOW));
+        let oldest = self.polls.push(at, poll);
+        self.forget(oldest.map(|poll| poll.memory()));
+        self.make_room();
+    }
+
+    /// Keeps a failure, in place of an older one where there is no room.
+    fn keep_failure(&mut self, failure: Failure) {
+        self.memory += failure.memory();
+        let oldest = self.failures.push(failure.at, failure);
+        self.forget(oldest.map(|failure| failure.memory()));
+        self.make_room();
+    }
+
+    /// Drops what no poll or failure will be matched with any more.
+    fn drop_before(&mut self, at: Timestamp) {
+        let memory = |polling: &Self| -> usize {
+            let polls = polling.polls.iter().take_while(|(then, _)| *then < at).map(|(_, poll)| poll.memory());
+            let failures = polling.failures.iter().take_while(|(then, _)| *then < at).map(|(_, one)| one.memory());
+            polls.chain(failures).sum()
+        };
+        self.memory -= memory(self);
+        self.polls.drop_before(at);
+        self.failures.drop_before(at);
+    }
+
+    /// Forgets the oldest while they take too much memory.
     fn make_room(&mut self) {
-        while self.polls.len() == MAX_KEPT || self.memory > self.memory_limit && !self.polls.is_empty() {
-            self.memory -= self.polls.pop_front().map_or(0, |poll| poll.memory());
+        while self.memory > self.memory_limit && !(self.polls.is_empty() && self.failures.is_empty()) {
+            let poll = self.polls.pop().map(|poll| poll.memory());
+            let failure = if poll.is_none() { self.failures.pop().map(|failure| failure.memory()) } else { None };
+            self.forget(poll.or(failure));
         }
-        while self.failures.len() == MAX_KEPT || self.memory > self.memory_limit && !self.failures.is_empty() {
-            self.memory -= self.failures.pop_front().map_or(0, |failure| failure.memory());
-        }
+    }
+
+    /// Counts one that was forgotten, of so many bytes.
+    fn forget(&mut self, bytes: Option<usize>) {
+        self.memory -= bytes.unwrap_or(0);
+        self.forgotten += u64::from(bytes.is_some());
     }
 
     /// Looks at an ordinary request.
@@ -109,9 +153,7 @@ impl Polling {
             agent: hash(head::values(head.fields, "user-agent").next().unwrap_or(b"")),
         };
         let fallback = self.failures.iter_mut().find_map(|failure| failure.count(&poll));
-        self.memory += poll.memory();
-        self.polls.push_back(poll);
-        self.make_room();
+        self.keep_poll(poll);
         fallback
     }
 
@@ -130,10 +172,8 @@ impl Polling {
             polls: 0,
             first: None,
         };
-        let fallback = self.polls.iter().filter_map(|poll| failure.count(poll)).next();
-        self.memory += failure.memory();
-        self.failures.push_back(failure);
-        self.make_room();
+        let fallback = self.polls.iter().filter_map(|(_, poll)| failure.count(poll)).next();
+        self.keep_failure(failure);
         fallback
     }
 }

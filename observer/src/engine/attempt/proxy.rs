@@ -4,7 +4,7 @@
 use std::{collections::VecDeque, time::Duration};
 
 use foldhash::fast::FixedState;
-use hashbrown::HashMap;
+use lru::LruCache;
 use smallvec::SmallVec;
 
 use super::{
@@ -12,6 +12,7 @@ use super::{
         event::{Fields, Product, ProductName},
         handshake::{Handshake, product},
         host::{Host, Socket},
+        memory::block,
         tcp::Link,
         time::Timestamp,
     },
@@ -20,8 +21,10 @@ use super::{
 
 /// Proxies remembered.
 const MAX_PROXIES: usize = 4096;
-/// Hosts remembered of each.
-const MAX_HOSTS: usize = 8;
+/// Hosts remembered of each: as many as there may be behind one address of a service.
+const MAX_HOSTS: usize = 32;
+/// What each costs: itself with two links, and its place in the index, which is at least half full.
+const ENTRY: usize = block(size_of::<(Socket, Proxy, [usize; 2])>()) + 32;
 /// Spans that one timer makes differ less than this: its own steps, and the way of a segment.
 const ALIKE: Duration = Duration::from_millis(100);
 /// Idle closes remembered of each.
@@ -34,8 +37,7 @@ pub(super) struct Proxy {
     pub(super) product: Option<Product>,
     /// Whether any request of it upstream was seen: then one that is absent was not sent.
     pub(super) upstream_seen: bool,
-    /// Other hosts that it was seen to send from.
-    hosts: SmallVec<[Host; 2]>,
+    senders: Senders,
     /// Idle times at which it closed tunnels.
     idle_times: VecDeque<Duration>,
     /// How others ended lately, by kind.
@@ -77,6 +79,27 @@ impl Ends {
     }
 }
 
+/// The hosts that a proxy was seen to send from, beside those it listens on.
+#[derive(Clone, Default, Debug)]
+struct Senders {
+    known: SmallVec<[Host; 2]>,
+    /// Whether there may be more, which had to be forgotten.
+    forgot: bool,
+}
+
+impl Senders {
+    fn add(&mut self, host: Host) {
+        if self.known.contains(&host) {
+            return;
+        }
+        if self.known.len() == MAX_HOSTS {
+            self.forgot = true;
+        } else {
+            self.known.push(host);
+        }
+    }
+}
+
 impl Proxy {
     /// Whether it closed a tunnel at about this idle time before.
     pub(super) fn closed_at(&self, idle: Duration, tolerance: Duration) -> bool {
@@ -103,47 +126,60 @@ impl Proxy {
 }
 
 /// All proxies, by the endpoint they listen on.
-#[derive(Default, Debug)]
+#[derive(Debug)]
 pub(super) struct Proxies {
-    by_endpoint: HashMap<Socket, Proxy, FixedState>,
-    order: VecDeque<Socket>,
+    /// In the order in which something was last learned of them.
+    by_endpoint: LruCache<Socket, Proxy, FixedState>,
+    /// Whether one had to be forgotten that sends from other hosts: who is not known may be that one.
+    forgot_senders: bool,
+}
+
+impl Default for Proxies {
+    fn default() -> Self {
+        Self { by_endpoint: LruCache::unbounded_with_hasher(FixedState::default()), forgot_senders: false }
+    }
 }
 
 impl Proxies {
     /// What is known of one.
     pub(super) fn get(&self, endpoint: Socket) -> Option<&Proxy> {
-        self.by_endpoint.get(&endpoint)
+        self.by_endpoint.peek(&endpoint)
     }
 
     /// The hosts that the proxy at a connection's server end sends from, as far as is known: those it listens on, and others
     /// seen.
     pub(super) fn hosts(&self, link: &Link) -> SmallVec<[Host; 4]> {
-        let seen = self.get(link.server_socket()).map(|proxy| proxy.hosts.iter().copied());
+        let seen = self.get(link.server_socket()).map(|proxy| proxy.senders.known.iter().copied());
         [link.server_host(), link.reached].into_iter().chain(seen.into_iter().flatten()).collect()
+    }
+
+    /// Whether these are all that it was seen to send from: none had to be forgotten.
+    pub(super) fn knows_hosts(&self, link: &Link) -> bool {
+        let known = self.get(link.server_socket());
+        !known.map_or(self.forgot_senders, |proxy| proxy.senders.forgot)
     }
 
     /// The hosts at which those listen that were seen to send from another one.
     pub(super) fn sending_from(&self, host: Host) -> impl Iterator<Item = Host> {
-        let others = self.by_endpoint.iter().filter(move |(_, proxy)| proxy.hosts.contains(&host));
+        let others = self.by_endpoint.iter().filter(move |(_, proxy)| proxy.senders.known.contains(&host));
         others.map(|(endpoint, _)| endpoint.host())
     }
 
     /// The entry of one.
     pub(super) fn entry(&mut self, endpoint: Socket) -> &mut Proxy {
-        if !self.by_endpoint.contains_key(&endpoint) {
-            if self.order.len() == MAX_PROXIES
-                && let Some(oldest) = self.order.pop_front()
-            {
-                self.by_endpoint.remove(&oldest);
-            }
-            self.order.push_back(endpoint);
+        if self.by_endpoint.len() == MAX_PROXIES
+            && !self.by_endpoint.contains(&endpoint)
+            && let Some((_, oldest)) = self.by_endpoint.pop_lru()
+        {
+            self.forgot_senders |= oldest.senders.forgot || !oldest.senders.known.is_empty();
         }
-        self.by_endpoint.entry(endpoint).or_default()
+        let senders = Senders { known: SmallVec::new(), forgot: self.forgot_senders };
+        self.by_endpoint.get_or_insert_mut(endpoint, || Proxy { senders, ..Proxy::default() })
     }
 
     /// Bytes held, by estimate.
     pub(super) fn memory(&self) -> usize {
-        self.order.len() * 320
+        self.by_endpoint.len() * ENTRY
     }
 
     /// Learns what product answers at the server's end of `hop`, from its answer and from what it sent upstream; that it
@@ -157,10 +193,8 @@ impl Proxies {
             && is_whole
             && let host = upstream.client_host()
             && !hop.link.leads_to(&upstream)
-            && !proxy.hosts.contains(&host)
-            && proxy.hosts.len() < MAX_HOSTS
         {
-            proxy.hosts.push(host);
+            proxy.senders.add(host);
         }
         if let Some(found) = found {
             let better = proxy.product.as_ref().is_none_or(|known| known.name != found.name || found.version.is_some());
@@ -193,5 +227,42 @@ fn identify(hop: &Handshake, upstream: Option<&Handshake>) -> Option<Product> {
         Some(product) if product.name == ProductName::Nginx => Some(product),
         Some(product) if !upstream.response.as_ref().is_some_and(passed_on) => Some(product),
         _ => habits,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::{host::Realm, tcp::ConnectionId};
+
+    fn link(number: u32) -> Link {
+        let [a, b, c, d] = number.to_be_bytes();
+        Link::new(ConnectionId::default(), ([a, b, c, d], 50_000).into(), ([10, b, c, d], 80).into(), Realm::default())
+    }
+
+    #[test]
+    fn hosts_that_had_to_be_forgotten_are_missed() {
+        let mut proxies = Proxies::default();
+        proxies.entry(link(0).server_socket()).senders.add(link(7).client_host());
+        for number in 1..4096 {
+            proxies.entry(link(number).server_socket());
+        }
+        assert!(proxies.knows_hosts(&link(0)) && proxies.hosts(&link(0)).contains(&link(7).client_host()));
+        proxies.entry(link(4096).server_socket());
+        assert!(!proxies.knows_hosts(&link(0)) && !proxies.knows_hosts(&link(4096)));
+        assert!(proxies.knows_hosts(&link(1)), "it was there before");
+        proxies.entry(link(0).server_socket());
+        assert!(!proxies.knows_hosts(&link(0)), "it is new, and may have been there before");
+    }
+
+    #[test]
+    fn too_many_hosts_are_not_all_known() {
+        let mut proxies = Proxies::default();
+        let senders = &mut proxies.entry(link(0).server_socket()).senders;
+        (1..=32).for_each(|number| senders.add(link(number).client_host()));
+        senders.add(link(1).client_host());
+        assert!(proxies.knows_hosts(&link(0)));
+        proxies.entry(link(0).server_socket()).senders.add(link(33).client_host());
+        assert!(!proxies.knows_hosts(&link(0)));
     }
 }

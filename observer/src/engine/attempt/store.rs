@@ -28,6 +28,9 @@ const ENTRY: usize = 208;
 /// Newest handshakes among which those of one connection are looked for.
 const LATELY: usize = 1024;
 
+/// How long before a request another one may have been sent that is still open.
+const LONGEST: Duration = Duration::from_secs(120);
+
 /// Guesses that are remembered.
 const MAX_GUESSED: usize = 512;
 /// Handshakes decided alone that are remembered.
@@ -47,6 +50,8 @@ pub(super) struct Store {
     /// Names of which several handshakes had an equal claim: the name, the target asked for, when, and whether all would
     /// have been judged alike.
     guessed: Recently<Guess>,
+    /// When too many requests came to find out the processes of all of them.
+    unowned: Option<Timestamp>,
     memory: usize,
 }
 
@@ -66,6 +71,7 @@ impl Default for Store {
             by_name: BTreeSet::new(),
             unpaired: Recently::new(MAX_UNPAIRED),
             guessed: Recently::new(MAX_GUESSED),
+            unowned: None,
             memory: 0,
         }
     }
@@ -166,12 +172,18 @@ impl Store {
         }
     }
 
-    /// Whether a process left a handshake unpaired while this one was open.
+    /// Notes that nobody will know which processes hold the ends of some request before this time.
+    pub(super) fn leave_unowned(&mut self, at: Timestamp) {
+        self.unowned = self.unowned.max(Some(at));
+    }
+
+    /// Whether a process left a handshake unpaired while this one was open, or may hold one without our knowing.
     pub(super) fn has_unpaired(&self, pid: u32, handshake: &Handshake) -> bool {
         let meets = |&(from, (other, to)): &(Timestamp, (u32, Timestamp))| {
             other == pid && from <= handshake.ended_at.unwrap_or(Timestamp::MAX) && handshake.request.at <= to
         };
-        !self.unpaired.is_whole_since(handshake.request.at) || self.unpaired.iter().any(meets)
+        let unowned = self.unowned.is_some_and(|at| at >= handshake.request.at.before(LONGEST));
+        unowned || !self.unpaired.is_whole_since(handshake.request.at) || self.unpaired.iter().any(meets)
     }
 
     /// Ids of all, oldest first.

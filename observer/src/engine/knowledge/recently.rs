@@ -34,6 +34,11 @@ impl<T> Recently<T> {
         Some(thing)
     }
 
+    /// Takes out the oldest one, which was dealt with: it is not counted as forgotten.
+    pub fn take(&mut self) -> Option<T> {
+        self.things.pop_front().map(|(_, thing)| thing)
+    }
+
     /// Whether all that happened since a time is still there.
     #[must_use]
     pub fn is_whole_since(&self, at: Timestamp) -> bool {

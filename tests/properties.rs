@@ -13,8 +13,12 @@ mod capture;
 mod clocks;
 #[path = "properties/facts.rs"]
 mod facts;
+#[path = "properties/forgetting.rs"]
+mod forgetting;
 #[path = "properties/kernel.rs"]
 mod kernel;
+#[path = "properties/machines.rs"]
+mod machines;
 #[path = "properties/monotony.rs"]
 mod monotony;
 #[path = "properties/observe.rs"]

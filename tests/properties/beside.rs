@@ -38,14 +38,14 @@ fn other_traffic_of_the_same_hosts_changes_nothing() {
 }
 
 /// What tells two captures apart though they have hosts in common.
-struct Likeness {
+pub struct Likeness {
     hosts: BTreeSet<IpAddr>,
     /// Keys, and the last part of each path that was asked for: what ties requests together.
     names: BTreeSet<String>,
 }
 
 impl Likeness {
-    fn new(frames: &[Owned]) -> Self {
+    pub fn new(frames: &[Owned]) -> Self {
         let hops: Vec<_> = observe(frames).attempts.iter().flat_map(|attempt| attempt.hops.clone()).collect();
         let ends = hops.iter().flat_map(|hop| [hop.client.address(), hop.server.address()]);
         let requests = || hops.iter().filter_map(|hop| hop.request.as_ref());
@@ -59,7 +59,7 @@ impl Likeness {
     }
 
     /// Whether the other has a host in common, but asks for nothing that may be taken for one's own.
-    fn is_apart(&self, other: &Self) -> bool {
+    pub fn is_apart(&self, other: &Self) -> bool {
         !self.hosts.is_disjoint(&other.hosts) && self.names.is_disjoint(&other.names)
     }
 }

@@ -79,7 +79,7 @@ fn survey(frames: &[Owned]) -> Clocks {
 }
 
 /// As `observer read` does it: a first pass, then all frames by one clock.
-fn read(sides: [Vec<Owned>; 2]) -> (Seen, Clocks) {
+pub fn read(sides: [Vec<Owned>; 2]) -> (Seen, Clocks) {
     let clocks = survey(&sides.concat());
     let by_one = |frame: Owned| Owned { at: clocks.common(ClockId(frame.clock), frame.at), ..frame };
     let frames = merge(sides.map(|side| side.into_iter().map(by_one).collect()).to_vec());

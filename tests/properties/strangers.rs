@@ -16,12 +16,13 @@ use crate::{
     traffic::{
         message::{Request, Response},
         mutate::among,
-        net::{Client, Id, MICRO, MILLI, Net, SECOND, Sent, Server, Time},
+        net::{Client, Id, MICRO, MILLI, Net, SECOND, Server, Time},
         noise::{Noise, Places},
         observe::{Seen, observe},
         random::Random,
         wire::{Owned, Segment},
     },
+    world::captured,
 };
 
 /// How often each capture is tried, with other noise each time.
@@ -54,15 +55,6 @@ fn places(frames: &[Owned], seen: &Seen) -> Option<Places> {
         moments,
     };
     (!places.proxies.is_empty()).then_some(places)
-}
-
-/// What was sent, as captured beside frames.
-fn captured<'a>(sent: impl Iterator<Item = &'a Sent>, beside: &[Owned]) -> Vec<Owned> {
-    let frame = |sent: &Sent| {
-        let like = Owned::raw(Timestamp::from_nanos(sent.at), 0, beside[0].interface);
-        sent.segment.write(&like)
-    };
-    sent.map(frame).collect()
 }
 
 /// Connections with a hole in the server's answer, between hosts that have no part in anything.

@@ -5,18 +5,19 @@ use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
 };
 
-use observer::engine::frame::LinkType;
+use observer::engine::{frame::LinkType, time::Timestamp};
 
 use crate::{
     capture::{Capture, merge},
     traffic::{
+        net::Sent,
         random::Random,
         wire::{Owned, Segment},
     },
 };
 
 /// The clocks of a case's files apart by up to 200 ms. Two clocks mean two hosts: where a case was made on one, its
-/// clients and its origins get addresses of their own.
+/// clients, its proxies and its origins get addresses of their own.
 pub fn skewed(capture: &Capture, random: &mut Random) -> Vec<Owned> {
     let apart = |file: Vec<Owned>, nanos: i64| file.into_iter().map(|frame| frame.delayed(nanos)).collect();
     let mut shift = || i64::try_from(random.below(400_000_000)).expect("a short time") - 200_000_000;
@@ -24,7 +25,7 @@ pub fn skewed(capture: &Capture, random: &mut Random) -> Vec<Owned> {
     merge(files.map(|(at, file)| apart(file, if at == 0 { 0 } else { shift() })).collect())
 }
 
-/// Addresses of their own for the clients, in the first file, and for the origins, in the others.
+/// Addresses of their own for the clients, in the first file, for the origins, in the others, and for what is between them.
 pub fn own_hosts(files: &[Vec<Owned>]) -> Vec<Vec<Owned>> {
     files.iter().enumerate().map(|(at, file)| spread(file, at == 0)).collect()
 }
@@ -40,14 +41,14 @@ fn spread(frames: &[Owned], clients: bool) -> Vec<Owned> {
             _ if !end.ip().is_loopback() => end.ip(),
             (true, true) => own(1),
             (false, false) => own(2),
-            _ => end.ip(),
+            _ => own(3),
         }
     };
     renamed(frames, name)
 }
 
 /// Other hosts for every segment.
-fn renamed(frames: &[Owned], name: impl Fn(SocketAddr) -> IpAddr) -> Vec<Owned> {
+pub fn renamed(frames: &[Owned], name: impl Fn(SocketAddr) -> IpAddr) -> Vec<Owned> {
     readdressed(frames, |end| SocketAddr::new(name(end), end.port()))
 }
 
@@ -79,7 +80,8 @@ pub fn interleaved(one: &[Owned], other: &[Owned]) -> Vec<Owned> {
     let moved = renamed(other, |end| match end.ip() {
         IpAddr::V4(ip) => {
             let [a, b, c, d] = ip.octets();
-            Ipv4Addr::new(a, b ^ 0x55, c, d).into()
+            // All of 127/8 is one machine.
+            Ipv4Addr::new(if ip.is_loopback() { 10 } else { a }, b ^ 0x55, c, d).into()
         }
         IpAddr::V6(ip) => {
             let mut groups = ip.segments();
@@ -91,8 +93,22 @@ pub fn interleaved(one: &[Owned], other: &[Owned]) -> Vec<Owned> {
 }
 
 fn at_one_time(one: &[Owned], other: Vec<Owned>) -> Vec<Owned> {
+    merge(vec![one.to_vec(), shifted_to(one, &other)])
+}
+
+/// The other capture at the time of the one.
+pub fn shifted_to(one: &[Owned], other: &[Owned]) -> Vec<Owned> {
     let shift = one[0].at.as_nanos() - other[0].at.as_nanos();
-    merge(vec![one.to_vec(), other.into_iter().map(|frame| frame.delayed(shift)).collect()])
+    other.iter().map(|frame| frame.clone().delayed(shift)).collect()
+}
+
+/// What was sent, as captured beside frames.
+pub fn captured<'a>(sent: impl Iterator<Item = &'a Sent>, beside: &[Owned]) -> Vec<Owned> {
+    let frame = |sent: &Sent| {
+        let like = Owned::raw(Timestamp::from_nanos(sent.at), 0, beside[0].interface);
+        sent.segment.write(&like)
+    };
+    sent.map(frame).collect()
 }
 
 /// Two captures at one time on the same hosts, the other on ports that the one does not use.

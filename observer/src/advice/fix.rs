@@ -116,6 +116,7 @@ fn forward(alert: &Alert, proxy: &Proxy<'_>, place: &str, sent: Option<&Sent>) -
             ),
             snippet::TRAEFIK_ROUTER,
         ),
+        _ => return None,
     })
 }
 
@@ -159,7 +160,7 @@ fn version(proxy: &Proxy<'_>, place: &str) -> Advice {
             format!("Look for force-proxy-request-1.0 on the way of {place}: Apache speaks HTTP/1.1 without it."),
             snippet::APACHE_VERSION,
         ),
-        ProductName::HaProxy | ProductName::Caddy | ProductName::Envoy | ProductName::Traefik => return None,
+        _ => return None,
     })
 }
 
@@ -177,7 +178,7 @@ fn injected(proxy: &Proxy<'_>, place: &str) -> Advice {
         ProductName::HaProxy => (remove("http-request set-header line"), snippet::HAPROXY_BACKEND),
         ProductName::Caddy => (remove("header_up line"), snippet::CADDY_PROXY),
         ProductName::Traefik => (remove("customRequestHeaders entry"), snippet::TRAEFIK_ROUTER),
-        ProductName::Envoy => return None,
+        _ => return None,
     })
 }
 
@@ -267,6 +268,7 @@ fn route(alert: &Alert, proxy: &Proxy<'_>, place: &str) -> Advice {
             ),
             snippet::ENVOY_UPGRADE,
         ),
+        _ => return None,
     })
 }
 
@@ -291,7 +293,7 @@ fn origin(alert: &Alert, proxy: &Proxy<'_>, by: Option<&Endpoint>) -> Advice {
         ProductName::HaProxy => (text, snippet::HAPROXY_BACKEND),
         ProductName::Caddy => (text, snippet::CADDY_PROXY),
         ProductName::Traefik => (text, snippet::TRAEFIK_ROUTER),
-        ProductName::Envoy => return None,
+        _ => return None,
     })
 }
 
@@ -320,8 +322,8 @@ fn idle_close(proxy: &Proxy<'_>, place: &str, idle: f64, heartbeat: bool) -> Adv
         ProductName::Apache => (beats, snippet::APACHE_IDLE),
         ProductName::Envoy => (beats + " (the default is 5 minutes)", snippet::ENVOY_IDLE),
         ProductName::Traefik => (beats + " (idleTimeout is reported to end WebSockets too)", snippet::TRAEFIK_IDLE),
-        // It has no idle timer for tunnels.
-        ProductName::Caddy => return None,
+        // Caddy has no idle timer for tunnels.
+        _ => return None,
     })
 }
 

@@ -15,7 +15,7 @@ pub use self::{
     mixup::{Mixup, Reply},
     tunnel_hop::{Broken, TunnelHop},
 };
-
+pub use super::product::{Candidates, Product, ProductName};
 use super::{
     alert::{Alert, Level, RuleId},
     anomaly::Anomaly,
@@ -224,6 +224,8 @@ pub struct Hop {
     pub not_http: Option<FirstBytes>,
     /// The product that answers at `server`, where the capture shows it.
     pub product: Option<Product>,
+    /// Those that it may be, where only habits show it.
+    pub candidates: Candidates,
     /// The processes that hold the client's and the server's end, where the tap knows them.
     pub processes: [Option<Process>; 2],
 }
@@ -369,47 +371,6 @@ impl Fields for Request {
 impl Fields for Response {
     fn lines(&self) -> &[Field] {
         &self.fields
-    }
-}
-
-/// A server or proxy product.
-#[derive(Clone, PartialEq, Eq, Hash, Debug)]
-pub struct Product {
-    /// Which one.
-    pub name: ProductName,
-    /// Its version where it told, such as `1.22.1`.
-    pub version: Option<Box<str>>,
-}
-
-/// The products whose ways the tool knows.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
-pub enum ProductName {
-    /// nginx, Angie, OpenResty, Tengine.
-    Nginx,
-    /// HAProxy.
-    HaProxy,
-    /// Apache httpd.
-    Apache,
-    /// Caddy.
-    Caddy,
-    /// Envoy and what is built on it.
-    Envoy,
-    /// Traefik.
-    Traefik,
-}
-
-impl ProductName {
-    /// The name as its makers write it.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Nginx => "nginx",
-            Self::HaProxy => "HAProxy",
-            Self::Apache => "Apache",
-            Self::Caddy => "Caddy",
-            Self::Envoy => "Envoy",
-            Self::Traefik => "Traefik",
-        }
     }
 }
 

@@ -15,6 +15,7 @@ pub mod http;
 pub mod knowledge;
 mod memory;
 pub mod packet;
+pub mod product;
 pub mod rule;
 #[cfg(test)]
 #[cfg_attr(not(feature = "app"), expect(dead_code, reason = "tests of the sinks and the screens use the rest"))]

@@ -5,9 +5,10 @@ use std::sync::Arc;
 use super::{
     super::{
         event::{Confidence, Join, JoinMethod, Outcome, Role, Silence},
-        handshake::{Handshake, field::UpgradeRequest, product},
+        handshake::{Handshake, field::UpgradeRequest},
         http::UpgradeId,
         knowledge::{Claim, Doubt},
+        product,
         tcp::Link,
         time::Timestamp,
     },
@@ -198,7 +199,7 @@ impl Attempts {
             } else {
                 Last::Proxy { upstream_seen: placed.len() > 1 || seen, failed: unreachable }
             },
-            own_page: product::of_error_page(&client.body).filter(|_| missed.lost.is_none()),
+            own_page: product::page_of(&client.body).filter(|_| missed.lost.is_none()),
             denied,
             claims: self.claims(placed, hops, missed, doubt),
             waited: window.to.since(window.from),

@@ -9,10 +9,10 @@ use smallvec::SmallVec;
 
 use super::{
     super::{
-        event::{Fields, Product, ProductName},
-        handshake::{Handshake, product},
+        handshake::Handshake,
         host::{Host, Socket},
         memory::block,
+        product::{Identity, Message, identify},
         tcp::Link,
         time::Timestamp,
     },
@@ -34,7 +34,7 @@ const MAX_IDLE_TIMES: usize = 16;
 #[derive(Clone, Default, Debug)]
 pub(super) struct Proxy {
     /// What it is.
-    pub(super) product: Option<Product>,
+    pub(super) identity: Identity,
     /// Whether any request of it upstream was seen: then one that is absent was not sent.
     pub(super) upstream_seen: bool,
     senders: Senders,
@@ -185,8 +185,11 @@ impl Proxies {
     /// Learns what product answers at the server's end of `hop`, from its answer and from what it sent upstream; that it
     /// forwards, if that was `told`; and from where, if nothing between the two is missing.
     pub(super) fn learn(&mut self, hop: &Handshake, upstream: Option<&Handshake>, (told, is_whole): (bool, bool)) {
-        let found = identify(hop, upstream);
+        // Whoever speaks the PROXY protocol upstream may pass bytes on, and what its origin says of itself with them.
+        let passes = upstream.is_some_and(|upstream| upstream.forwarded_for().is_some());
+        let found = if passes { Identity::default() } else { identify(message(hop), upstream.map(message)) };
         let proxy = self.entry(hop.link.server_socket());
+        proxy.identity.learn(found);
         proxy.upstream_seen |= told;
         if let Some(upstream) = upstream.map(|upstream| upstream.link)
             && told
@@ -196,38 +199,11 @@ impl Proxies {
         {
             proxy.senders.add(host);
         }
-        if let Some(found) = found {
-            let better = proxy.product.as_ref().is_none_or(|known| known.name != found.name || found.version.is_some());
-            if better {
-                proxy.product = Some(found);
-            }
-        }
     }
 }
 
-/// The product at the server's end of a hop. A proxy may pass on its origin's `Server`, so that a value which came from
-/// upstream as well proves nothing, but for nginx, which always writes its own.
-fn identify(hop: &Handshake, upstream: Option<&Handshake>) -> Option<Product> {
-    // Whoever speaks the PROXY protocol upstream may pass bytes on, and a `Server` of its origin with them.
-    let passes = upstream.is_some_and(|upstream| upstream.forwarded_for().is_some());
-    let named = hop.response.as_ref().filter(|_| !passes).and_then(product::of_response);
-    let Some(upstream) = upstream else {
-        let page = product::of_error_page(&hop.body).map(|name| Product { name, version: None });
-        return named.or(page);
-    };
-    let habits = product::of_forwarded(&upstream.request)
-        .filter(|_| hop.request.field("x-forwarded-server") != upstream.request.field("x-forwarded-server"));
-    if product::lowers_names(&hop.request, &upstream.request) {
-        return Some(Product { name: ProductName::HaProxy, version: None });
-    }
-    let passed_on = |response: &crate::engine::event::Response| {
-        response.field("server") == hop.response.as_ref().and_then(|response| response.field("server"))
-    };
-    match named {
-        Some(product) if product.name == ProductName::Nginx => Some(product),
-        Some(product) if !upstream.response.as_ref().is_some_and(passed_on) => Some(product),
-        _ => habits,
-    }
+fn message(hop: &Handshake) -> Message<'_> {
+    Message { request: &hop.request, response: hop.response.as_ref(), body: &hop.body }
 }
 
 #[cfg(test)]

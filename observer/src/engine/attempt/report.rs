@@ -7,7 +7,7 @@ use sha1::{Digest, Sha1};
 
 use super::{
     super::{
-        event::{Attempt, AttemptId, Endpoint, Fields, Hop, Join, Outcome, Role, Silence},
+        event::{Attempt, AttemptId, Candidates, Endpoint, Fields, Hop, Join, Outcome, Role, Silence},
         handshake::{
             Handshake,
             field::{self, UpgradeRequest},
@@ -174,7 +174,7 @@ pub(super) fn attempt(
     let client = &placed[0].handshake;
     let mut order: Vec<usize> = (0..placed.len()).collect();
     order.sort_by_key(|&at| (depth(placed, at), !is_on_path(placed[at].role), at));
-    let mut hops: Vec<_> = order.into_iter().map(|at| hop(&placed[at], proxies, owners)).collect();
+    let mut hops: Vec<_> = order.into_iter().map(|at| hop(placed, at, proxies, owners)).collect();
     // Who fails to reach somebody else for it passes requests on.
     if !failed.is_empty() && hops[0].role == Role::Only {
         hops[0].role = Role::Downstream;
@@ -211,11 +211,20 @@ fn outcome(client: &Handshake, timed_out: bool) -> Outcome {
     }
 }
 
-fn hop(placed: &Placed, proxies: &Proxies, owners: &Owners) -> Hop {
+fn hop(all: &[Placed], at: usize, proxies: &Proxies, owners: &Owners) -> Hop {
+    let placed = &all[at];
     let handshake = &placed.handshake;
     let link = handshake.link;
-    let proxy = matches!(placed.role, Role::Downstream | Role::Middle | Role::Only);
-    let product = proxies.get(link.server_socket()).filter(|_| proxy).and_then(|proxy| proxy.product.clone());
+    let processes = owners.of(&link);
+    let is_proxy = matches!(placed.role, Role::Downstream | Role::Middle | Role::Only);
+    let known = proxies.get(link.server_socket()).filter(|_| is_proxy);
+    let mut identity = known.map(|proxy| proxy.identity.clone()).unwrap_or_default();
+    // A proxy accepts one hop and opens the next.
+    let next = all.iter().find(|next| next.parent == Some(at) && is_on_path(next.role));
+    let opener = || next.and_then(|next| owners.of(&next.handshake.link)[0].clone());
+    if let Some(process) = processes[1].clone().or_else(opener).filter(|_| is_proxy) {
+        identity = identity.held_by(&process.command);
+    }
     Hop {
         role: placed.role,
         client: Endpoint::Ip(link.client),
@@ -228,8 +237,9 @@ fn hop(placed: &Placed, proxies: &Proxies, owners: &Owners) -> Hop {
         response: handshake.answer(),
         silence: if handshake.response.is_some() { None } else { handshake.silence.or(Some(Silence::Waiting)) },
         not_http: handshake.not_http.clone(),
-        product,
-        processes: owners.of(&link),
+        product: identity.product().cloned(),
+        candidates: identity.candidates(),
+        processes,
     }
 }
 
@@ -247,6 +257,7 @@ fn failed_hop(failed: &Failed, owners: &Owners) -> Hop {
         silence: Some(failed.silence),
         not_http: None,
         product: None,
+        candidates: Candidates::default(),
         processes: owners.of(&failed.link),
     }
 }

@@ -1,7 +1,6 @@
 //! One hop's handshake: an upgrade request and its final response (RFC 9110 7.8, RFC 6455 4).
 
 pub mod field;
-pub mod product;
 pub mod traits;
 
 use std::{net::SocketAddr, time::Duration};

@@ -8,7 +8,7 @@ use super::{
         event::{Endpoint, Hop, HttpVersion, Outcome, Product, Request},
         handshake::field::UpgradeRequest,
     },
-    alert, call, lone_upstream, path, steps,
+    alert, call_of, lone_upstream, path, sender, steps,
 };
 
 pub(super) fn check(decided: &Decided) -> Option<Alert> {
@@ -18,7 +18,7 @@ pub(super) fn check(decided: &Decided) -> Option<Alert> {
     let level = if broken { Level::Error } else { Level::Warning };
     let message = format!(
         "{} sent the upgrade of {} upstream as HTTP/1.0, which has no upgrade{}.",
-        call(product.as_ref(), &by),
+        call_of(attempt, product.as_ref(), &by),
         path(attempt),
         if attempt.outcome == Outcome::Upgraded { "; this origin answered 101 all the same" } else { "" }
     );
@@ -45,5 +45,5 @@ pub(super) fn find(decided: &Decided) -> Option<(&Request, Endpoint, Option<Prod
     let keyed = request.key().is_some() && !request.may_come_from_http2();
     let upgrade = request.is_upgrade() && !request.is_offer() || keyed;
     let old = request.version == HttpVersion::Http10 && upgrade && decided.claims.main.holds();
-    old.then(|| (request, hop.client.clone(), None))
+    old.then(|| (request, hop.client.clone(), sender(hop)))
 }

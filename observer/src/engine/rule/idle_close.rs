@@ -7,9 +7,10 @@ use super::{
         Config,
         alert::{Alert, Details, IdleTimer, Level, RuleId, TimerAt},
         attempt::{Ended, Group, Lone, SAME_IDLE},
-        event::{ClosedBy, Endpoint, Product, Role},
+        event::{Attempt, Candidates, ClosedBy, Endpoint, Product, ProductName, Role},
+        product::{PROFILES, Timer},
     },
-    alert, call, path, product_at,
+    alert, call, call_sender, path, sender,
 };
 
 /// How far before a timer's nominal time a proxy may act on it: nginx reuses timers within 300 ms.
@@ -19,34 +20,45 @@ const SEVERAL: usize = 3;
 /// How far after.
 const LATE: Duration = Duration::from_secs(1);
 
-/// Known defaults, shortest first.
-const TIMERS: [IdleTimer; 9] = [
-    timer("HAProxy", "timeout client/server (Debian's haproxy.cfg)", 50),
-    timer("Heroku", "router idle timeout", 55),
-    timer("nginx", "proxy_read_timeout", 60),
-    timer("Apache", "Timeout", 60),
-    timer("AWS ALB", "idle_timeout", 60),
-    timer("Cloudflare", "proxy idle timeout", 100),
-    timer("Traefik", "respondingTimeouts.idleTimeout", 180),
-    timer("Azure Load Balancer", "idle timeout", 240),
-    timer("Envoy", "stream_idle_timeout", 300),
-];
-
-const fn timer(product: &'static str, name: &'static str, seconds: u64) -> IdleTimer {
-    IdleTimer { product, name, after: Duration::from_secs(seconds) }
+/// The defaults near an idle time: those of the product, or of all that it may be, or else of every product.
+fn candidates(idle: Duration, who: Who<'_>) -> Vec<IdleTimer> {
+    let near = |after: Duration| idle + EARLY >= after && idle <= after + LATE;
+    let timers = PROFILES.iter().filter(|profile| who.may_be(profile.name)).flat_map(|profile| {
+        let timer = |timer: &Timer| IdleTimer { product: profile.name.as_str(), name: timer.name, after: timer.after };
+        profile.timers.iter().map(timer)
+    });
+    timers.filter(|timer| near(timer.after)).collect()
 }
 
-/// Known timers near an idle time.
-fn candidates(idle: Duration) -> Vec<IdleTimer> {
-    let near = |timer: &&IdleTimer| idle + EARLY >= timer.after && idle <= timer.after + LATE;
-    TIMERS.iter().filter(near).copied().collect()
+/// Who has the timer.
+#[derive(Clone, Copy, Default)]
+struct Who<'a> {
+    product: Option<&'a Product>,
+    candidates: Candidates,
+}
+
+impl<'a> Who<'a> {
+    /// Who listens there, as far as the attempt shows it.
+    fn at(attempt: &'a Attempt, by: &Endpoint) -> Self {
+        let hop = attempt.hops.iter().find(|hop| hop.server == *by);
+        hop.map(|hop| Self { product: hop.product.as_ref(), candidates: hop.candidates }).unwrap_or_default()
+    }
+
+    fn may_be(self, name: ProductName) -> bool {
+        match self.product {
+            Some(product) => product.name == name,
+            None => self.candidates.is_empty() || self.candidates.contains(name),
+        }
+    }
 }
 
 /// Whether a timer explains the end of one of several tunnels that ended together: all of them were silent for the same
 /// time, or this one for a time that its proxy, or a known product, keeps.
 pub(super) fn is_by_timer(ended: &Ended, group: &Group, config: &Config) -> bool {
     let alike = || group.members.iter().all(|other| ends_alike(ended, other));
-    let known = ended.repeated || !candidates(ended.tunnel.idle).is_empty() || alike();
+    let by = Endpoint::Ip(group.by.address());
+    let fits = || !candidates(ended.tunnel.idle, Who::at(&ended.tunnel.attempt, &by)).is_empty();
+    let known = ended.repeated || fits() || alike();
     ended.is_silent(config.idle_min) && known
 }
 
@@ -56,15 +68,9 @@ fn ends_alike(one: &Ended, other: &Ended) -> bool {
 
 pub(super) fn check(ended: &Ended, group: &Group) -> Alert {
     let tunnel = &ended.tunnel;
-    let mut candidates = candidates(tunnel.idle);
     let by = Endpoint::Ip(group.by.address());
-    let product = product_at(&tunnel.attempt, &by);
-    if let Some(product) = &product {
-        let own = |timer: &IdleTimer| timer.product == product.name.as_str();
-        if candidates.iter().any(own) {
-            candidates.retain(own);
-        }
-    }
+    let who = Who::at(&tunnel.attempt, &by);
+    let (candidates, product) = (candidates(tunnel.idle, who), who.product.cloned());
     let alike = group.members.iter().filter(|other| ends_alike(ended, other)).count();
     let certain = ended.repeated || !candidates.is_empty() || alike >= SEVERAL;
     let heartbeat = tunnel.pings + tunnel.pongs > 0;
@@ -86,14 +92,16 @@ pub(super) fn check(ended: &Ended, group: &Group) -> Alert {
 pub(super) fn check_one_sided(ended: &Ended, config: &Config) -> Option<Alert> {
     let tunnel = &ended.tunnel;
     let hop = tunnel.attempt.first();
-    let candidates = candidates(tunnel.idle);
+    let product = sender(hop);
+    let candidates = candidates(tunnel.idle, Who { product: product.as_ref(), ..Who::default() });
     let silent = tunnel.closed_by == ClosedBy::Unknown && !tunnel.still_open && ended.is_silent(config.idle_min);
     if !silent || ended.lone != Some(Lone::Client) || hop.role != Role::Upstream || candidates.is_empty() {
         return None;
     }
     let by = hop.client.clone();
     let message = format!(
-        "The proxy at {by} closed the tunnel of {} after {:.1} s of silence, which fits a known timer; its client's side was not captured.",
+        "{} closed the tunnel of {} after {:.1} s of silence, which fits a known timer; its client's side was not captured.",
+        call_sender(hop),
         path(&tunnel.attempt),
         tunnel.idle.as_secs_f64()
     );
@@ -101,21 +109,25 @@ pub(super) fn check_one_sided(ended: &Ended, config: &Config) -> Option<Alert> {
     let at = TimerAt::Proxy;
     let details = Details::IdleClose { at, idle: tunnel.idle, by, heartbeat, candidates, certain: false };
     let attempt = Arc::clone(&tunnel.attempt);
-    Some(alert(RuleId::IdleClose, Level::Notice, tunnel.ended_at, &attempt, message, details))
+    let alert = alert(RuleId::IdleClose, Level::Notice, tunnel.ended_at, &attempt, message, details);
+    Some(Alert { product, ..alert })
 }
 
 /// The server's side of the only hop that was seen ended it: the proxy, or what stands behind it where the capture shows
 /// nothing, such as a unix socket. One may be chance, unless a known product keeps that time.
 pub(super) fn check_server_side(ended: &Ended, config: &Config) -> Option<Alert> {
     let tunnel = &ended.tunnel;
-    let candidates = candidates(tunnel.idle);
+    let by = tunnel.attempt.first().server.clone();
+    let who = Who::at(&tunnel.attempt, &by);
+    // Its own, or that of what stands behind it.
+    let own = candidates(tunnel.idle, who);
+    let candidates = if own.is_empty() { candidates(tunnel.idle, Who::default()) } else { own };
     let silent = tunnel.closed_by == ClosedBy::Unknown && !tunnel.still_open && ended.is_silent(config.idle_min);
     if !silent || ended.lone != Some(Lone::Server) || candidates.is_empty() && ended.alike < 2 {
         return None;
     }
     let certain = ended.alike >= SEVERAL || ended.alike > 1 && !candidates.is_empty();
-    let by = tunnel.attempt.first().server.clone();
-    let product = product_at(&tunnel.attempt, &by);
+    let product = who.product.cloned();
     let message = format!(
         "The server's side of {} closed the tunnel of {} after {:.1} s of silence{}: a timer of it, or of what stands \
          behind it, which was not captured.",
@@ -124,7 +136,8 @@ pub(super) fn check_server_side(ended: &Ended, config: &Config) -> Option<Alert>
         tunnel.idle.as_secs_f64(),
         as_others(ended)
     );
-    Some(elsewhere(ended, TimerAt::ServerSide, certain, message, product))
+    let alert = elsewhere(ended, TimerAt::ServerSide, candidates, certain, message);
+    Some(Alert { product, ..alert })
 }
 
 /// The client's side ended several tunnels after the same silence, none with a Close frame: clients do not leave alike.
@@ -142,7 +155,8 @@ pub(super) fn check_in_front(ended: &Ended, config: &Config) -> Option<Alert> {
         as_others(ended),
         tunnel.attempt.first().server
     );
-    Some(elsewhere(ended, TimerAt::InFront, false, message, None))
+    let candidates = candidates(tunnel.idle, Who::default());
+    Some(elsewhere(ended, TimerAt::InFront, candidates, false, message))
 }
 
 fn as_others(ended: &Ended) -> String {
@@ -150,14 +164,12 @@ fn as_others(ended: &Ended) -> String {
 }
 
 /// A timer that is not of the proxy that was seen to close.
-fn elsewhere(ended: &Ended, at: TimerAt, certain: bool, message: String, product: Option<Product>) -> Alert {
+fn elsewhere(ended: &Ended, at: TimerAt, candidates: Vec<IdleTimer>, certain: bool, message: String) -> Alert {
     let tunnel = &ended.tunnel;
     let hop = tunnel.attempt.first();
     let by = if at == TimerAt::InFront { &hop.client } else { &hop.server }.clone();
     let heartbeat = tunnel.pings + tunnel.pongs > 0;
-    let candidates = candidates(tunnel.idle);
     let details = Details::IdleClose { at, idle: tunnel.idle, by, heartbeat, candidates, certain };
     let level = if certain { Level::Error } else { Level::Warning };
-    let alert = alert(RuleId::IdleClose, level, tunnel.ended_at, &tunnel.attempt, message, details);
-    Alert { product, ..alert }
+    alert(RuleId::IdleClose, level, tunnel.ended_at, &tunnel.attempt, message, details)
 }

@@ -22,6 +22,7 @@ use super::{
     attempt::{Case, Decided, Ended, Group},
     event::{Attempt, Endpoint, Hop, Product, Request, Role},
     handshake::field,
+    product,
     time::Timestamp,
 };
 
@@ -127,6 +128,12 @@ fn alert(
     Alert { rule, level, at, message, attempt: Arc::clone(attempt), product: None, details }
 }
 
+/// How the proxy of an attempt is called in a sentence: by where it listens, as far as that was seen.
+fn call_of(attempt: &Attempt, product: Option<&Product>, by: &Endpoint) -> String {
+    let hop = attempt.first();
+    if hop.role == Role::Upstream && hop.client == *by { call_sender(hop) } else { call(product, by) }
+}
+
 /// How a proxy is called in a sentence: `nginx at 127.0.0.1:80`.
 fn call(product: Option<&Product>, at: &Endpoint) -> String {
     match product {
@@ -135,12 +142,27 @@ fn call(product: Option<&Product>, at: &Endpoint) -> String {
     }
 }
 
+/// Who sent a hop whose client's side was not seen, as far as that hop shows it.
+fn sender(hop: &Hop) -> Option<Product> {
+    let process = hop.processes[0].as_ref().map(|process| &*process.command);
+    product::sender(hop.request.as_ref()?, process)
+}
+
+/// How that proxy is called: its own port there means nothing, so by where it sent the request to.
+fn call_sender(hop: &Hop) -> String {
+    let name = sender(hop).map_or("the proxy", |product| product.name.as_str());
+    format!("{name} before {}", hop.server)
+}
+
 /// The path that the client asked for, without its query.
 fn path(attempt: &Attempt) -> &str {
     attempt.first().request.as_ref().map_or("", |request| field::path(&request.target))
 }
 
-/// The product that listens at an endpoint, where the attempt shows it.
+/// The product at an endpoint, where the attempt shows it.
 fn product_at(attempt: &Attempt, endpoint: &Endpoint) -> Option<Product> {
-    attempt.hops.iter().find(|hop| hop.server == *endpoint).and_then(|hop| hop.product.clone())
+    let first = attempt.first();
+    let at = attempt.hops.iter().find(|hop| hop.server == *endpoint);
+    at.and_then(|hop| hop.product.clone())
+        .or_else(|| sender(first).filter(|_| first.role == Role::Upstream && first.client == *endpoint))
 }

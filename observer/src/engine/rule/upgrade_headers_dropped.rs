@@ -12,7 +12,7 @@ use super::{
         handshake::field::UpgradeRequest,
         time::Timestamp,
     },
-    alert, call, lone_upstream, path, steps,
+    alert, call_of, lone_upstream, path, sender, steps,
 };
 
 /// What was dropped, and where.
@@ -33,7 +33,7 @@ pub(super) fn check(decided: &Decided) -> Option<Alert> {
     let level = if broken { Level::Error } else { Level::Warning };
     let message = format!(
         "{} is not configured to forward the upgrade of {}: it sent the request upstream {}.",
-        call(drop.product.as_ref(), &drop.by),
+        call_of(attempt, drop.product.as_ref(), &drop.by),
         path(attempt),
         instead(&drop)
     );
@@ -107,7 +107,7 @@ fn before_the_first(decided: &Decided) -> Option<Drop> {
         fields.push("Connection");
     }
     let by = hop.client.clone();
-    (!fields.is_empty()).then(|| Drop { fields, by, product: None, at: request.at, sent: sent(request) })
+    (!fields.is_empty()).then(|| Drop { fields, by, product: sender(hop), at: request.at, sent: sent(request) })
 }
 
 /// What a proxy sent of the fields that matter.

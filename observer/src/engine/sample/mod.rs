@@ -8,8 +8,8 @@ pub(crate) use self::more::{anomalies, rest, stats, tunnels};
 use crate::engine::{
     alert::{Alert, AnsweredBy, Cause, Details, IdleTimer, Level, RuleId, Sent},
     event::{
-        Attempt, AttemptId, ClosedBy, Confidence, Endpoint, Event, Field, Hop, HttpVersion, Join, JoinMethod, Outcome,
-        Process, Product, ProductName, Request, Response, Role, Silence, Traffic, Tunnel,
+        Attempt, AttemptId, Candidates, ClosedBy, Confidence, Endpoint, Event, Field, Hop, HttpVersion, Join,
+        JoinMethod, Outcome, Process, Product, ProductName, Request, Response, Role, Silence, Traffic, Tunnel,
     },
     frame::{ClockId, InterfaceId},
     time::Timestamp,
@@ -70,6 +70,7 @@ pub(crate) fn hop(role: Role, client: &str, server: &str, request: Request, resp
         silence: None,
         not_http: None,
         product: None,
+        candidates: Candidates::default(),
         processes: [None, None],
     }
 }

@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     engine::{
-        event::{self, Confidence, Fields, JoinMethod, Role, Silence},
+        event::{self, Confidence, Fields, JoinMethod, ProductName, Role, Silence},
         frame::InterfaceId,
         time::Timestamp,
     },
@@ -146,6 +146,7 @@ impl Context<'_> {
                 length: header.length,
                 line: header.line.as_deref().map(|line| self.text(line)),
             }),
+            product_candidates: hop.candidates.iter().map(ProductName::as_str).collect(),
             request: hop.request.as_ref().map(|request| self.request(request)),
             interim: hop.interim.map(|interim| Interim {
                 status: interim.status,

@@ -204,6 +204,9 @@ pub(super) struct Hop {
     pub(super) interface: Option<Interface>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) product: Option<Product>,
+    /// The products that it may be, where none is known.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(super) product_candidates: Vec<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) proxy_header: Option<ProxyHeader>,
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -96,8 +96,13 @@ impl Words<'_> {
     pub(crate) fn lanes(&self, hops: &[&Hop]) -> Vec<(String, String)> {
         let mut lanes = Vec::with_capacity(hops.len() + 1);
         if let Some(first) = hops.first() {
-            let name = if first.role == Role::Only { "client side" } else { "client" };
-            lanes.push((name.to_owned(), endpoint(&first.client)));
+            let name = match first.role {
+                Role::Only => "client side".to_owned(),
+                // Its client was not seen.
+                Role::Upstream => sender(first).map_or("proxy".to_owned(), |known| product(&known)),
+                _ => "client".to_owned(),
+            };
+            lanes.push((name, endpoint(&first.client)));
         }
         for hop in hops {
             let known = hop.product.as_ref().map(product);
@@ -120,6 +125,12 @@ impl Words<'_> {
         });
         std::iter::once(client).chain(servers).map(|process| process.map(name).unwrap_or_default()).collect()
     }
+}
+
+/// Who sent a hop whose client was not seen.
+fn sender(hop: &Hop) -> Option<Product> {
+    let process = hop.processes[0].as_ref().map(|process| &*process.command);
+    crate::engine::product::sender(hop.request.as_ref()?, process)
 }
 
 fn name(process: &Process) -> String {

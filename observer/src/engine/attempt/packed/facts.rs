@@ -9,8 +9,8 @@ use super::{
 };
 use crate::engine::{
     event::{
-        Attempt, AttemptId, Body, Confidence, Endpoint, Field, FirstBytes, Hop, HttpVersion, Interim, Join, JoinMethod,
-        Outcome, Process, Product, ProductName, ProxyHeader, Request, Response, Role, Silence,
+        Attempt, AttemptId, Body, Candidates, Confidence, Endpoint, Field, FirstBytes, Hop, HttpVersion, Interim, Join,
+        JoinMethod, Outcome, Process, Product, ProductName, ProxyHeader, Request, Response, Role, Silence,
     },
     frame::{ClockId, InterfaceId},
     time::Timestamp,
@@ -52,7 +52,6 @@ choices! {
     Role { Downstream, Middle, Upstream, Only, Retry, Side }
     Silence { Waiting, Refused, Unreachable, ClosedByServer, ClosedByClient, NotCaptured, NotHttp }
     HttpVersion { Http10, Http11 }
-    ProductName { Nginx, HaProxy, Apache, Caddy, Envoy, Traefik }
 }
 
 /// How an endpoint is told.
@@ -87,6 +86,16 @@ fn zigzag(difference: i64) -> u64 {
 
 fn unzigzag(number: u64) -> i64 {
     (number >> 1).cast_signed() ^ -(number & 1).cast_signed()
+}
+
+impl Choice for ProductName {
+    fn code(self) -> u64 {
+        self as u64
+    }
+
+    fn of(code: u64) -> Option<Self> {
+        Self::ALL.get(usize::try_from(code).ok()?).copied()
+    }
 }
 
 pub(super) fn pack(attempt: &Attempt) -> Plain {
@@ -135,6 +144,7 @@ impl Packer {
             silence,
             not_http,
             product,
+            candidates,
             processes,
         } = hop;
         self.choice(*role);
@@ -152,6 +162,7 @@ impl Packer {
             to.choice(*name);
             to.optional(version.as_deref(), Self::text);
         });
+        self.number(candidates.bits().into());
         for process in processes {
             self.optional(process.as_ref(), |to, Process { pid, command }| {
                 number(&mut to.own, (*pid).into());
@@ -325,6 +336,7 @@ impl<'a> Unpacker<'a> {
             not_http: self.optional(Self::first_bytes)?,
             product: self
                 .optional(|from| Some(Product { name: from.choice()?, version: from.optional(Self::text)? }))?,
+            candidates: Candidates::from_bits(self.small()?),
             processes: [self.process()?, self.process()?],
         })
     }

@@ -8,7 +8,7 @@ use super::super::{
         attempt::{Decided, Last},
         event::{Endpoint, Hop, ProductName, Request, Role, Silence},
     },
-    call, lone_upstream, product_at,
+    call_of, lone_upstream, product_at,
 };
 
 /// A cause that was found.
@@ -112,7 +112,7 @@ impl<'a> Seen<'a> {
 
     /// The proxy at an endpoint, as it is called in a sentence.
     pub(super) fn call(&self, by: &Endpoint) -> String {
-        call(product_at(&self.decided.attempt, by).as_ref(), by)
+        call_of(&self.decided.attempt, product_at(&self.decided.attempt, by).as_ref(), by)
     }
 }
 

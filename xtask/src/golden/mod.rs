@@ -29,6 +29,8 @@ pub(crate) struct Case {
 /// `case.toml`.
 #[derive(Deserialize)]
 struct Spec {
+    /// The proxies on the way, as `haproxy/2.6.12 -> nginx/1.22.1`.
+    proxy: String,
     files: Vec<String>,
     #[serde(default)]
     args: Vec<String>,
@@ -90,6 +92,30 @@ impl Case {
     /// Where it is kept.
     pub(crate) fn expected_path(&self) -> PathBuf {
         self.folder.join("expected.jsonl")
+    }
+
+    /// Hops at which `events` name another product than the one that was there, one line each.
+    pub(crate) fn other_products(&self, events: &[Value]) -> Vec<String> {
+        let real: Vec<_> =
+            self.spec.proxy.split("->").map(|proxy| proxy.trim().split('/').next().unwrap_or("")).collect();
+        let mut lines = Vec::new();
+        for event in of(events, "observer.attempt") {
+            let hops = event.pointer("/attempt/hops").and_then(Value::as_array).into_iter().flatten();
+            let is_on_path = |hop: &&Value| !matches!(text(hop, "/role"), Some("retry" | "side"));
+            for (place, hop) in hops.filter(is_on_path).enumerate() {
+                let there = |name: &str| match text(hop, "/role") {
+                    Some("only") => real.iter().any(|real| real.eq_ignore_ascii_case(name)),
+                    _ => real.get(place).is_some_and(|real| real.eq_ignore_ascii_case(name)),
+                };
+                let candidates = hop.pointer("/product_candidates").and_then(Value::as_array);
+                let named = text(hop, "/product/name").is_some_and(|name| !there(name));
+                let excluded = candidates.is_some_and(|all| !all.iter().filter_map(Value::as_str).any(there));
+                if named || excluded {
+                    lines.push(format!("hop {place} is {}, not {:?}", self.spec.proxy, hop.pointer("/product")));
+                }
+            }
+        }
+        lines
     }
 
     /// Where `events` contradict what is known to have happened, one line each. Where the case was played on another

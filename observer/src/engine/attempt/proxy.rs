@@ -185,9 +185,7 @@ impl Proxies {
     /// Learns what product answers at the server's end of `hop`, from its answer and from what it sent upstream; that it
     /// forwards, if that was `told`; and from where, if nothing between the two is missing.
     pub(super) fn learn(&mut self, hop: &Handshake, upstream: Option<&Handshake>, (told, is_whole): (bool, bool)) {
-        // Whoever speaks the PROXY protocol upstream may pass bytes on, and what its origin says of itself with them.
-        let passes = upstream.is_some_and(|upstream| upstream.forwarded_for().is_some());
-        let found = if passes { Identity::default() } else { identify(message(hop), upstream.map(message)) };
+        let found = identify(message(hop), upstream.map(message));
         let proxy = self.entry(hop.link.server_socket());
         proxy.identity.learn(found);
         proxy.upstream_seen |= told;

@@ -3,7 +3,8 @@
 
 mod explain;
 mod fix;
-mod snippet;
+mod products;
+mod site;
 
 #[cfg(test)]
 mod programs;

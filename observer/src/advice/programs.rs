@@ -10,11 +10,11 @@ use std::{
 };
 
 use self::skip::skip;
-use super::{explain::page, snippet};
+use super::explain::page;
 use crate::engine::alert::RuleId;
 
-/// The snippets of `observer explain` in one language.
-fn in_pages(language: &str) -> Vec<String> {
+/// The snippets of `observer explain` for one product: all that there are.
+fn all(language: &str) -> Vec<String> {
     let mut found = Vec::new();
     for rule in RuleId::ALL {
         let mut block: Option<String> = None;
@@ -34,10 +34,6 @@ fn in_pages(language: &str) -> Vec<String> {
         }
     }
     found
-}
-
-fn all(language: &str, constants: &[&str]) -> Vec<String> {
-    in_pages(language).into_iter().chain(constants.iter().map(|text| (*text).to_owned())).collect()
 }
 
 /// Splits a snippet by its `# in ...` comments.
@@ -82,25 +78,14 @@ fn fnv(text: &str) -> u64 {
 
 #[test]
 fn nginx_takes_its_snippets() {
-    let constants = [
-        snippet::NGINX_UPGRADE_OLD,
-        snippet::NGINX_UPGRADE,
-        snippet::NGINX_VERSION,
-        snippet::NGINX_LOCATION,
-        snippet::NGINX_ORIGIN,
-        snippet::NGINX_LIMIT,
-        snippet::NGINX_HOST,
-        snippet::NGINX_IDLE,
-        snippet::NGINX_SHUTDOWN,
-        snippet::NGINX_NEGOTIATION,
-    ];
-    for snippet in all("nginx", &constants) {
-        let (mut top, mut http, mut server, mut location) =
-            (String::new(), String::new(), String::new(), String::new());
+    for snippet in all("nginx") {
+        let (mut top, mut http, mut server, mut location, mut upstream) =
+            (String::new(), String::new(), String::new(), String::new(), String::new());
         for (place, text) in parts(&snippet) {
             let part = match place {
                 "# in http" => &mut http,
                 "# in the server" => &mut server,
+                "# in the upstream block" => &mut upstream,
                 "# at the top level" | "" => &mut top,
                 _ => &mut location,
             };
@@ -112,12 +97,12 @@ fn nginx_takes_its_snippets() {
         if !http.contains("map ") {
             http.push_str("map $http_upgrade $connection_upgrade { default upgrade; '' ''; }");
         }
-        if !location.contains("proxy_pass") {
-            location.push_str("proxy_pass http://127.0.0.1:3000;");
+        if !location.contains("proxy_pass ") {
+            location.push_str("\nproxy_pass http://127.0.0.1:3000;");
         }
         let config = format!(
-            "pid /dev/null; error_log stderr; {top} events {{}}\nhttp {{ access_log off;\n{http}\nserver {{ \
-             listen 127.0.0.1:18999;\n{server}\nlocation /other {{\n{location}\n}} }} }}"
+            "pid /dev/null; error_log stderr; {top} events {{}}\nhttp {{ access_log off;\n{http}\nupstream app {{\n{upstream}\n\
+             server 127.0.0.1:3001;\n}}\nserver {{ listen 127.0.0.1:18999;\n{server}\nlocation /other {{\n{location}\n}} }} }}"
         );
         check("nginx", &["-q", "-t", "-c", "{}"], "nginx.conf", &config);
     }
@@ -125,19 +110,27 @@ fn nginx_takes_its_snippets() {
 
 #[test]
 fn haproxy_takes_its_snippets() {
-    let web = "defaults\n mode http\n timeout connect 5s\n timeout client 9s\n timeout server 9s\n";
-    let front = "frontend f\n bind 127.0.0.1:18998\n";
-    let back = "backend ws\n server s 127.0.0.1:3000\n";
-    let constants = [snippet::HAPROXY_BACKEND, snippet::HAPROXY_ROUTE, snippet::HAPROXY_ALLOW, snippet::HAPROXY_IDLE];
-    for snippet in all("haproxy", &constants) {
-        let config = match snippet.lines().next().unwrap() {
-            "# in the frontend" | "# in the frontend, before the deny line" => format!("{web}{front}{snippet}\n{back}"),
-            "# in defaults" => format!("{web}{snippet}\n{front} default_backend ws\n{back}"),
-            "defaults" => format!("{snippet}\n{front} default_backend ws\n{back}"),
-            "global" => format!("{snippet}\n{web}{front} default_backend ws\n{back}"),
-            "frontend web" => format!("{web}{snippet}\n"),
-            _ => format!("{web}{front} default_backend ws\n{snippet}\n"),
-        };
+    for snippet in all("HAProxy") {
+        let (mut global, mut defaults, mut front, mut back, mut top) =
+            (String::new(), String::new(), String::new(), String::new(), String::new());
+        for (place, text) in parts(&snippet) {
+            let part = match place {
+                "# in global" => &mut global,
+                "# in defaults" => &mut defaults,
+                "# in the backend" => &mut back,
+                place if place.starts_with("# in the frontend") => &mut front,
+                _ => &mut top,
+            };
+            part.push_str(&text);
+        }
+        if !top.contains("backend ws") {
+            top.push_str("\nbackend ws\n server origin 127.0.0.1:3000\n");
+        }
+        let config = format!(
+            "global\n{global}\ndefaults\n mode http\n timeout connect 5s\n timeout client 9s\n timeout server 9s\n{defaults}\n\
+             {top}\nbackend other\n{back}\n server s 127.0.0.1:3000\nfrontend f\n bind 127.0.0.1:18998\n{front}\n \
+             default_backend other\n"
+        );
         check("haproxy", &["-q", "-c", "-f", "{}"], "haproxy.cfg", &config);
     }
 }
@@ -145,19 +138,12 @@ fn haproxy_takes_its_snippets() {
 #[test]
 fn apache_takes_its_snippets() {
     let modules = "/usr/lib/apache2/modules";
-    let constants = [
-        snippet::APACHE_UPGRADE,
-        snippet::APACHE_UPGRADE_ANY,
-        snippet::APACHE_VERSION,
-        snippet::APACHE_HOST,
-        snippet::APACHE_IDLE,
-    ];
-    for snippet in all("apache", &constants) {
+    let load = |name: &str| format!("LoadModule {name}_module {modules}/mod_{name}.so\n");
+    let loaded: String =
+        ["mpm_event", "proxy", "proxy_http", "env", "authz_core", "rewrite", "headers", "ssl"].map(load).concat();
+    for snippet in all("Apache") {
         let config = format!(
-            "ServerRoot /tmp\nServerName a.test\nPidFile /dev/null\nErrorLog /dev/null\nListen 127.0.0.1:18997\n\
-             LoadModule mpm_event_module {modules}/mod_mpm_event.so\nLoadModule proxy_module {modules}/mod_proxy.so\n\
-             LoadModule proxy_http_module {modules}/mod_proxy_http.so\nLoadModule env_module {modules}/mod_env.so\n\
-             LoadModule authz_core_module {modules}/mod_authz_core.so\n\
+            "ServerRoot /tmp\nServerName a.test\nPidFile /dev/null\nErrorLog /dev/null\nListen 127.0.0.1:18997\n{loaded}\
              <VirtualHost 127.0.0.1:18997>\n{snippet}\n</VirtualHost>\n"
         );
         check("apache2", &["-t", "-f", "{}"], "apache2.conf", &config);
@@ -171,7 +157,7 @@ fn caddy_takes_its_snippets() {
         let version = String::from_utf8_lossy(&output.stdout).into_owned();
         ["2.4.", "2.5.", "2.6."].iter().any(|old| version.trim_start_matches('v').starts_with(old))
     });
-    for snippet in all("caddy", &[snippet::CADDY_PROXY, snippet::CADDY_DELAY]) {
+    for snippet in all("Caddy") {
         if old && snippet.contains("stream_close_delay") {
             skip("this Caddy is too old for stream_close_delay");
             continue;

@@ -181,8 +181,11 @@ fn of_alert(context: &Context<'_>, alert: &Alert) -> Record {
         fix: advice::fix(alert).map(|fix| Fix {
             product: fix.product,
             version: fix.version.map(|version| context.text(&version)),
+            example: fix.example,
             text: context.sentence(&fix.text),
             snippet: fix.snippet,
+            reload: fix.reload,
+            check: fix.check,
         }),
         ..line(context, alert.at, event, &alert.message)
     }

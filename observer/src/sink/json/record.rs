@@ -325,6 +325,12 @@ pub(super) struct Fix {
     pub(super) product: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) version: Option<String>,
+    /// Whether the product is not known.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub(super) example: bool,
     pub(super) text: String,
+    #[serde(skip_serializing_if = "String::is_empty")]
     pub(super) snippet: String,
+    pub(super) reload: &'static str,
+    pub(super) check: String,
 }

@@ -327,7 +327,8 @@ pub(super) fn fix(words: &Words<'_>, alerts: &[Alert]) -> Vec<Line> {
             Some(version) => format!("{} {}", fix.product, words.text(version)),
             None => fix.product.to_owned(),
         };
-        let text = format!("Fix for {}: {}", cut(&name, 40), words.text(&fix.text));
+        let kind = if fix.example { "Example" } else { "Fix" };
+        let text = format!("{kind} for {}: {}", cut(&name, 40), words.text(&fix.text));
         lines.extend(wrap(&text, words.width - 2).into_iter().map(|text| Line::of(Tint::Plain, format!("  {text}"))));
         let comment = |line: &str| line.trim_start().starts_with('#');
         lines.extend(
@@ -335,6 +336,10 @@ pub(super) fn fix(words: &Words<'_>, alerts: &[Alert]) -> Vec<Line> {
                 .lines()
                 .map(|line| Line::of(if comment(line) { Tint::Dim } else { Tint::Code }, format!("      {line}"))),
         );
+        let reload = wrap(&format!("Reload: {}", fix.reload), words.width - 2);
+        lines.extend(reload.into_iter().map(|text| Line::of(Tint::Plain, format!("  {text}"))));
+        lines.push(Line::of(Tint::Plain, "  Check:"));
+        lines.extend(fix.check.lines().map(|line| Line::of(Tint::Code, format!("      {line}"))));
     }
     if let Some(root) = alerts.first() {
         lines.push(Line::of(Tint::Dim, format!("  More: observer explain {}", root.rule)));

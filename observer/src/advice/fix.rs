@@ -36,7 +36,7 @@ pub fn fix(alert: &Alert) -> Option<Fix> {
     let need = need(alert)?;
     match &alert.product {
         Some(Product { name, version }) => {
-            let site = Site::of(alert, version.as_deref());
+            let site = site(alert, need, version.as_deref());
             let Advice { text, snippet } = (manual(*name).fix)(need, &site)?;
             Some(made(*name, version.as_deref(), (false, text, snippet), &site))
         }
@@ -44,9 +44,14 @@ pub fn fix(alert: &Alert) -> Option<Fix> {
     }
 }
 
+fn site(alert: &Alert, need: Need, version: Option<&str>) -> Site {
+    let site = Site::of(alert, version);
+    if need == Need::Origin { site.unreachable() } else { site }
+}
+
 /// A fix for a product that it may be, by its habits, or for nginx.
 fn example(alert: &Alert, need: Need) -> Option<Fix> {
-    let site = Site::of(alert, None);
+    let site = site(alert, need, None);
     let candidates = candidates(alert);
     let mut names = candidates.iter().chain(candidates.is_empty().then_some(ProductName::Nginx));
     let (name, Advice { text, snippet }) = names.find_map(|name| Some((name, (manual(name).fix)(need, &site)?)))?;

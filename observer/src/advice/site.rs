@@ -18,6 +18,7 @@ pub(super) struct Site {
     path: Option<String>,
     upstream_path: Option<String>,
     origin: Option<Endpoint>,
+    unreached: Option<Endpoint>,
     token: Option<String>,
     version: Option<String>,
     /// The client's Host.
@@ -58,8 +59,16 @@ impl Site {
                 _ => None,
             },
             details: Some(alert.details.clone()),
+            unreached: None,
             by,
         }
+    }
+
+    /// The same, where nobody can be reached at the origin's address: it is not the one to use.
+    #[must_use]
+    pub(super) fn unreachable(mut self) -> Self {
+        self.unreached = self.origin.take();
+        self
     }
 
     /// The path for configurations.
@@ -79,7 +88,8 @@ impl Site {
 
     /// Where the origin listens.
     pub(super) fn origin(&self) -> String {
-        self.origin.as_ref().map_or_else(|| "127.0.0.1:3000".to_owned(), Endpoint::to_string)
+        let example = if self.unreached.is_some() { "192.0.2.10:3000" } else { "127.0.0.1:3000" };
+        self.origin.as_ref().map_or_else(|| example.to_owned(), Endpoint::to_string)
     }
 
     /// What has to be adapted in a snippet, as the capture does not show it.
@@ -118,7 +128,7 @@ impl Site {
 
     /// What to do where no connection could be made.
     pub(super) fn unreached(&self) -> String {
-        let at = self.origin.as_ref().map_or_else(String::new, |origin| format!(" to {origin}"));
+        let at = self.unreached.as_ref().map_or_else(String::new, |origin| format!(" to {origin}"));
         match self.details {
             Some(Details::Missing101 { cause: Cause::UpstreamUnreachable, .. }) => format!(
                 "Look for a firewall, a missing route or a host that is down{at}, or correct the address: nothing answered."
@@ -136,7 +146,10 @@ impl Site {
 
     /// Heartbeats, or a longer timer.
     pub(super) fn idle(&self, more: &str) -> String {
-        format!("{} Or raise the timer for {}.{more}", self.heartbeat(), self.place())
+        match self.details {
+            Some(_) => format!("{} Or raise the timer for {}.{more}", self.heartbeat(), self.place()),
+            None => format!("Where heartbeats cannot be sent, raise the timer.{more}"),
+        }
     }
 
     /// Heartbeats at half the time.
@@ -162,7 +175,7 @@ impl Site {
         let at =
             self.listener.as_ref().and_then(Endpoint::address).map_or_else(|| host.to_owned(), |at| at.to_string());
         let keyed = if self.is_websocket() {
-            " \\\n  -H 'Sec-WebSocket-Version: 13' -H 'Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ=='"
+            " \\\n  -H 'Sec-WebSocket-Version: 13' \\\n  -H 'Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ=='"
         } else {
             ""
         };

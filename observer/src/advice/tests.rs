@@ -135,6 +135,55 @@ fn idle_closes_are_mended_by_heartbeats_or_the_timer() {
 }
 
 #[test]
+fn what_is_not_plain_never_reaches_a_configuration() {
+    for evil in ["/ws;}\nserver{", "/ws' -o /etc/passwd '", "/$(id)", "/`id`", "/ws\" upgrade=x", "/\u{1b}[2J"] {
+        let mut attempt = sample::bare(1, 4, evil, "10.0.0.7:53012");
+        attempt.upgrade = format!("websocket\n{evil}");
+        for hop in &mut attempt.hops {
+            let fields = &mut hop.request.as_mut().unwrap().fields;
+            fields.iter_mut().filter(|field| &*field.name == "Host").for_each(|field| field.value = evil.into());
+        }
+        for name in ProductName::ALL {
+            let Some(fix) = fix(&alert(attempt.clone(), Some(sample::product(name, evil)), dropped())) else {
+                continue;
+            };
+            for text in [&fix.text, &fix.snippet, &fix.check] {
+                assert!(!text.contains(evil), "{evil}: {text}");
+            }
+            assert!(fix.check.contains("/ws ") && fix.check.contains("Host: example.test"), "{}", fix.check);
+        }
+    }
+}
+
+#[test]
+fn a_fix_names_what_the_capture_shows() {
+    let attempt = sample::bare(1, 4, "/rooms/7", "10.0.0.7:53012");
+    let fix = |name| fix(&alert(attempt.clone(), Some(sample::product(name, "")), dropped())).unwrap();
+    let apache = fix(ProductName::Apache);
+    assert!(apache.snippet.contains("ProxyPass \"/rooms/7\" \"http://127.0.0.1:3000/rooms/7\" upgrade=websocket"));
+    assert!(apache.check.contains("http://10.0.0.1:80/rooms/7 ") && apache.check.contains("'Host: chat.test'"));
+    assert!(apache.reload.contains("graceful") && !apache.example);
+    let varnish = fix(ProductName::Varnish);
+    assert!(varnish.snippet.contains("return (pipe);"));
+    let tinyproxy = fix(ProductName::Tinyproxy);
+    assert!(tinyproxy.text.contains("cannot forward upgrades: use another proxy") && tinyproxy.snippet.is_empty());
+    let mut spdy = attempt.clone();
+    spdy.upgrade = "SPDY/3.1".to_owned();
+    let envoy = super::fix(&alert(spdy, Some(sample::product(ProductName::Envoy, "")), dropped())).unwrap();
+    assert!(envoy.snippet.contains("upgrade_type: SPDY/3.1") && envoy.check.contains("'Upgrade: SPDY/3.1'"));
+    assert!(!envoy.check.contains("Sec-WebSocket"));
+}
+
+#[test]
+fn habits_only_give_an_example() {
+    let mut attempt = attempt();
+    attempt.hops[0].product = None;
+    attempt.hops[0].candidates = [ProductName::HaProxy, ProductName::Envoy].into_iter().collect();
+    let fix = fix(&alert(attempt, None, dropped())).unwrap();
+    assert!(fix.example && fix.product == "HAProxy" && fix.text.contains("its habits fit HAProxy or Envoy"));
+}
+
+#[test]
 fn every_rule_is_explained() {
     let mut list = Vec::new();
     explain(None, &mut list, false).unwrap();

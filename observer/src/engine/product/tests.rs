@@ -31,6 +31,7 @@ fn response(status: u16, lines: &[(&str, &str)]) -> Response {
         reason: "".into(),
         fields: fields(lines),
         complete: true,
+        body: None,
     }
 }
 

@@ -62,11 +62,6 @@ fn output_is_true() {
 }
 
 #[test]
-fn no_other_product_is_named_than_the_one_that_was_there() {
-    every_case("", |case| Ok(case.other_products(&golden::events(&case.golden(binary())?)?)));
-}
-
-#[test]
 fn output_obeys_the_schema() {
     let schema = Command::new(binary()).arg("schema").output().unwrap();
     assert!(schema.status.success(), "{schema:?}");

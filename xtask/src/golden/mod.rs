@@ -95,7 +95,7 @@ impl Case {
     }
 
     /// Hops at which `events` name another product than the one that was there, one line each.
-    pub(crate) fn other_products(&self, events: &[Value]) -> Vec<String> {
+    fn other_products(&self, events: &[Value]) -> Vec<String> {
         let real: Vec<_> =
             self.spec.proxy.split("->").map(|proxy| proxy.trim().split('/').next().unwrap_or("")).collect();
         let mut lines = Vec::new();
@@ -121,7 +121,9 @@ impl Case {
     /// Where `events` contradict what is known to have happened, one line each. Where the case was played on another
     /// network, its addresses are `moved`.
     pub(crate) fn lies(&self, events: &[Value], moved: bool) -> Vec<String> {
-        self.spec.truth.contradictions(events, moved)
+        let mut lies = self.spec.truth.contradictions(events, moved);
+        lies.extend(self.other_products(events));
+        lies
     }
 }
 

@@ -167,7 +167,7 @@ fn sent_by(before: &Request, after: &Request) -> Option<ProductName> {
     let marks = PROFILES.iter().flat_map(|profile| profile.sends.iter().map(move |mark| (mark, profile.name)));
     let added = marks.filter(|(mark, _)| mark.was_added(before, after));
     let longest = added.max_by_key(|(mark, name)| (mark.names.len(), Reverse(*name)));
-    longest.map(|(_, name)| name).or_else(|| by_via(after.joined("via"), before.joined("via")))
+    longest.map(|(_, name)| name).or_else(|| by_via(after.joined("via"), before.joined("via").as_deref()))
 }
 
 /// Whose fields an answer has that are not those of the answer behind it.
@@ -180,15 +180,15 @@ fn answered_by(response: &Response, behind: Option<&Response>) -> Option<Product
     named.or_else(|| {
         // Who writes every name in lower case, and is not the one named, passed it on.
         let line = response.lines().iter().rfind(|line| line.name.eq_ignore_ascii_case("via"))?;
-        let name = by_via(response.joined("via"), behind.and_then(|behind| behind.joined("via")))?;
+        let name = by_via(response.joined("via"), behind.and_then(|behind| behind.joined("via")).as_deref())?;
         let lowered = is_lower_name(&line.name);
         (lowered == (profile(name).spelling == Spelling::Lower)).then_some(name)
     })
 }
 
 /// Who added the last member of Via.
-fn by_via(via: Option<String>, before: Option<String>) -> Option<ProductName> {
-    let via = via.filter(|via| before.as_ref() != Some(via))?;
+fn by_via(via: Option<String>, before: Option<&str>) -> Option<ProductName> {
+    let via = via.filter(|via| before != Some(via))?;
     let member = via.rsplit(',').next()?.to_ascii_lowercase();
     let mut words = member.split([' ', '(', ')', '/']);
     words.find_map(|word| PROFILES.iter().find(|profile| profile.via.contains(&word))).map(|profile| profile.name)
@@ -331,6 +331,6 @@ impl Mark {
             let mut behind = after.lines()[place..].iter();
             behind.any(|line| !added(&line.name) && !hop_by_hop(&line.name) && before.field(&line.name).is_some())
         };
-        !passed && !(self.at_end && follows())
+        !(passed || self.at_end && follows())
     }
 }

@@ -96,6 +96,12 @@ impl Attempts {
             Reply::Bytes(first) => (Some(first.clone()), Silence::NotHttp),
             Reply::Closed(_) | Reply::Reset(_) => (None, Silence::ClosedByServer),
         };
+        let processes = self.owners.of(link);
+        let known = self.proxies.get(link.server_socket()).map(|proxy| proxy.identity.clone()).unwrap_or_default();
+        let identity = match &processes[1] {
+            Some(process) => known.held_by(&process.command),
+            None => known,
+        };
         let hop = Hop {
             role: Role::Only,
             client: Endpoint::Ip(link.client),
@@ -108,8 +114,9 @@ impl Attempts {
             response: None,
             silence: Some(silence),
             not_http,
-            product: self.proxies.get(link.server_socket()).and_then(|proxy| proxy.product.clone()),
-            processes: self.owners.of(link),
+            product: identity.product().cloned(),
+            candidates: identity.candidates(),
+            processes,
         };
         Attempt {
             id: report::id(link, stamp.sequence, ""),

@@ -144,9 +144,9 @@ fn an_answer_to_half_a_head_is_an_answer() {
             wire.say(&mut down, Client, &request[request.len() - 20..]);
         }
         if resets {
-            wire.reset(&mut down, Client)
+            wire.reset(&mut down, Client);
         } else {
-            wire.fin(&mut down, Client)
+            wire.fin(&mut down, Client);
         }
         check(&wire, status, "Some((431, 1)) None");
     }

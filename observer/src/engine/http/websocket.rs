@@ -142,10 +142,10 @@ impl Follower {
         tell: &mut impl FnMut(Result<Opcode, Wrong>),
     ) -> usize {
         match begun {
-            Ok(Begun { opcode, length, left }) => {
-                *self = Self::before(left);
-                tell(Ok(opcode));
-                length
+            Ok(begun) => {
+                *self = Self::before(begun.left);
+                tell(Ok(begun.opcode));
+                begun.length
             }
             Err(what) => {
                 *self = Self::Lost;

@@ -32,7 +32,7 @@ impl<L: Listener> Dialogue<L> {
                 let mut shown = Vec::new();
                 let step = chunks.follow(bytes, |data| {
                     if is_shown {
-                        shown.extend_from_slice(data)
+                        shown.extend_from_slice(data);
                     }
                 });
                 *self.state(way) = State::Chunked(chunks);

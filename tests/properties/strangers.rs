@@ -6,7 +6,6 @@ use std::{collections::BTreeSet, net::SocketAddr};
 use observer::engine::{
     alert::{Cause, Details, RuleId},
     event::{Attempt, Endpoint},
-    time::Timestamp,
 };
 
 use crate::{

@@ -119,8 +119,7 @@ fn need(alert: &Alert) -> Option<Need> {
 
 fn missing(alert: &Alert, cause: Cause, answered_by: AnsweredBy, by: Option<&Endpoint>) -> Option<Need> {
     let by_proxy = answered_by == AnsweredBy::Proxy;
-    // Whoever spoke wrongly to the client's own port was the client.
-    let upstream = by.is_none_or(|by| alert.attempt.first().server != *by);
+    let by_client = by.is_some_and(|by| alert.attempt.first().client == *by);
     match cause {
         Cause::HeadersDropped => Some(Need::Forward),
         Cause::Http10 => Some(Need::Version),
@@ -128,8 +127,8 @@ fn missing(alert: &Alert, cause: Cause, answered_by: AnsweredBy, by: Option<&End
         Cause::QueryLost => Some(Need::Query),
         Cause::SpellingChanged => Some(Need::Spelling),
         Cause::ProxyLine => Some(Need::ProxyLine),
-        Cause::TlsExpected => upstream.then_some(Need::TlsOrigin),
-        Cause::TlsUnexpected => upstream.then_some(Need::PlainOrigin),
+        Cause::TlsExpected => (!by_client).then_some(Need::TlsOrigin),
+        Cause::TlsUnexpected => (!by_client).then_some(Need::PlainOrigin),
         Cause::Http2Upstream => Some(Need::Http1Origin),
         Cause::SideRequestFailed => Some(Need::SideRequest),
         Cause::NotSticky => Some(Need::Sticky),

@@ -310,6 +310,8 @@ pub enum CloseFault {
     Code,
     /// It ended within a second, without Close 1000 or 1001 and before it was used.
     Early,
+    /// It ended within a second, as another server refused its session.
+    NotSticky,
 }
 
 impl CloseFault {
@@ -319,6 +321,7 @@ impl CloseFault {
         match self {
             Self::Code => "code",
             Self::Early => "early",
+            Self::NotSticky => "not-sticky",
         }
     }
 }

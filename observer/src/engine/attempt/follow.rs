@@ -21,6 +21,9 @@ use super::{
     tunnel::{Ended, LATEST_END, Lone, OpenHop, OpenTunnel, ends, opened_at},
 };
 
+/// A tunnel that ends sooner may have been given up because of another request of its session.
+const SHORT: Duration = Duration::from_secs(1);
+
 impl Attempts {
     /// Tunnels open now, oldest first. `states` are their hops' by ticket.
     #[must_use]
@@ -106,6 +109,9 @@ impl Attempts {
             Some(by) if ended.tunnel.closed_by == ClosedBy::Proxy => self.join_closing(by, ended, now),
             _ => {
                 self.count_alike(&mut ended);
+                if ended.tunnel.ended_at.since(ended.tunnel.opened_at) < SHORT {
+                    ended.refused = self.refused_session(&attempt);
+                }
                 self.cases.push_back(Case::Ended(Box::new(ended)));
             }
         }

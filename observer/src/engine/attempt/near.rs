@@ -86,7 +86,7 @@ pub struct Spoken {
     pub shown: (u64, Timestamp),
 }
 
-/// A session id that a server took.
+/// A session id that a server took, or refused.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Session {
     /// The server.
@@ -188,7 +188,11 @@ impl Attempts {
         let since = window.from.before(KEPT_OUT);
         for (at, failed) in self.connects.refused_between(since, window.from) {
             let server = failed.link.server;
-            if by_proxy(&failed.link) && refused.iter().all(|known| known.server != server) {
+            // What was before by another clock may have been after.
+            if failed.clock == window.clock
+                && by_proxy(&failed.link)
+                && refused.iter().all(|known| known.server != server)
+            {
                 refused.push(Refused { server, at, silence: failed.silence });
             }
         }
@@ -210,6 +214,22 @@ impl Attempts {
                 .collect(),
             session: self.session(last),
         }
+    }
+
+    /// A request with the session id of an upgrade that another server than its own refused.
+    pub(super) fn refused_session(&self, attempt: &Attempt) -> Option<Session> {
+        let last = attempt.path().last()?;
+        let target = &last.request.as_ref()?.target;
+        let (id, [client, server]) = (polling::session(target)?, self.sockets(last)?);
+        let sent = self.recent.with_tail(target, super::recent::Side::SentBy, client.host());
+        let mut refused = sent.filter(|entry| {
+            let refused = entry.response.as_ref().is_some_and(|response| response.status == 400);
+            refused && entry.link.server_socket() != server
+        });
+        let entry = refused.find(|entry| {
+            self.recent.request(entry).is_some_and(|request| polling::session(&request.target) == Some(id))
+        })?;
+        Some(Session { server: entry.link.server, shown: (entry.stamp.frame, entry.stamp.at) })
     }
 
     /// A request with the session id of this one that another server took: an earlier poll of the same client.

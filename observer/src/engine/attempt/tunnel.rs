@@ -12,6 +12,7 @@ use super::{
         tcp::{Closed, Direction},
         time::Timestamp,
     },
+    near::Session,
     packed::Packed,
 };
 
@@ -50,6 +51,8 @@ pub struct Ended {
     pub lone: Option<Lone>,
     /// How many tunnels of the proxy ended alike, this one among them: at the same age in use, or after the same silence.
     pub alike: usize,
+    /// A request of its session that another server refused.
+    pub refused: Option<Session>,
     /// Nobody spoke after its last payload that was seen, nor sent a Close frame.
     pub quiet: Claim,
 }
@@ -152,8 +155,13 @@ impl OpenTunnel {
         let close = self.states().filter_map(Hop::close).min_by_key(|close| close.at);
         let (closed_by, by) =
             if ended_at.is_none() { (ClosedBy::Unknown, None) } else { self.closed_by(attempt, listens, close) };
-        let last_at = self.states().map(|hop| hop.last_at).max().unwrap_or(opened_at);
         let end = ended_at.unwrap_or(now);
+        // A Close frame that the proxy made up is neither activity nor a clean end: the silence ended with it.
+        let made_up = close.filter(|_| closed_by == ClosedBy::Proxy);
+        let last_at =
+            |hop: &Hop| made_up.map_or(Some(hop.last_at), |_| hop.hop().last_before_close_at.or(Some(hop.last_at)));
+        let last_at = self.states().filter_map(last_at).max().unwrap_or(opened_at);
+        let silent_until = made_up.map_or(end, |close| close.at);
         let nearest = self.states().next();
         let tunnel = Tunnel {
             attempt: Arc::clone(attempt),
@@ -166,7 +174,7 @@ impl OpenTunnel {
             pongs: nearest.map_or(0, |hop| hop.pongs.into()),
             close,
             closed_by,
-            idle: end.since(last_at),
+            idle: silent_until.since(last_at),
             incomplete: self.hops.iter().any(OpenHop::is_lost) || self.states().any(|hop| hop.incomplete),
             hops: self.hops.iter().map(|hop| hop.state.as_deref().map(Hop::hop)).collect(),
             missing: None,
@@ -174,8 +182,8 @@ impl OpenTunnel {
         // What passes through one hop passes through the others: one that was read to its end is enough.
         let is_read = |hop: &OpenHop| WAYS.iter().all(|way| !hop.is_unread(*way));
         let quiet = if self.hops.iter().any(is_read) { Claim::Certain } else { Claim::Unknown(Doubt::Unread) };
-        let had_close = close.is_some();
-        Ended { tunnel, by, had_close, repeated: false, lone: self.lone(attempt), alike: 1, quiet }
+        let had_close = close.is_some() && made_up.is_none();
+        Ended { tunnel, by, had_close, repeated: false, lone: self.lone(attempt), alike: 1, refused: None, quiet }
     }
 
     /// Who ended it. The proxy did if no peer sent FIN, RST or Close before it; which of the proxy's own two ends came

@@ -15,7 +15,7 @@ pub(super) fn check(ended: &Ended, config: &Config) -> Option<Alert> {
     let websocket = tunnel.attempt.upgrade.to_ascii_lowercase().contains("websocket");
     // What comes behind what is no frame cannot be read.
     let unread = tunnel.incomplete || tunnel.broken().is_some();
-    if !websocket || ended.had_close || unread || tunnel.still_open || tunnel.idle >= config.idle_min {
+    if !websocket || tunnel.close.is_some() || unread || tunnel.still_open || tunnel.idle >= config.idle_min {
         return None;
     }
     let by = ended.by.map(|by| Endpoint::Ip(by.address()));

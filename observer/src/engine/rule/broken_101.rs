@@ -34,7 +34,9 @@ pub(super) fn check(decided: &Decided) -> Option<Alert> {
 
 /// What the client's 101 lacks.
 pub(super) fn missing(attempt: &Attempt) -> Option<&'static str> {
-    let response = attempt.first().response.as_ref().filter(|_| attempt.outcome == Outcome::Upgraded)?;
+    // Whom the 101 of a lone hop reached is not known: a proxy may have made an error of it.
+    let reached = attempt.outcome == Outcome::Upgraded && attempt.path().count() > 1;
+    let response = attempt.first().response.as_ref().filter(|_| reached)?;
     ["Upgrade", "Connection"].into_iter().find(|field| lacks(response, field))
 }
 
@@ -56,6 +58,26 @@ fn sender(attempt: &Attempt, is_wrong: impl Fn(&Response) -> bool) -> Endpoint {
 fn who(attempt: &Attempt, by: &Endpoint, product: Option<&Product>) -> String {
     let is_last = attempt.path().last().is_some_and(|hop| hop.server == *by);
     if is_last && attempt.path().count() > 1 { format!("the origin at {by}") } else { call(product, by) }
+}
+
+/// Once the tunnel has ended: another answer came inside it.
+pub(super) fn check_inside(ended: &Ended) -> Option<Alert> {
+    let tunnel = &ended.tunnel;
+    let attempt = &tunnel.attempt;
+    let broken = tunnel.hops.first()?.as_ref()?.broken.as_ref().filter(|broken| !broken.from_client)?;
+    let status = broken.first.status()?;
+    let by = attempt.first().server.clone();
+    let product = product_at(attempt, &by);
+    let asked = attempt.hops.iter().skip(1).filter(|hop| hop.request.is_some()).count();
+    let why = if asked > 1 { format!(": it had sent the request to {asked} servers") } else { String::new() };
+    let message = format!(
+        "{} sent a second answer, {status}, into the open tunnel of {}{why}.",
+        call(product.as_ref(), &by),
+        path(attempt)
+    );
+    let details = Details::Broken { by, fault: Fault::AnsweredTwice { status, frame: broken.first.frame } };
+    let alert = alert(RuleId::Broken101, Level::Error, broken.first.at, attempt, message, details);
+    Some(Alert { product, ..alert })
 }
 
 /// Once the tunnel has ended: the client left at once, and none of its subprotocols was confirmed.

@@ -33,6 +33,15 @@ pub(super) fn check(ended: &Ended) -> Option<Alert> {
             Level::Warning,
             format!("{who} closed the tunnel of {path} with code {code}{}.", means(code)),
         )
+    } else if let Some(refused) = ended.refused {
+        let message = format!(
+            "The client left the tunnel of {path} after {} ms: another request of its session went to {}, which does not \
+             know it (frame {}). The proxy must send a session to one server.",
+            age.as_millis(),
+            refused.server,
+            refused.shown.0
+        );
+        (CloseFault::NotSticky, Level::Warning, message)
     } else if is_unused(ended) && age < EARLY && tunnel.closed_by != ClosedBy::Unknown {
         let who = who(ended, tunnel.closed_by);
         let message =

@@ -123,10 +123,16 @@ pub(super) fn check_server_side(ended: &Ended, config: &Config) -> Option<Alert>
     let own = candidates(tunnel.idle, who);
     let candidates = if own.is_empty() { candidates(tunnel.idle, Who::default()) } else { own };
     let silent = tunnel.closed_by == ClosedBy::Unknown && !tunnel.still_open && ended.is_silent(config.idle_min);
-    if !silent || ended.lone != Some(Lone::Server) || candidates.is_empty() && ended.alike < 2 {
+    // Of a hop behind it something may be missing that tells who did it.
+    if !silent || ended.lone != Some(Lone::Server) || tunnel.missing.is_some() {
         return None;
     }
-    let certain = ended.alike >= SEVERAL || ended.alike > 1 && !candidates.is_empty();
+    let level = match (ended.alike, candidates.is_empty()) {
+        (SEVERAL.., _) => Level::Error,
+        (2, false) => Level::Warning,
+        (_, false) => Level::Notice,
+        (_, true) => return None,
+    };
     let product = who.product.cloned();
     let message = format!(
         "The server's side of {} closed the tunnel of {} after {:.1} s of silence{}: a timer of it, or of what stands \
@@ -136,7 +142,7 @@ pub(super) fn check_server_side(ended: &Ended, config: &Config) -> Option<Alert>
         tunnel.idle.as_secs_f64(),
         as_others(ended)
     );
-    let alert = elsewhere(ended, TimerAt::ServerSide, candidates, certain, message);
+    let alert = elsewhere(ended, (TimerAt::ServerSide, level), candidates, message);
     Some(Alert { product, ..alert })
 }
 
@@ -156,7 +162,7 @@ pub(super) fn check_in_front(ended: &Ended, config: &Config) -> Option<Alert> {
         tunnel.attempt.first().server
     );
     let candidates = candidates(tunnel.idle, Who::default());
-    Some(elsewhere(ended, TimerAt::InFront, candidates, false, message))
+    Some(elsewhere(ended, (TimerAt::InFront, Level::Warning), candidates, message))
 }
 
 fn as_others(ended: &Ended) -> String {
@@ -164,12 +170,12 @@ fn as_others(ended: &Ended) -> String {
 }
 
 /// A timer that is not of the proxy that was seen to close.
-fn elsewhere(ended: &Ended, at: TimerAt, candidates: Vec<IdleTimer>, certain: bool, message: String) -> Alert {
+fn elsewhere(ended: &Ended, (at, level): (TimerAt, Level), candidates: Vec<IdleTimer>, message: String) -> Alert {
     let tunnel = &ended.tunnel;
     let hop = tunnel.attempt.first();
     let by = if at == TimerAt::InFront { &hop.client } else { &hop.server }.clone();
     let heartbeat = tunnel.pings + tunnel.pongs > 0;
+    let certain = level == Level::Error;
     let details = Details::IdleClose { at, idle: tunnel.idle, by, heartbeat, candidates, certain };
-    let level = if certain { Level::Error } else { Level::Warning };
     alert(RuleId::IdleClose, level, tunnel.ended_at, &tunnel.attempt, message, details)
 }

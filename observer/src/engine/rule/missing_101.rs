@@ -5,6 +5,7 @@
 
 mod answer;
 mod own;
+mod protocol;
 mod request;
 mod seen;
 mod upstream;
@@ -22,16 +23,21 @@ use super::{
 };
 
 /// The causes, most specific first.
-const CAUSES: [fn(&Seen<'_>) -> Option<Finding>; 18] = [
+const CAUSES: [fn(&Seen<'_>) -> Option<Finding>; 23] = [
     answer::uncertain,
     request::never_asked,
     answer::lost,
     request::body_not_allowed,
     request::headers_dropped,
+    protocol::proxy_line,
+    protocol::tls_expected,
+    protocol::tls_unexpected,
+    protocol::not_http,
     request::field_doubled,
     request::query_lost,
     request::spelling_changed,
     request::side_request_failed,
+    request::not_sticky,
     own::token_not_allowed,
     own::head_too_large,
     request::malformed,

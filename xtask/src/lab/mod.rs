@@ -164,16 +164,16 @@ impl Lab {
         self.cache.join("venv/bin/python")
     }
 
-    /// The Python that has a package with programs of its own.
-    pub(crate) fn python_of(&self, package: &str) -> PathBuf {
-        self.cache.join("python").join(package).join("bin/python")
+    /// The Python that has a program of `install`.
+    pub(crate) fn python_of(&self, program: &str) -> PathBuf {
+        self.cache.join("python").join(program).join("bin/python")
     }
 
     /// Where programs are looked for: those of Debian first, then those of the packages.
     fn path(&self) -> OsString {
         let mut path = std::env::var_os("PATH").unwrap_or_default();
-        let packages = install::EXTRAS.iter().map(|extra| self.python_of(extra.package));
-        let folders = packages.filter_map(|python| Some(python.parent()?.to_owned()));
+        let pythons = install::EXTRAS.iter().map(|extra| self.python_of(extra.program));
+        let folders = pythons.filter_map(|python| Some(python.parent()?.to_owned()));
         for folder in folders.chain([self.cache.join("node_modules/.bin")]) {
             path.push(":");
             path.push(folder);

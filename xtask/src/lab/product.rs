@@ -34,7 +34,8 @@ pub(crate) struct Program {
     pub(crate) frame: &'static str,
     /// Where in the frame it goes, for the README.
     pub(crate) place: &'static str,
-    /// The arguments, `CONFIG` for the path of the configuration and `FOLDER` for that of the proxy's own folder.
+    /// The arguments, `CONFIG` for the path of the configuration, `FOLDER` for that of the proxy's own folder, and `NAME` for a name that
+    /// nobody else has.
     args: &'static [&'static str],
     version: &'static str,
     logs: &'static [&'static str],
@@ -65,7 +66,7 @@ impl Product {
             Self::Varnish => row("varnish", "varnishd", "varnish.vcl",
                 &["-F", "-j", "none", "-a", ":80", "-n", "FOLDER/work", "-s", "malloc,8M", "-f", "CONFIG"], "-V", OUTPUT),
             Self::Lighttpd => row("lighttpd", "lighttpd", "lighttpd.conf", &["-D", "-f", "CONFIG"], "-v", FILES),
-            Self::Squid => row("squid", "squid", "squid.conf", &["-N", "-f", "CONFIG"], "-v", &["access.log", "cache.log"]),
+            Self::Squid => row("squid", "squid", "squid.conf", &["-N", "-n", "NAME", "-f", "CONFIG"], "-v", &["access.log"]),
             Self::Tinyproxy => row("tinyproxy", "tinyproxy", "tinyproxy.conf", &["-d", "-c", "CONFIG"], "-v", OUTPUT),
             Self::Nghttpx => row("nghttpx", "nghttpx", "nghttpx.conf", &["--conf", "CONFIG"], "-v", FILES),
             Self::Script => row("script", "bash", "script.sh", &["CONFIG"], "--version", OUTPUT),
@@ -79,7 +80,9 @@ const OUTPUT: &[&str] = &["output.log"];
 impl Program {
     pub(crate) fn args(&self, folder: &Path, config: &Path) -> Vec<String> {
         let [folder, config] = [folder, config].map(|path| path.display().to_string());
-        self.args.iter().map(|arg| arg.replace("FOLDER", &folder).replace("CONFIG", &config)).collect()
+        let name: String = folder.chars().filter(char::is_ascii_alphanumeric).collect();
+        let fill = |arg: &&str| arg.replace("FOLDER", &folder).replace("CONFIG", &config).replace("NAME", &name);
+        self.args.iter().map(fill).collect()
     }
 
     pub(crate) fn logs(&self, folder: &Path) -> Vec<PathBuf> {

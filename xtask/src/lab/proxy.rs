@@ -1,6 +1,7 @@
 //! A proxy: configured and started in a folder of its own.
 
 use std::fs;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
@@ -22,6 +23,10 @@ pub(crate) fn start(proxy: &Proxy, config: &str, hosts: &Hosts, lab: &Lab, case_
     let program = proxy.product.program();
     let folder = case_folder.join(proxy.name());
     fs::create_dir_all(&folder)?;
+    // Squid gives up root before it opens its logs.
+    for (path, mode) in [(case_folder, 0o711), (&*folder, 0o777)] {
+        fs::set_permissions(path, fs::Permissions::from_mode(mode))?;
+    }
     let frame = lab.scripts.join("proxy").join(program.frame);
     let frame = fs::read_to_string(&frame).with_context(|| frame.display().to_string())?;
     let path = folder.join("config").with_extension(Path::new(program.frame).extension().unwrap_or_default());

@@ -34,7 +34,7 @@ pub(crate) fn truth(case: &Case, lab: &Lab) -> Result<()> {
 }
 
 fn case_toml(case: &Case, lab: &Lab) -> Result<String> {
-    let products: Vec<_> = case.proxy.iter().map(|it| version_of(it, lab)).collect::<Result<_>>()?;
+    let products: Vec<_> = case.proxy.iter().map(|it| version_of(it, case, lab)).collect::<Result<_>>()?;
     let mut text = String::new();
     writeln!(text, "title = {:?}", case.title)?;
     writeln!(text, "proxy = {:?}", products.join(" -> "))?;
@@ -118,7 +118,9 @@ fn is_routine(line: &str) -> bool {
     let apache = ["AH00489", "AH00490", "AH00094", "AH00492"];
     let caddy = ["using provided configuration", "not formatted", "automatic HTTPS", "autosaved", "serving initial"];
     let envoy = ["There is no configured limit"];
-    let noise = [&nginx[..], &apache, &caddy, &["\"logger\":\"admin", "\"logger\":\"tls"], &envoy].concat();
+    let varnish = ["Debug: ", "Child launched OK", "Child starts"];
+    let tinyproxy = ["NOTICE   ", "INFO     "];
+    let noise = [&nginx[..], &apache, &caddy, &["\"logger\":\"admin", "\"logger\":\"tls"], &envoy, &varnish, &tinyproxy].concat();
     line.is_empty() || noise.iter().any(|word| line.contains(word))
 }
 
@@ -126,7 +128,7 @@ fn is_routine(line: &str) -> bool {
 fn versions(case: &Case, lab: &Lab) -> Result<String> {
     let mut list = BTreeSet::new();
     for proxy in &case.proxy {
-        list.insert(version_of(proxy, lab)?);
+        list.insert(version_of(proxy, case, lab)?);
     }
     let scripts: String =
         case.origin.iter().map(|origin| origin.run.as_str()).chain([case.client.run.as_str()]).collect();
@@ -146,14 +148,15 @@ fn versions(case: &Case, lab: &Lab) -> Result<String> {
 }
 
 /// `nginx/1.22.1` and the like; a script has the version of the package it is called by, or none.
-fn version_of(proxy: &Proxy, lab: &Lab) -> Result<String> {
+fn version_of(proxy: &Proxy, case: &Case, lab: &Lab) -> Result<String> {
     if proxy.product != Product::Script {
         return proxy.product.program().version(lab);
     }
     let name = proxy.name();
     let version = node_version(lab, name).or_else(|_| {
         let ask = format!("import importlib.metadata as it; print(it.version({name:?}))");
-        output(lab.python_of(name), &["-c", &ask]).map(|version| version.trim().to_owned())
+        let program = case.needs.first().map_or(name, String::as_str);
+        output(lab.python_of(program), &["-c", &ask]).map(|version| version.trim().to_owned())
     });
     Ok(version.map_or_else(|_| name.to_owned(), |version| format!("{name}/{version}")))
 }

@@ -34,7 +34,7 @@ pub(crate) fn start(proxy: &Proxy, config: &str, hosts: &Hosts, lab: &Lab, case_
     let port = proxy.ports.first().map_or_else(String::new, u16::to_string);
     let frame = frame.replace("@PORT@", &port);
     fs::write(&path, frame.replace("@CASE@", config))?;
-    for secret in ["cert.pem", "key.pem"] {
+    for secret in ["cert.pem", "key.pem", "both.pem"] {
         if case_folder.join(secret).exists() {
             fs::copy(case_folder.join(secret), folder.join(secret))?;
         }

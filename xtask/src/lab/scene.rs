@@ -147,7 +147,8 @@ impl Stage {
     fn surround<'a>(&self, command: &'a mut Command, lab: &Lab) -> &'a mut Command {
         lab.surround(command)
             .env("PROXY", self.hosts.proxy_address())
-            .env("ON_PROXY", self.hosts.on_proxy())
+            .env("ON_PROXY", self.hosts.on("proxy"))
+            .env("ON_ORIGIN", self.hosts.on("origin"))
             .current_dir(self.folder())
     }
 
@@ -168,5 +169,8 @@ fn apart(proxy: &Proxy, origins: &[Origin]) -> String {
 fn certificate(stage: &Path) -> Result<()> {
     let args = "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 365 -subj /CN=chat.test \
                 -keyout key.pem -out cert.pem";
-    quietly(Command::new("openssl").args(args.split_whitespace()).current_dir(stage))
+    quietly(Command::new("openssl").args(args.split_whitespace()).current_dir(stage))?;
+    // HAProxy wants them in one file.
+    let both = [fs::read(stage.join("cert.pem"))?, fs::read(stage.join("key.pem"))?].concat();
+    Ok(fs::write(stage.join("both.pem"), both)?)
 }

@@ -16,6 +16,9 @@ use crate::{command::output, golden::truth::Truth};
 /// Longest excerpt of one log in a README.
 const LOG_LINES: usize = 16;
 
+/// Most letters of a line in it: some clients send requests of many thousands.
+const LINE_LETTERS: usize = 600;
+
 /// Writes the directory of a case that was played on `stage`.
 pub(crate) fn everything(case: &Case, lab: &Lab, stage: &Path, proxies: &[Running]) -> Result<()> {
     let folder = lab.captures.join(&case.name);
@@ -104,7 +107,8 @@ fn excerpt(log: &Path, stage: &Path) -> String {
     let bytes = fs::read(log).unwrap_or_default();
     let text = String::from_utf8_lossy(&bytes).replace(&format!("{}/", stage.display()), "");
     let text = text.replace(|glyph: char| glyph.is_control() && glyph != '\n', "");
-    let telling: Vec<_> = text.lines().filter(|line| !is_routine(line)).collect();
+    let short = |line: &str| line.chars().take(LINE_LETTERS).collect::<String>();
+    let telling: Vec<_> = text.lines().filter(|line| !is_routine(line)).map(short).collect();
     let mut lines = telling[..telling.len().min(LOG_LINES)].join("\n");
     if telling.len() > LOG_LINES {
         let _ = write!(lines, "\n({} more lines)", telling.len() - LOG_LINES);
@@ -115,12 +119,14 @@ fn excerpt(log: &Path, stage: &Path) -> String {
 /// Lines of starting and stopping, which say nothing about the traffic.
 fn is_routine(line: &str) -> bool {
     let nginx = ["[notice]", "closed keepalive connection"];
-    let apache = ["AH00489", "AH00490", "AH00094", "AH00492"];
+    let apache = ["[ssl:info]", "[ssl:warn]", "AH00489", "AH00490", "AH00094", "AH00492"];
     let caddy = ["using provided configuration", "not formatted", "automatic HTTPS", "autosaved", "serving initial"];
     let envoy = ["There is no configured limit"];
     let varnish = ["Debug: ", "Child launched OK", "Child starts"];
     let tinyproxy = ["NOTICE   ", "INFO     "];
-    let noise = [&nginx[..], &apache, &caddy, &["\"logger\":\"admin", "\"logger\":\"tls"], &envoy, &varnish, &tinyproxy].concat();
+    let noise =
+        [&nginx[..], &apache, &caddy, &["\"logger\":\"admin", "\"logger\":\"tls"], &envoy, &varnish, &tinyproxy]
+            .concat();
     line.is_empty() || noise.iter().any(|word| line.contains(word))
 }
 

@@ -5,6 +5,7 @@
 //   relay.cjs PORT both          answers upgrades by itself (package `ws`) and forwards them as well
 //   relay.cjs PORT bare          forwards all as requests: nobody listens for upgrades
 //   relay.cjs PORT closed        hangs up on upgrades
+//   relay.cjs PORT idle          ends a tunnel after 5 s of silence, with a Close frame (1001) that it makes up
 const http = require('node:http');
 const { createProxyServer } = require('http-proxy');
 const { WebSocketServer } = require('ws');
@@ -22,6 +23,10 @@ const kinds = {
   twice: () => { forward('http://127.0.0.1:3000'); forward('http://127.0.0.1:3001'); },
   both: () => { new WebSocketServer({ server }); forward('http://127.0.0.1:3000'); },
   bare: () => {},
+  idle: () => {
+    forward('http://127.0.0.1:3000');
+    server.on('upgrade', (_, socket) => socket.setTimeout(5000, () => socket.end(Buffer.from([0x88, 2, 0x03, 0xe9]))));
+  },
   closed: () => server.on('upgrade', (req, socket) => socket.destroy()),
 };
 kinds[kind]();

@@ -33,8 +33,9 @@ const PROGRAMS: [(&str, &str); 13] = [
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Source {
     Debian,
-    /// PyPI; each package gets a virtual environment of its own, since some want old versions of the same packages.
+    /// PyPI; each gets a virtual environment of its own, since some want old versions of the same packages.
     Python,
+    /// npm; each gets a folder of its own, since npm removes what it does not know from one.
     Node,
 }
 
@@ -95,7 +96,7 @@ impl Extra {
         let is_here = match source {
             Source::Debian => is_installed(program),
             Source::Python => lab.python_of(program).with_file_name(program).exists(),
-            Source::Node => lab.cache.join("node_modules").join(program).exists(),
+            Source::Node => lab.node_of(program).join(program).exists(),
         };
         if is_here {
             return Ok(());
@@ -114,9 +115,11 @@ impl Extra {
                 quietly(install.args(packages))
             }
             Source::Node => {
+                let folder = lab.cache.join("node").join(program);
+                fs::create_dir_all(&folder)?;
                 let mut install = Command::new("npm");
-                install.args(["install", "--silent", "--no-audit", "--no-fund", "--no-save"]).args(packages);
-                quietly(install.current_dir(&lab.cache))
+                install.args(["install", "--silent", "--no-audit", "--no-fund"]).arg("--prefix").arg(folder);
+                quietly(install.args(packages))
             }
         }
     }

@@ -13,6 +13,7 @@ mod write;
 
 use std::collections::VecDeque;
 use std::ffi::OsString;
+use std::iter;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Mutex, OnceLock};
@@ -143,12 +144,17 @@ impl Lab {
         case::load(&self.scripts.join("cases"), names)
     }
 
+    /// The same, without those for which a program cannot be had here.
+    pub(crate) fn playable(&self, names: &[String]) -> Result<Vec<Case>> {
+        install::for_cases(self.cases(names)?, self)
+    }
+
     /// What scripts find in their environment, wherever they run.
     pub(crate) fn surround<'a>(&self, command: &'a mut Command) -> &'a mut Command {
         command
             .env("LAB", &self.scripts)
             .env("LAB_PYTHON", self.python())
-            .env("NODE_PATH", self.cache.join("node_modules"))
+            .env("NODE_PATH", join(self.node_modules()))
             .env("PATH", self.path())
             .env("PYTHONUNBUFFERED", "1")
             .env("PYTHONDONTWRITEBYTECODE", "1")
@@ -169,16 +175,23 @@ impl Lab {
         self.cache.join("python").join(program).join("bin/python")
     }
 
-    /// Where programs are looked for: those of Debian first, then those of the packages.
+    /// The node packages of a program of `install`.
+    fn node_of(&self, program: &str) -> PathBuf {
+        self.cache.join("node").join(program).join("node_modules")
+    }
+
+    /// Every folder of node packages.
+    fn node_modules(&self) -> impl Iterator<Item = PathBuf> {
+        let extras = install::EXTRAS.iter().map(|extra| self.node_of(extra.program));
+        iter::once(self.cache.join("node_modules")).chain(extras)
+    }
+
+    /// Where programs are looked for: among those of Debian first, then those of the packages.
     fn path(&self) -> OsString {
-        let mut path = std::env::var_os("PATH").unwrap_or_default();
-        let pythons = install::EXTRAS.iter().map(|extra| self.python_of(extra.program));
-        let folders = pythons.filter_map(|python| Some(python.parent()?.to_owned()));
-        for folder in folders.chain([self.cache.join("node_modules/.bin")]) {
-            path.push(":");
-            path.push(folder);
-        }
-        path
+        let pythons = install::EXTRAS.iter().map(|extra| self.python_of(extra.program).with_file_name(""));
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        let own: Vec<_> = std::env::split_paths(&path).collect();
+        join(own.into_iter().chain(pythons).chain(self.node_modules().map(|folder| folder.join(".bin"))))
     }
 
     pub(crate) fn locate() -> Result<Self> {
@@ -186,4 +199,9 @@ impl Lab {
         let root = xtask.parent().context("xtask lies outside the workspace")?;
         Ok(Self { scripts: xtask.join("lab"), cache: root.join(".cache/lab"), captures: root.join("captures") })
     }
+}
+
+/// A list of folders as the environment has it.
+fn join(folders: impl Iterator<Item = PathBuf>) -> OsString {
+    std::env::join_paths(folders).unwrap_or_default()
 }

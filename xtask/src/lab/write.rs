@@ -168,7 +168,8 @@ fn version_of(proxy: &Proxy, case: &Case, lab: &Lab) -> Result<String> {
 }
 
 fn node_version(lab: &Lab, name: &str) -> Result<String> {
-    let package = fs::read_to_string(lab.cache.join("node_modules").join(name).join("package.json"))?;
+    let package = lab.node_modules().find_map(|folder| fs::read_to_string(folder.join(name).join("package.json")).ok());
+    let package = package.with_context(|| format!("{name} is no node package"))?;
     let line = package.lines().find_map(|line| line.trim().strip_prefix("\"version\": \""));
     Ok(line.and_then(|rest| rest.split('"').next()).unwrap_or("unknown").to_owned())
 }

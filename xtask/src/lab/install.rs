@@ -80,8 +80,8 @@ pub(crate) const EXTRAS: [Extra; 19] = [
 pub(crate) fn for_cases(cases: Vec<Case>, lab: &Lab) -> Result<Vec<Case>> {
     let mut playable = Vec::new();
     for case in cases {
-        let lacks = EXTRAS.iter().filter(|extra| case.programs().any(|program| program == extra.program));
-        match lacks.map(|extra| extra.install(lab)).collect::<Result<()>>() {
+        let mut lacks = EXTRAS.iter().filter(|extra| case.programs().any(|program| program == extra.program));
+        match lacks.try_for_each(|extra| extra.install(lab)) {
             Ok(()) => playable.push(case),
             Err(error) => skips::skip(&format!("lab {}", case.name), &format!("{error:#}"))?,
         }

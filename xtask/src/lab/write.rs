@@ -159,12 +159,14 @@ fn version_of(proxy: &Proxy, case: &Case, lab: &Lab) -> Result<String> {
         return proxy.product.program().version(lab);
     }
     let name = proxy.name();
-    let version = node_version(lab, name).or_else(|_| {
-        let ask = format!("import importlib.metadata as it; print(it.version({name:?}))");
-        let program = case.needs.first().map_or(name, String::as_str);
-        output(lab.python_of(program), &["-c", &ask]).map(|version| version.trim().to_owned())
-    });
-    Ok(version.map_or_else(|_| name.to_owned(), |version| format!("{name}/{version}")))
+    // The development servers of node all forward by the library of this name.
+    if let Ok(version) = node_version(lab, name) {
+        return Ok(format!("node http-proxy/{name}-{version}"));
+    }
+    let ask = format!("import importlib.metadata as it; print(it.version({name:?}))");
+    let program = case.needs.first().map_or(name, String::as_str);
+    let version = output(lab.python_of(program), &["-c", &ask]);
+    Ok(version.map_or_else(|_| name.to_owned(), |version| format!("{name}/{}", version.trim())))
 }
 
 fn node_version(lab: &Lab, name: &str) -> Result<String> {

@@ -1,5 +1,5 @@
 # The words of the client scripts. $PROXY is the proxy's address, $<name>_pid the pid of the proxy of that name;
-# $ON_PROXY before a command runs it on the proxy's host.
+# $ON_PROXY and $ON_ORIGIN before a command run it on that host.
 
 # ws URL [options] step...      Python `websockets`: a real WebSocket client.
 ws() { "$LAB_PYTHON" "$LAB/ws.py" "$@"; }

@@ -1,13 +1,15 @@
 // A real WebSocket client: node `ws`. Steps: say:TEXT  sleep:SECONDS  close  kill (no Close frame).
 //
-//   ws-client.cjs URL step...     URL names the host; the connection goes to $PROXY
+//   ws-client.cjs [--subprotocol NAME] URL step...     URL names the host; the connection goes to $PROXY
 const { WebSocket } = require('ws');
 
-const [url, ...steps] = process.argv.slice(2);
+const words = process.argv.slice(2);
+const [, subprotocol] = words[0] === '--subprotocol' ? words.splice(0, 2) : [];
+const [url, ...steps] = words;
 const target = new URL(url);
 const host = target.host;
 target.hostname = process.env.PROXY;
-const ws = new WebSocket(target, { headers: { Host: host }, origin: `http://${host}`, rejectUnauthorized: false });
+const ws = new WebSocket(target, subprotocol ? [subprotocol] : [], { headers: { Host: host }, origin: `http://${host}`, rejectUnauthorized: false });
 const heard = () => new Promise((done) => ws.once('message', done));
 const actions = {
   say: async (text) => { ws.send(text); await heard(); },

@@ -2,7 +2,7 @@
 #
 #   ws.py URL [options] step...     URL names the host; the connection goes to $PROXY (or --to ADDRESS)
 #
-# Steps: say:TEXT (and read the echo)  blob:BYTES (the same, binary)  recv  ping  sleep:SECONDS  beat:SECONDS:EVERY (pings)  wait (for the end)
+# Steps: say:TEXT (and read the echo)  tell:TEXT (binary, no echo)  blob:BYTES (the same, binary)  recv  ping  sleep:SECONDS  beat:SECONDS:EVERY (pings)  wait (for the end)
 #        close (Close frame, as RFC 6455 wants)  fin (end the TCP connection without a Close frame)
 import argparse
 import asyncio
@@ -19,6 +19,8 @@ async def step(ws, name, argument):
     if name == "say":
         await ws.send(argument)
         await ws.recv()
+    elif name == "tell":
+        await ws.send(argument.encode())
     elif name == "blob":
         await ws.send(os.urandom(int(argument)))
         await ws.recv()

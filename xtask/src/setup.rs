@@ -70,8 +70,11 @@ pub(crate) fn prepare(purpose: Purpose) -> Result<()> {
     if purpose == Purpose::Test && !has_libpcap() {
         skips::skip("every test of live capture", "libpcap's headers are missing")?;
     }
-    let plays = purpose == Purpose::Lab || purpose == Purpose::Test && root;
-    if plays { lab::install() } else { Ok(()) }
+    match purpose {
+        Purpose::Lab => lab::install_extras(),
+        Purpose::Test if root => lab::install(),
+        Purpose::Demo | Purpose::Test => Ok(()),
+    }
 }
 
 /// Installs libpcap's headers. The observer can do without them, but not capture live.

@@ -7,6 +7,7 @@ use std::path::Path;
 use anyhow::{Context, Result, bail};
 use serde::Deserialize;
 
+use super::product::Product;
 use crate::golden::truth::Truth;
 
 /// One case file.
@@ -26,6 +27,9 @@ pub(crate) struct Case {
     /// Make `cert.pem` and `key.pem` for the proxy.
     #[serde(default)]
     pub(crate) tls: bool,
+    /// Programs that `install` knows, beside those of the proxies: it is skipped where one cannot be had.
+    #[serde(default)]
+    pub(crate) needs: Vec<String>,
     #[serde(default)]
     pub(crate) proxy: Vec<Proxy>,
     #[serde(default)]
@@ -56,26 +60,20 @@ pub(crate) enum Network {
     Nat,
 }
 
-#[derive(Deserialize, Clone, Copy, PartialEq, Eq)]
-#[serde(rename_all = "lowercase")]
-pub(crate) enum Product {
-    Nginx,
-    Haproxy,
-    Apache,
-    Caddy,
-}
-
 /// One proxy; `config` is put in the frame `xtask/lab/proxy/<product>`.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Proxy {
     pub(crate) product: Product,
-    /// Only needed where a case has two of one product.
+    /// Only needed where a case has two of one product, and to call a script by.
     name: Option<String>,
     /// Goes to the outermost level of the configuration.
     #[serde(default)]
     pub(crate) main: String,
     pub(crate) config: String,
+    /// More arguments for the program.
+    #[serde(default)]
+    pub(crate) args: Vec<String>,
     /// That an nginx can have at the same time.
     #[serde(default = "Proxy::default_connections")]
     pub(crate) connections: u32,
@@ -83,12 +81,13 @@ pub(crate) struct Proxy {
     pub(crate) ports: Vec<u16>,
 }
 
-/// A script of `xtask/lab` with its arguments.
+/// A script of `xtask/lab`, or a program, with its arguments.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Origin {
     pub(crate) run: String,
-    pub(crate) port: u16,
+    /// None where it listens on a unix socket: the client waits for that.
+    pub(crate) port: Option<u16>,
 }
 
 /// Shell lines; `xtask/lab/prelude.sh` gives them `ws`, `raw`, `socketio` and the pids of the proxies.
@@ -148,6 +147,12 @@ fn read(folder: &Path, name: String) -> Result<Case> {
 }
 
 impl Case {
+    /// The programs without which it cannot be played.
+    pub(crate) fn programs(&self) -> impl Iterator<Item = &str> {
+        let products = self.proxy.iter().map(|proxy| proxy.product.program().program);
+        products.chain(self.needs.iter().map(String::as_str))
+    }
+
     /// The files that `observer read` gets.
     pub(crate) fn files(&self) -> Vec<&str> {
         match &self.finish {
@@ -157,20 +162,9 @@ impl Case {
     }
 }
 
-impl Product {
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::Nginx => "nginx",
-            Self::Haproxy => "haproxy",
-            Self::Apache => "apache",
-            Self::Caddy => "caddy",
-        }
-    }
-}
-
 impl Proxy {
     pub(crate) fn name(&self) -> &str {
-        self.name.as_deref().unwrap_or(self.product.name())
+        self.name.as_deref().unwrap_or(self.product.program().name)
     }
 
     fn default_connections() -> u32 {

@@ -6,11 +6,14 @@ pub(crate) mod case;
 mod install;
 pub(crate) mod net;
 pub(crate) mod process;
+pub(crate) mod product;
 mod proxy;
 pub(crate) mod scene;
 mod write;
 
 use std::collections::VecDeque;
+use std::ffi::OsString;
+use std::iter;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::{Mutex, OnceLock};
@@ -51,6 +54,13 @@ pub(crate) fn install() -> Result<()> {
     install::everything(&Lab::locate()?)
 }
 
+/// Installs what single cases need as well.
+pub(crate) fn install_extras() -> Result<()> {
+    let lab = Lab::locate()?;
+    install::everything(&lab)?;
+    install::for_cases(lab.cases(&[])?, &lab).map(drop)
+}
+
 /// Runs the cases named in `args`, several at a time, each in namespaces of its own.
 pub(crate) fn run(args: &Args) -> Result<()> {
     let lab = Lab::locate()?;
@@ -63,6 +73,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         return cases.iter().try_for_each(|case| write::truth(case, &lab));
     }
     lab.prepare()?;
+    let cases = install::for_cases(cases, &lab)?;
     let (slow, quick): (Vec<_>, Vec<_>) = cases.into_iter().partition(|case| case.slow);
     let failed = together(&slow, quick, args.jobs.max(1), |case| match scene::play(case, &lab) {
         Ok(frames) => {
@@ -133,12 +144,18 @@ impl Lab {
         case::load(&self.scripts.join("cases"), names)
     }
 
+    /// The same, without those for which a program cannot be had here.
+    pub(crate) fn playable(&self, names: &[String]) -> Result<Vec<Case>> {
+        install::for_cases(self.cases(names)?, self)
+    }
+
     /// What scripts find in their environment, wherever they run.
     pub(crate) fn surround<'a>(&self, command: &'a mut Command) -> &'a mut Command {
         command
             .env("LAB", &self.scripts)
             .env("LAB_PYTHON", self.python())
-            .env("NODE_PATH", self.cache.join("node_modules"))
+            .env("NODE_PATH", join(self.node_modules()))
+            .env("PATH", self.path())
             .env("PYTHONUNBUFFERED", "1")
             .env("PYTHONDONTWRITEBYTECODE", "1")
     }
@@ -153,9 +170,38 @@ impl Lab {
         self.cache.join("venv/bin/python")
     }
 
+    /// The Python that has a program of `install`.
+    pub(crate) fn python_of(&self, program: &str) -> PathBuf {
+        self.cache.join("python").join(program).join("bin/python")
+    }
+
+    /// The node packages of a program of `install`.
+    fn node_of(&self, program: &str) -> PathBuf {
+        self.cache.join("node").join(program).join("node_modules")
+    }
+
+    /// Every folder of node packages.
+    fn node_modules(&self) -> impl Iterator<Item = PathBuf> {
+        let extras = install::EXTRAS.iter().map(|extra| self.node_of(extra.program));
+        iter::once(self.cache.join("node_modules")).chain(extras)
+    }
+
+    /// Where programs are looked for: among those of Debian first, then those of the packages.
+    fn path(&self) -> OsString {
+        let pythons = install::EXTRAS.iter().map(|extra| self.python_of(extra.program).with_file_name(""));
+        let path = std::env::var_os("PATH").unwrap_or_default();
+        let own: Vec<_> = std::env::split_paths(&path).collect();
+        join(own.into_iter().chain(pythons).chain(self.node_modules().map(|folder| folder.join(".bin"))))
+    }
+
     pub(crate) fn locate() -> Result<Self> {
         let xtask = Path::new(env!("CARGO_MANIFEST_DIR"));
         let root = xtask.parent().context("xtask lies outside the workspace")?;
         Ok(Self { scripts: xtask.join("lab"), cache: root.join(".cache/lab"), captures: root.join("captures") })
     }
+}
+
+/// A list of folders as the environment has it.
+fn join(folders: impl Iterator<Item = PathBuf>) -> OsString {
+    std::env::join_paths(folders).unwrap_or_default()
 }

@@ -56,9 +56,9 @@ impl Hosts {
         if self.network == Network::Loopback { "127.0.0.1" } else { "10.0.0.1" }
     }
 
-    /// The words before a command that make it run on the proxy's host.
-    pub(crate) fn on_proxy(&self) -> String {
-        format!("ip netns exec {}", self.name_of("proxy"))
+    /// The words before a command that make it run on the host of `role`.
+    pub(crate) fn on(&self, role: &str) -> String {
+        format!("ip netns exec {}", self.name_of(role))
     }
 
     /// A command that runs on the host of `role`.

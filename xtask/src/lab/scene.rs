@@ -1,6 +1,6 @@
 //! One case on its stage: hosts, origins and proxies that run, and the client that walks on.
 
-use std::{fs, path::Path, process::Command};
+use std::{ffi::OsStr, fs, path::Path, process::Command};
 
 use anyhow::{Context, Result, bail};
 use tempfile::TempDir;
@@ -65,7 +65,7 @@ impl Stage {
         }
         for proxy in &case.proxy {
             let config = if network == case.network { proxy.config.clone() } else { apart(proxy, &case.origin) };
-            let running = proxy::start(proxy, &config, &stage.hosts, &lab.scripts.join("proxy"), stage.folder())?;
+            let running = proxy::start(proxy, &config, &stage.hosts, lab, stage.folder())?;
             stage.proxies.push(running);
         }
         stage.wait_until_listening(case)?;
@@ -119,18 +119,21 @@ impl Stage {
         fs::read_to_string(self.folder().join(CLIENT_LOG)).unwrap_or_default()
     }
 
-    /// An origin is `script.py arguments` or `script.cjs arguments`.
+    /// An origin is `script.py arguments`, `script.cjs arguments` or a program and its arguments.
     fn start_origin(&self, number: usize, origin: &Origin, lab: &Lab) -> Result<Process> {
-        let script = origin.run.split_whitespace().next().unwrap_or_default();
-        let interpreter =
-            if Path::new(script).extension().is_some_and(|it| it == "cjs") { "node" } else { "\"$LAB_PYTHON\"" };
+        let script = Path::new(origin.run.split_whitespace().next().unwrap_or_default());
+        let interpreter = match script.extension().and_then(OsStr::to_str) {
+            Some("cjs") => "node \"$LAB/\"",
+            Some("py") => "\"$LAB_PYTHON\" \"$LAB/\"",
+            _ => "",
+        };
         let mut command = self.hosts.command("origin", "bash");
-        command.arg("-c").arg(format!("exec {interpreter} \"$LAB/\"{}", origin.run));
+        command.arg("-c").arg(format!("exec {interpreter}{}", origin.run));
         Process::start(self.surround(&mut command, lab), &self.folder().join(format!("origin-{number}.log")))
     }
 
     fn wait_until_listening(&self, case: &Case) -> Result<()> {
-        let origins = case.origin.iter().map(|origin| ("origin", origin.port));
+        let origins = case.origin.iter().filter_map(|origin| Some(("origin", origin.port?)));
         let proxies = case.proxy.iter().flat_map(|proxy| proxy.ports.iter().map(|port| ("proxy", *port)));
         for (role, port) in origins.chain(proxies) {
             if !wait_for(PATIENCE, || self.hosts.listens(role, port))? {
@@ -144,7 +147,8 @@ impl Stage {
     fn surround<'a>(&self, command: &'a mut Command, lab: &Lab) -> &'a mut Command {
         lab.surround(command)
             .env("PROXY", self.hosts.proxy_address())
-            .env("ON_PROXY", self.hosts.on_proxy())
+            .env("ON_PROXY", self.hosts.on("proxy"))
+            .env("ON_ORIGIN", self.hosts.on("origin"))
             .current_dir(self.folder())
     }
 
@@ -157,7 +161,7 @@ impl Stage {
 
 /// A configuration for one host, with the origins on a host of their own.
 fn apart(proxy: &Proxy, origins: &[Origin]) -> String {
-    origins.iter().fold(proxy.config.clone(), |config, Origin { port, .. }| {
+    origins.iter().filter_map(|origin| origin.port).fold(proxy.config.clone(), |config, port| {
         config.replace(&format!("127.0.0.1:{port}"), &format!("{ORIGIN_APART}:{port}"))
     })
 }
@@ -165,5 +169,8 @@ fn apart(proxy: &Proxy, origins: &[Origin]) -> String {
 fn certificate(stage: &Path) -> Result<()> {
     let args = "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 365 -subj /CN=chat.test \
                 -keyout key.pem -out cert.pem";
-    quietly(Command::new("openssl").args(args.split_whitespace()).current_dir(stage))
+    quietly(Command::new("openssl").args(args.split_whitespace()).current_dir(stage))?;
+    // HAProxy wants them in one file.
+    let both = [fs::read(stage.join("cert.pem"))?, fs::read(stage.join("key.pem"))?].concat();
+    Ok(fs::write(stage.join("both.pem"), both)?)
 }

@@ -8,12 +8,16 @@ use std::path::Path;
 use anyhow::{Context, Result};
 
 use super::Lab;
-use super::case::{Case, Product};
-use super::proxy::{self, Running};
+use super::case::{Case, Proxy};
+use super::product::{Product, Program};
+use super::proxy::Running;
 use crate::{command::output, golden::truth::Truth};
 
 /// Longest excerpt of one log in a README.
 const LOG_LINES: usize = 16;
+
+/// Most letters of a line in it: some clients send requests of many thousands.
+const LINE_LETTERS: usize = 600;
 
 /// Writes the directory of a case that was played on `stage`.
 pub(crate) fn everything(case: &Case, lab: &Lab, stage: &Path, proxies: &[Running]) -> Result<()> {
@@ -29,11 +33,11 @@ pub(crate) fn everything(case: &Case, lab: &Lab, stage: &Path, proxies: &[Runnin
 /// Writes `case.toml` alone, for a case whose capture stays as it is.
 pub(crate) fn truth(case: &Case, lab: &Lab) -> Result<()> {
     let path = lab.captures.join(&case.name).join("case.toml");
-    fs::write(&path, case_toml(case)?).with_context(|| path.display().to_string())
+    fs::write(&path, case_toml(case, lab)?).with_context(|| path.display().to_string())
 }
 
-fn case_toml(case: &Case) -> Result<String> {
-    let products: Vec<_> = case.proxy.iter().map(|it| proxy::version(it.product)).collect::<Result<_>>()?;
+fn case_toml(case: &Case, lab: &Lab) -> Result<String> {
+    let products: Vec<_> = case.proxy.iter().map(|it| version_of(it, case, lab)).collect::<Result<_>>()?;
     let mut text = String::new();
     writeln!(text, "title = {:?}", case.title)?;
     writeln!(text, "proxy = {:?}", products.join(" -> "))?;
@@ -67,14 +71,9 @@ fn list<T: Display>(rows: &[T]) -> String {
 fn readme(case: &Case, lab: &Lab, stage: &Path, proxies: &[Running]) -> Result<String> {
     let mut text = format!("# {}\n\n{}\n", case.title, case.about.trim());
     for proxy in &case.proxy {
-        let frame = match proxy.product {
-            Product::Nginx => "`http { }` of `xtask/lab/proxy/nginx.conf`",
-            Product::Haproxy => "below `xtask/lab/proxy/haproxy.cfg`",
-            Product::Apache => "below `xtask/lab/proxy/apache.conf`",
-            Product::Caddy => "below `xtask/lab/proxy/Caddyfile`",
-        };
+        let Program { place, frame, .. } = proxy.product.program();
         let config = [proxy.main.trim(), proxy.config.trim()].join("\n");
-        write!(text, "\n## {} ({frame})\n\n{}", proxy.name(), block(config.trim()))?;
+        write!(text, "\n## {} ({place} `xtask/lab/proxy/{frame}`)\n\n{}", proxy.name(), block(config.trim()))?;
     }
     let origins: Vec<_> = case.origin.iter().map(|origin| origin.run.as_str()).collect();
     if !origins.is_empty() {
@@ -103,11 +102,13 @@ fn block(text: &str) -> String {
     format!("```\n{text}\n```\n")
 }
 
-/// The telling lines of a log, verbatim except that the stage's own path is cut away.
+/// The telling lines of a log, verbatim except that the stage's own path and control characters are cut away.
 fn excerpt(log: &Path, stage: &Path) -> String {
     let bytes = fs::read(log).unwrap_or_default();
     let text = String::from_utf8_lossy(&bytes).replace(&format!("{}/", stage.display()), "");
-    let telling: Vec<_> = text.lines().filter(|line| !is_routine(line)).collect();
+    let text = text.replace(|glyph: char| glyph.is_control() && glyph != '\n', "");
+    let short = |line: &str| line.chars().take(LINE_LETTERS).collect::<String>();
+    let telling: Vec<_> = text.lines().filter(|line| !is_routine(line)).map(short).collect();
     let mut lines = telling[..telling.len().min(LOG_LINES)].join("\n");
     if telling.len() > LOG_LINES {
         let _ = write!(lines, "\n({} more lines)", telling.len() - LOG_LINES);
@@ -118,9 +119,14 @@ fn excerpt(log: &Path, stage: &Path) -> String {
 /// Lines of starting and stopping, which say nothing about the traffic.
 fn is_routine(line: &str) -> bool {
     let nginx = ["[notice]", "closed keepalive connection"];
-    let apache = ["AH00489", "AH00490", "AH00094", "AH00492"];
+    let apache = ["[ssl:info]", "[ssl:warn]", "AH00489", "AH00490", "AH00094", "AH00492"];
     let caddy = ["using provided configuration", "not formatted", "automatic HTTPS", "autosaved", "serving initial"];
-    let noise = [&nginx[..], &apache, &caddy, &["\"logger\":\"admin", "\"logger\":\"tls"]].concat();
+    let envoy = ["There is no configured limit"];
+    let varnish = ["Debug: ", "Child launched OK", "Child starts"];
+    let tinyproxy = ["NOTICE   ", "INFO     "];
+    let noise =
+        [&nginx[..], &apache, &caddy, &["\"logger\":\"admin", "\"logger\":\"tls"], &envoy, &varnish, &tinyproxy]
+            .concat();
     line.is_empty() || noise.iter().any(|word| line.contains(word))
 }
 
@@ -128,7 +134,7 @@ fn is_routine(line: &str) -> bool {
 fn versions(case: &Case, lab: &Lab) -> Result<String> {
     let mut list = BTreeSet::new();
     for proxy in &case.proxy {
-        list.insert(proxy::version(proxy.product)?);
+        list.insert(version_of(proxy, case, lab)?);
     }
     let scripts: String =
         case.origin.iter().map(|origin| origin.run.as_str()).chain([case.client.run.as_str()]).collect();
@@ -147,8 +153,25 @@ fn versions(case: &Case, lab: &Lab) -> Result<String> {
     Ok(format!("Versions: {}.", list.into_iter().collect::<Vec<_>>().join(", ")))
 }
 
+/// `nginx/1.22.1` and the like; a script has the version of the package it is called by, or none.
+fn version_of(proxy: &Proxy, case: &Case, lab: &Lab) -> Result<String> {
+    if proxy.product != Product::Script {
+        return proxy.product.program().version(lab);
+    }
+    let name = proxy.name();
+    // The development servers of node all forward by the library of this name.
+    if let Ok(version) = node_version(lab, name) {
+        return Ok(format!("node http-proxy/{name}-{version}"));
+    }
+    let ask = format!("import importlib.metadata as it; print(it.version({name:?}))");
+    let program = case.needs.first().map_or(name, String::as_str);
+    let version = output(lab.python_of(program), &["-c", &ask]);
+    Ok(version.map_or_else(|_| name.to_owned(), |version| format!("{name}/{}", version.trim())))
+}
+
 fn node_version(lab: &Lab, name: &str) -> Result<String> {
-    let package = fs::read_to_string(lab.cache.join("node_modules").join(name).join("package.json"))?;
+    let package = lab.node_modules().find_map(|folder| fs::read_to_string(folder.join(name).join("package.json")).ok());
+    let package = package.with_context(|| format!("{name} is no node package"))?;
     let line = package.lines().find_map(|line| line.trim().strip_prefix("\"version\": \""));
     Ok(line.and_then(|rest| rest.split('"').next()).unwrap_or("unknown").to_owned())
 }

@@ -174,8 +174,9 @@ pub(crate) fn run(args: &Args) -> Result<()> {
 
 /// Each case on its own network, and those of one host with client, proxy and origin apart as well.
 fn scenes(lab: &Lab, names: &[String]) -> Result<Vec<Scene>> {
-    let here = lab.cases(names)?.into_iter().map(|case| Scene { name: case.name.clone(), network: case.network, case });
-    let apart = lab.cases(names)?.into_iter().filter(|case| case.network == Network::Loopback).map(|case| Scene {
+    let here = lab.playable(names)?.into_iter();
+    let here = here.map(|case| Scene { name: case.name.clone(), network: case.network, case });
+    let apart = lab.playable(names)?.into_iter().filter(|case| case.network == Network::Loopback).map(|case| Scene {
         name: format!("{}-apart", case.name),
         network: Network::Three,
         case,

@@ -56,6 +56,18 @@ fn output_is_as_blessed() {
     });
 }
 
+/// What stands in `captures/open` is not told rightly yet. Once it is, it moves up.
+#[test]
+fn open_cases_are_still_open() {
+    let open = Path::new(env!("CARGO_MANIFEST_DIR")).join("../captures/open");
+    let right = golden::cases(&open, &[]).unwrap().into_iter().filter(|case| {
+        let output = case.golden(binary()).unwrap();
+        case.lies(&golden::events(&output).unwrap(), false).is_empty()
+    });
+    let right: Vec<_> = right.map(|case| case.name).collect();
+    assert!(right.is_empty(), "told rightly now: git mv captures/open/NAME captures/NAME: {right:?}");
+}
+
 #[test]
 fn output_is_true() {
     every_case("", |case| Ok(case.lies(&golden::events(&case.golden(binary())?)?, false)));

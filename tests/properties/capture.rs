@@ -43,7 +43,7 @@ pub fn merge(files: Vec<Vec<Owned>>) -> Vec<Owned> {
 pub fn all() -> Vec<Capture> {
     let only = std::env::var("ONLY").ok();
     let mut directories: Vec<PathBuf> =
-        fs::read_dir(CAPTURES).unwrap().map(|entry| entry.unwrap().path()).filter(|path| path.is_dir()).collect();
+        fs::read_dir(CAPTURES).unwrap().map(|entry| entry.unwrap().path()).filter(|path| path.join("case.toml").exists()).collect();
     directories.sort();
     directories
         .into_iter()

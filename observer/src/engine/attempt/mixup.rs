@@ -84,6 +84,14 @@ impl Mixups {
 impl Attempts {
     pub(super) fn mixed_up(&mut self, link: &Link, mixup: &event::Mixup, stamp: Stamp) {
         let count = self.mixups.count(link, mixup);
+        // A proxy's, for an attempt that waits: told with that.
+        let for_another = self.store.lately().any(|(_, waiting)| {
+            let open = waiting.ended_at.is_none() && waiting.request.at <= mixup.at();
+            open && waiting.link.server_host() == link.client_host() && !waiting.link.shares_server(link)
+        });
+        if for_another {
+            return;
+        }
         if count.is_power_of_two() {
             let attempt = Arc::new(self.attempt_of(link, mixup, stamp));
             self.cases.push_back(Case::Mixup(Box::new(Mixup { attempt, said: mixup.clone(), count })));

@@ -48,10 +48,10 @@ pub trait UpgradeRequest: Fields {
     }
 
     /// Whether its client may have spoken HTTP/2, which has no Upgrade and whose field names are in lower case (RFC 9113
-    /// 8.2): proxies pass such names on as they are.
+    /// 8.2): proxies pass such names on as they are, and those in Go write them in a way of their own.
     fn may_come_from_http2(&self) -> bool {
         let mut own = self.lines().iter().filter(|line| line.name.eq_ignore_ascii_case("sec-websocket-key"));
-        !self.has_upgrade() && own.any(|line| line.name.starts_with('s'))
+        !self.has_upgrade() && own.any(|line| &*line.name != "Sec-WebSocket-Key")
     }
 
     /// Whether it is about WebSocket, by token or by key.

@@ -129,7 +129,7 @@ pub(super) fn check_server_side(ended: &Ended, config: &Config) -> Option<Alert>
     }
     let level = match (ended.alike, candidates.is_empty()) {
         (SEVERAL.., _) => Level::Error,
-        (2, false) => Level::Warning,
+        (2, _) => Level::Warning,
         (_, false) => Level::Notice,
         (_, true) => return None,
     };

@@ -58,9 +58,7 @@ pub(super) fn check(decided: &Decided, config: &Config) -> Option<Alert> {
     if !asked || !broken || !decided.claims.only.holds() {
         return None;
     }
-    if client.silence == Some(Silence::ClosedByClient) && decided.waited < config.answer_timeout {
-        return None;
-    }
+    let gave_up = client.silence == Some(Silence::ClosedByClient) && decided.waited < config.answer_timeout;
     // A proxy with hard-coded fields sends such requests too.
     if !decided.claims.all_seen.holds()
         && request.is_websocket()
@@ -83,7 +81,10 @@ pub(super) fn check(decided: &Decided, config: &Config) -> Option<Alert> {
     let product = by.as_ref().and_then(|by| product_at(attempt, by)).or_else(|| client.product.clone());
     let doubt = decided.claims.doubt().filter(|_| cause == Cause::Unknown).cloned();
     let details = Details::Missing101 { status, answered_by, cause, by, doubt, facts };
-    let level = if request.may_come_from_http2() { Level::Notice } else { Level::Error };
+    // A client that did not wait may have had its reasons, unless its 101 was on the way.
+    let lost = matches!(cause, Cause::RelayLost | Cause::InterimResponse | Cause::HeadTooLarge);
+    let lenient = request.may_come_from_http2() || gave_up && !lost;
+    let level = if lenient { Level::Notice } else { Level::Error };
     let alert = alert(RuleId::Missing101, level, attempt.decided_at, attempt, message, details);
     Some(Alert { product, ..alert })
 }

@@ -56,16 +56,16 @@ fn tunnel(ended: &Ended, config: &Config) -> Vec<Alert> {
     let timed = idle_close::check_one_sided(ended, config)
         .or_else(|| idle_close::check_server_side(ended, config))
         .or_else(|| idle_close::check_in_front(ended, config));
-    timed.or_else(|| by_itself(ended, config)).into_iter().collect()
+    if let Some(timed) = timed { vec![timed] } else { by_itself(ended, config) }
 }
 
 /// What an end that no timer explains says by itself.
-fn by_itself(ended: &Ended, config: &Config) -> Option<Alert> {
-    broken_101::check_inside(ended)
-        .or_else(|| broken_101::check_end(ended))
+fn by_itself(ended: &Ended, config: &Config) -> Vec<Alert> {
+    let end = broken_101::check_end(ended)
         .or_else(|| lifetime_close::check(ended, config))
         .or_else(|| error_close::check(ended))
-        .or_else(|| abrupt_close::check(ended, config))
+        .or_else(|| abrupt_close::check(ended, config));
+    broken_101::check_inside(ended).into_iter().chain(end).collect()
 }
 
 /// Tunnels that a proxy closed at one moment: by its idle timer, or all together whatever they did.
@@ -85,12 +85,12 @@ fn closed(group: &Group, config: &Config) -> Vec<Alert> {
     }
     let judge = |member: &&Ended| {
         if member.is_silent(config.idle_min) {
-            Some(idle_close::check(member, group))
+            vec![idle_close::check(member, group)]
         } else {
             by_itself(member, config)
         }
     };
-    group.members.iter().filter_map(|member| judge(&member)).collect()
+    group.members.iter().flat_map(|member| judge(&member)).collect()
 }
 
 /// A hop and the next one on the way, both with their requests: what a proxy got and what it made of it.

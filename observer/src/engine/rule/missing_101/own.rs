@@ -13,7 +13,7 @@ use super::{
 pub(super) fn head_too_large(seen: &Seen<'_>) -> Option<Finding> {
     let proxy = seen.proxy()?;
     let response = proxy.hop.response.as_ref()?;
-    let said = response.telling_line().unwrap_or("").to_ascii_lowercase();
+    let said = response.body.as_ref().and_then(|body| body.text()).unwrap_or("").to_ascii_lowercase();
     let what = match response.status {
         414 => "the request line",
         431 => "the request's head",
@@ -51,8 +51,10 @@ pub(super) fn response_size(response: &Response) -> usize {
 /// A limit of requests or connections (RFC 6585 4).
 pub(super) fn rate_limited(seen: &Seen<'_>) -> Option<Finding> {
     let hop = seen.proxy().map_or_else(|| seen.last(), |proxy| proxy.hop);
-    let limited = status(hop) == Some(429);
-    limited.then(|| seen.at_last(Cause::RateLimited, "it came too often for a limit of requests".to_owned()))
+    // nginx's limits answer 503 by default: on a route that works.
+    let works = seen.decided.near.succeeded.is_some() && seen.decided.own_page == Some(ProductName::Nginx);
+    let limited = status(hop) == Some(429) || status(hop) == Some(503) && works && seen.proxy().is_some();
+    limited.then(|| seen.at_last(Cause::RateLimited, "it met a limit of requests or connections".to_owned()))
 }
 
 /// Envoy refuses upgrades that it was not told of, with an empty 403, and offers such as TLS as well.

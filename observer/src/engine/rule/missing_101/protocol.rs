@@ -32,7 +32,11 @@ pub(super) fn tls_expected(seen: &Seen<'_>) -> Option<Finding> {
     let (by, who) = sender(seen);
     let how = if says { "says so" } else { "answered in TLS" };
     let why = format!("{who} spoke plain HTTP to {}, which speaks TLS and {how}", last.server);
-    Some(Finding { by: Some(by), ..seen.at_last(Cause::TlsExpected, why) })
+    let found = seen.at_last(Cause::TlsExpected, why);
+    // Nobody but the port itself says so.
+    let own = seen.path.len() == 1 && says;
+    let answered_by = if own { AnsweredBy::Proxy } else { found.answered_by };
+    Some(Finding { by: Some(by), answered_by, ..found })
 }
 
 /// The proxy speaks TLS to a server that does not.
@@ -59,7 +63,10 @@ pub(super) fn not_http(seen: &Seen<'_>) -> Option<Finding> {
         Some(protocol) => format!(" but {}", protocol.as_str()),
     };
     let why = format!("{} does not speak HTTP/1{what}", last.server);
-    Some(Finding { facts: vec![said(&last.server, first)], ..seen.at_last(Cause::NotHttp, why) })
+    let found = seen.at_last(Cause::NotHttp, why);
+    let relayed = seen.path.len() > 1 && seen.client().silence == Some(Silence::NotHttp);
+    let answered_by = if relayed { AnsweredBy::Origin } else { found.answered_by };
+    Some(Finding { answered_by, facts: vec![said(&last.server, first)], ..found })
 }
 
 /// The server got a PROXY protocol header and did not take it: it is to be told of that, or the proxy not to send it.

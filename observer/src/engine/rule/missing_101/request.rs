@@ -32,7 +32,10 @@ pub(super) fn body_not_allowed(seen: &Seen<'_>) -> Option<Finding> {
         request.field("content-length").is_some_and(|length| length != "0")
             || request.field("transfer-encoding").is_some()
     };
-    let with_body = has_body(seen.request) && drop.product.as_ref().is_some_and(|it| it.name == ProductName::HaProxy);
+    let dropper = seen.path.iter().find(|hop| hop.server == drop.by)?;
+    let is_known = dropper.product.as_ref().is_some_and(|it| it.name == ProductName::HaProxy);
+    let with_body =
+        has_body(seen.request) && (is_known || dropper.candidates.iter().any(|it| it == ProductName::HaProxy));
     with_body.then(|| {
         let why = format!("{} does not forward the upgrade of a request with a body", seen.call(&drop.by));
         let (cause, answered_by) = (Cause::BodyNotAllowed, seen.relayed());

@@ -74,7 +74,8 @@ impl<'a> Seen<'a> {
     pub(super) fn relayed(&self) -> AnsweredBy {
         match (self.status(), status(self.last())) {
             (None, _) => AnsweredBy::Nobody,
-            _ if self.client().role == Role::Only => AnsweredBy::Unknown,
+            _ if self.client().role == Role::Only && self.decided.own_page.is_none() => AnsweredBy::Unknown,
+            _ if self.client().role == Role::Only => AnsweredBy::Proxy,
             (Some(one), Some(other)) if one == other => AnsweredBy::Origin,
             _ => AnsweredBy::Proxy,
         }

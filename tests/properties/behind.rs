@@ -10,7 +10,7 @@ use crate::{
     kernel::{Luck, Saved, observe},
     lies,
     observe::Detail,
-    on_all,
+    on_all, rests_on_neighbours,
     traffic::{
         mutate,
         observe::{self as run, Seen},
@@ -32,6 +32,9 @@ fn lines(seen: Seen, uncounted: u64, detail: Detail) -> Vec<String> {
 fn check_same(name: &str, luck: Luck, seeds: u64, mutation: Mutation) -> Saved {
     let all = Mutex::new(Saved::default());
     on_all(|capture| {
+        if rests_on_neighbours(&capture.name) {
+            return Vec::new();
+        }
         // Behind NAT, what is left out is told by one of two names, microseconds apart.
         let detail = if capture.name.starts_with("docker-nat") { Detail::Facts } else { Detail::Exact };
         let run = |seed| {

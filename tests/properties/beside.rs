@@ -9,7 +9,7 @@ use std::{
 use observer::engine::event::Fields;
 
 use crate::{
-    capture, check_kinds, on_all,
+    capture, check_kinds, on_all, rests_on_neighbours,
     traffic::{
         observe::observe,
         wire::{Owned, Segment},
@@ -26,7 +26,14 @@ fn other_traffic_of_the_same_hosts_changes_nothing() {
         let likeness = Likeness::new(&frames);
         let at = others.iter().position(|(_, other)| other.name == capture.name).unwrap();
         let mut next = (0..others.len()).map(|step| &others[(at * 7 + 3 + step) % others.len()]);
-        let Some((_, other)) = next.find(|(other, _)| likeness.is_apart(other)) else { return Vec::new() };
+        let Some((_, other)) =
+            next.find(|(other, named)| likeness.is_apart(other) && !rests_on_neighbours(&named.name))
+        else {
+            return Vec::new();
+        };
+        if rests_on_neighbours(&capture.name) {
+            return Vec::new();
+        }
         tried.fetch_add(1, Ordering::Relaxed);
         let mut before = [&frames, &other.frames()].map(|frames| observe(frames).kinds()).concat();
         before.sort();

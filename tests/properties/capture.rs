@@ -42,8 +42,11 @@ pub fn merge(files: Vec<Vec<Owned>>) -> Vec<Owned> {
 /// Every capture, by name.
 pub fn all() -> Vec<Capture> {
     let only = std::env::var("ONLY").ok();
-    let mut directories: Vec<PathBuf> =
-        fs::read_dir(CAPTURES).unwrap().map(|entry| entry.unwrap().path()).filter(|path| path.join("case.toml").exists()).collect();
+    let mut directories: Vec<PathBuf> = fs::read_dir(CAPTURES)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.join("case.toml").exists())
+        .collect();
     directories.sort();
     directories
         .into_iter()

@@ -12,7 +12,9 @@ use observer::engine::{
 };
 
 use crate::{
-    hides_answers, on_all,
+    hides_answers,
+    observe::rank,
+    on_all,
     traffic::{
         damage,
         observe::{Seen, observe, observe_lossy},
@@ -25,30 +27,9 @@ use crate::{
 const LOSSES: u64 = 8;
 const DAMAGES: u64 = 4;
 
-/// The causes, most specific first: with less to be seen, one may only become one below it.
-const ORDER: [Cause; 14] = [
-    Cause::HeadersDropped,
-    Cause::Http10,
-    Cause::UpstreamRefused,
-    Cause::UpstreamUnreachable,
-    Cause::UpstreamSilent,
-    Cause::UpstreamClosed,
-    Cause::ClientMalformed,
-    Cause::VersionUnsupported,
-    Cause::AuthRequired,
-    Cause::Redirected,
-    Cause::RelayLost,
-    Cause::NotForwarded,
-    Cause::OriginRejected,
-    Cause::Unknown,
-];
-
 /// Who of several equal clients owns which hop is a guess; where the heads of the others are lost, nothing shows that it is one.
-const GUESSED: [&str; 1] = ["many-equal-keys-same-path"];
-
-fn rank(cause: Cause) -> usize {
-    ORDER.iter().position(|one| *one == cause).expect("every cause has a place")
-}
+/// So is what a cut head hid once its frame is lost as well: nothing shows any more that there was one.
+const GUESSED: [&str; 4] = ["envoy-proxy-line", "haproxy-sshd", "many-equal-keys-same-path", "varnish-no-pipe"];
 
 /// The causes that are told of attempts without 101, by every hop whose request may be the first that is left.
 fn causes(seen: &Seen) -> BTreeMap<String, Cause> {

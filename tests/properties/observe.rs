@@ -58,6 +58,10 @@ pub fn alert_line(alert: &Alert, detail: Detail) -> String {
             let ids: Vec<_> = tunnels.iter().map(|attempt| attempt.id).collect();
             format!("by {by} {within:?} {ids:?}")
         }
+        // What else was seen may be told of by another frame of the same.
+        (Details::Missing101 { status, answered_by, cause, by, doubt, facts: _ }, _) => {
+            format!("{cause:?} {status:?} {answered_by:?} {by:?} {doubt:?}")
+        }
         (details, _) => format!("{details:?}"),
     };
     format!("{} {:?} {} {facts}", alert.rule, alert.level, name(&alert.attempt, detail))
@@ -122,7 +126,11 @@ fn differs(damaged: &Details, whole: &Details) -> Option<&'static str> {
         (Details::Missing101 { cause, .. }, Details::Missing101 { cause: known, .. }) => {
             // Whether a redirect is the proxy's own can be seen by its page only.
             let redirect = (*cause, *known) == (Cause::Redirected, Cause::NotForwarded);
-            (*cause != Cause::Unknown && cause != known && !redirect).then_some("another cause")
+            // Less evidence leaves a cause further down, but for those that were told before more was known.
+            let is_new = (rank(Cause::FieldDoubled)..=rank(Cause::NoTcpUpstream)).contains(&rank(*known))
+                || *known == Cause::RateLimited;
+            let lower = is_new && rank(*cause) > rank(*known);
+            (cause != known && *cause != Cause::Unknown && !lower && !redirect).then_some("another cause")
         }
         (Details::HeadersDropped { dropped, .. }, Details::HeadersDropped { dropped: known, .. }) => {
             dropped.iter().any(|field| !known.contains(field)).then_some("another field dropped")
@@ -147,4 +155,46 @@ pub fn false_outcome(attempt: &Attempt, whole: &Seen) -> bool {
             && one.request.as_ref().map(|request| &request.target) == other.request.as_ref().map(|r| &r.target)
     });
     known.is_some_and(|known| attempt.outcome != Outcome::Unknown && attempt.outcome != known.outcome)
+}
+
+/// The causes of missing-101, the most specific first: where evidence is missing, one may only become one further down.
+const ORDER: [Cause; 33] = [
+    Cause::HeadersDropped,
+    Cause::Http10,
+    Cause::FieldDoubled,
+    Cause::QueryLost,
+    Cause::SpellingChanged,
+    Cause::ProxyLine,
+    Cause::TlsExpected,
+    Cause::TlsUnexpected,
+    Cause::NotHttp,
+    Cause::Http2Upstream,
+    Cause::SideRequestFailed,
+    Cause::NotSticky,
+    Cause::TokenNotAllowed,
+    Cause::BodyNotAllowed,
+    Cause::HeadTooLarge,
+    Cause::InterimResponse,
+    Cause::NoLiveUpstream,
+    Cause::ChecksFailing,
+    Cause::StaleAddress,
+    Cause::NoTcpUpstream,
+    Cause::UpstreamRefused,
+    Cause::UpstreamUnreachable,
+    Cause::UpstreamSilent,
+    Cause::UpstreamClosed,
+    Cause::ClientMalformed,
+    Cause::VersionUnsupported,
+    Cause::AuthRequired,
+    Cause::Redirected,
+    Cause::RateLimited,
+    Cause::RelayLost,
+    Cause::NotForwarded,
+    Cause::OriginRejected,
+    Cause::Unknown,
+];
+
+/// The place of a cause in that order.
+pub fn rank(cause: Cause) -> usize {
+    ORDER.iter().position(|one| *one == cause).expect("every cause has a place")
 }

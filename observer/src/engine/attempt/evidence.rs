@@ -100,6 +100,12 @@ impl Attempts {
         if one == other { Duration::ZERO } else { known.map_or(self.settle, |known| known.min(self.settle)) }
     }
 
+    /// Whether a time by a clock is for sure before a window began.
+    pub(super) fn is_before(&self, clock: ClockId, at: Timestamp, window: &Window) -> bool {
+        let known = clock == window.clock || self.clocks.between(window.clock, clock).is_some();
+        known && at + self.skew(window.clock, clock) <= window.from
+    }
+
     /// A hole of lost frames, which may have been anybody's.
     pub(super) fn loss(&self, window: &Window) -> Option<Hole> {
         self.hole(&window.around(), Hole::is_anywhere)

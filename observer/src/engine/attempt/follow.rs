@@ -86,7 +86,7 @@ impl Attempts {
         let Some((tunnel, attempt)) = self.tunnels.remove(key) else { return };
         let attempt = Arc::new(attempt);
         let listens: Vec<_> = attempt.path().map(|hop| Some(self.sockets(hop)?[1])).collect();
-        let mut ended = tunnel.end(&attempt, &listens, now);
+        let mut ended = tunnel.end(&attempt, &listens, now, self.idle_min);
         if ended.tunnel.closed_by == ClosedBy::Unknown || !ended.quiet.holds() {
             ended.tunnel.missing = self.missed_of(&attempt);
         }

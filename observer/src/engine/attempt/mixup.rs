@@ -1,7 +1,7 @@
 //! Connections on which no request could be read, as the two sides speak different protocols: what a client that should have
 //! asked for an upgrade did instead. Told by the server's end, with how many there were.
 
-use std::{net::SocketAddr, sync::Arc};
+use std::{collections::VecDeque, net::SocketAddr, sync::Arc};
 
 use super::{
     super::{
@@ -10,7 +10,7 @@ use super::{
         tcp::{Link, Stamp},
         time::Timestamp,
     },
-    Attempts, Case, report,
+    Attempts, Case, Timer, report,
 };
 
 /// Kinds of such connections that are counted, the newest.
@@ -43,18 +43,20 @@ struct Kind {
 pub(super) struct Mixups {
     kinds: Recently<(Kind, u64)>,
     newest: Recently<(Link, event::Mixup)>,
+    /// Those that are told of when their time comes, oldest first.
+    pending: VecDeque<(Link, event::Mixup, Stamp)>,
 }
 
 impl Default for Mixups {
     fn default() -> Self {
-        Self { kinds: Recently::new(MAX_KINDS), newest: Recently::new(MAX_KEPT) }
+        Self { kinds: Recently::new(MAX_KINDS), newest: Recently::new(MAX_KEPT), pending: VecDeque::new() }
     }
 }
 
 impl Mixups {
     pub(super) fn memory(&self) -> usize {
         let mixups: usize = self.newest.iter().map(|(_, (_, mixup))| size_of_val(mixup) + mixup.memory()).sum();
-        self.kinds.len() * size_of::<(Kind, u64)>() + mixups
+        self.kinds.len() * size_of::<(Kind, u64)>() + 2 * mixups
     }
 
     /// The newest between two times, oldest first.
@@ -65,7 +67,6 @@ impl Mixups {
 
     /// Counts one; says how many there were.
     fn count(&mut self, link: &Link, mixup: &event::Mixup) -> u64 {
-        self.newest.push(mixup.at(), (*link, mixup.clone()));
         let kind = Kind {
             server: link.server,
             spoken: mixup.client.protocol(),
@@ -82,19 +83,30 @@ impl Mixups {
 }
 
 impl Attempts {
+    /// Such a connection was seen. Whether it is a proxy's, for an attempt that waits, is known a little later.
     pub(super) fn mixed_up(&mut self, link: &Link, mixup: &event::Mixup, stamp: Stamp) {
-        let count = self.mixups.count(link, mixup);
-        // A proxy's, for an attempt that waits: told with that.
+        self.mixups.newest.push(mixup.at(), (*link, mixup.clone()));
+        if self.mixups.pending.len() >= MAX_KEPT {
+            self.mixup_due();
+        }
+        self.mixups.pending.push_back((*link, mixup.clone(), stamp));
+        self.at(mixup.at() + self.settle, Timer::Mixup(link.id));
+    }
+
+    /// Tells of the oldest such connection, unless a proxy opened it for an attempt: then it is told with that.
+    pub(super) fn mixup_due(&mut self) {
+        let Some((link, mixup, stamp)) = self.mixups.pending.pop_front() else { return };
         let for_another = self.store.lately().any(|(_, waiting)| {
-            let open = waiting.ended_at.is_none() && waiting.request.at <= mixup.at();
-            open && waiting.link.server_host() == link.client_host() && !waiting.link.shares_server(link)
+            let open = waiting.request.at <= mixup.at() && waiting.ended_at.is_none_or(|end| end >= mixup.at());
+            open && waiting.link.server_host() == link.client_host() && !waiting.link.shares_server(&link)
         });
         if for_another {
             return;
         }
+        let count = self.mixups.count(&link, &mixup);
         if count.is_power_of_two() {
-            let attempt = Arc::new(self.attempt_of(link, mixup, stamp));
-            self.cases.push_back(Case::Mixup(Box::new(Mixup { attempt, said: mixup.clone(), count })));
+            let attempt = Arc::new(self.attempt_of(&link, &mixup, stamp));
+            self.cases.push_back(Case::Mixup(Box::new(Mixup { attempt, said: mixup, count })));
         }
     }
 

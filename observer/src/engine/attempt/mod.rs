@@ -56,6 +56,7 @@ use super::{
     host::Socket,
     http::{OrdinaryId, UpgradeId},
     knowledge::{Claim, Doubt, Hole, Holes},
+    tcp::ConnectionId,
     time::Timestamp,
 };
 
@@ -169,6 +170,8 @@ enum Timer {
     Decide(UpgradeId),
     /// An ordinary request was declined that a proxy may have changed.
     Declined(OrdinaryId),
+    /// What a connection that mixes protocols up was for is known.
+    Mixup(ConnectionId),
     /// A client has waited too long.
     Answer(UpgradeId),
     /// A client had waited too long at that time.
@@ -291,6 +294,7 @@ impl Attempts {
         match timer {
             Timer::Decide(id) => self.decide_ended(id, at),
             Timer::Declined(id) => self.decide_declined(id, at),
+            Timer::Mixup(_) => self.mixup_due(),
             Timer::Answer(id) => self.answer_overdue(id, at, now),
             Timer::Overdue(id, since) => self.overdue(id, since),
             Timer::Tunnel(id) => self.tunnel_due(id, at),
@@ -349,7 +353,7 @@ impl Attempts {
                 Timer::Decide(id) | Timer::Answer(id) | Timer::Overdue(id, _) => store.get(*id).is_some(),
                 Timer::Declined(id) => recent.get(*id).is_some(),
                 Timer::Tunnel(id) => tunnels.ending(*id).is_some(),
-                Timer::Closing(_) => true,
+                Timer::Closing(_) | Timer::Mixup(_) => true,
             });
             timers.shrink_to_fit();
             self.sweep_at = FEW_TIMERS + 2 * timers.len();

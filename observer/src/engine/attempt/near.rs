@@ -186,13 +186,13 @@ impl Attempts {
         let by_proxy = |link: &Link| hosts.contains(&link.client_host()) && !link.shares_server(&last.link);
         let mut refused: Vec<Refused> = Vec::new();
         let since = window.from.before(KEPT_OUT);
-        for (at, failed) in self.connects.refused_between(since, window.from) {
+        let mut before: Vec<_> = self.connects.refused_between(since, window.from).collect();
+        before.sort_by_key(|(at, failed)| std::cmp::Reverse((*at, failed.link.server)));
+        for (at, failed) in before {
             let server = failed.link.server;
             // What was before by another clock may have been after.
-            if failed.clock == window.clock
-                && by_proxy(&failed.link)
-                && refused.iter().all(|known| known.server != server)
-            {
+            let is_before = self.is_before(failed.clock, at, window);
+            if is_before && by_proxy(&failed.link) && refused.iter().all(|known| known.server != server) {
                 refused.push(Refused { server, at, silence: failed.silence });
             }
         }

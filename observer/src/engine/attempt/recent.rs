@@ -5,6 +5,7 @@ use std::{collections::VecDeque, hash::BuildHasher, ops::Range, time::Duration};
 
 use foldhash::fast::FixedState;
 use hashbrown::HashMap;
+use smallvec::SmallVec;
 
 use super::super::{
     event::{Request, Response},
@@ -18,6 +19,8 @@ use super::near::Checks;
 
 /// Entries with one tail that a search looks at.
 const SEARCHED: usize = 64;
+/// Declined targets that are looked at for a habit.
+const MAX_TRIED: usize = 8;
 /// Requests that make a habit.
 const CHECKS: usize = 3;
 /// Newest entries among which a proxy's upstream side is looked for.
@@ -192,22 +195,35 @@ impl Recent {
         let sent = || newest().filter(|up| hosts.contains(&up.link.client_host()) && up.link.server_socket() != proxy);
         let status = |up: &Entry| up.response.as_ref().map(|response| response.status);
         let is_declined = |up: &Entry| status(up).is_some_and(|status| status >= 400);
-        let last = sent().filter(|up| is_declined(up)).find(|up| {
-            // Not what it made of somebody's request.
-            let got = hosts.iter().flat_map(|host| self.chain(up.tail, Side::GotBy, *host));
-            !got.into_iter().any(|down| down.link.server_socket() == proxy && down.stamp.at <= up.stamp.at)
-        })?;
-        let same = || sent().filter(|up| up.link.shares_server(&last.link) && up.tail == last.tail);
-        let times: Vec<_> = same().map(|up| up.stamp.at).collect();
-        (same().all(is_declined) && is_steady(&times)).then_some(())?;
-        let request = self.request(last)?;
-        Some(Checks {
-            server: last.link.server,
-            request: format!("{} {}", request.method, field::path(&request.target)),
-            status: status(last)?,
-            count: times.len(),
-            shown: (last.stamp.frame, last.stamp.at),
-        })
+        // Not what it made of somebody's request.
+        let by_itself = |up: &&Entry| {
+            let mut got = hosts.iter().flat_map(|host| self.chain(up.tail, Side::GotBy, *host));
+            !got.any(|down| down.link.server_socket() == proxy && down.stamp.at <= up.stamp.at)
+        };
+        let mut tried: SmallVec<[(Socket, u32); MAX_TRIED]> = SmallVec::new();
+        for last in sent().filter(|up| is_declined(up)) {
+            let kind = (last.link.server_socket(), last.tail);
+            if tried.contains(&kind) {
+                continue;
+            }
+            if tried.len() == MAX_TRIED {
+                return None;
+            }
+            tried.push(kind);
+            let same = || sent().filter(|up| (up.link.server_socket(), up.tail) == kind);
+            let times: Vec<_> = same().map(|up| up.stamp.at).collect();
+            if by_itself(&last) && same().all(is_declined) && is_steady(&times) {
+                let request = self.request(last)?;
+                return Some(Checks {
+                    server: last.link.server,
+                    request: format!("{} {}", request.method, field::path(&request.target)),
+                    status: status(last)?,
+                    count: times.len(),
+                    shown: (last.stamp.frame, last.stamp.at),
+                });
+            }
+        }
+        None
     }
 
     /// The entries of one tail at a host, newest first.

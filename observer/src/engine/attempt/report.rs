@@ -107,7 +107,7 @@ pub(super) fn is_side_request(down: &Handshake, up: &Handshake) -> bool {
 /// subrequest gets a status that is neither 2xx nor 401 nor 403. A forwarded request's answer would have been relayed.
 fn fails(down: &Handshake, up: &Handshake) -> bool {
     let elsewhere = field::tail(&down.request.target) != field::tail(&up.request.target);
-    elsewhere && down.status() == Some(500) && matches!(up.status(), Some(300..=499))
+    elsewhere && matches!(down.status(), None | Some(500)) && matches!(up.status(), Some(300..=499))
 }
 
 /// Whether the same upgrade was asked for beside the path, of a server on it: no proxy does that, so that one of the two is

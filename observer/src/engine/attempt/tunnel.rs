@@ -149,7 +149,13 @@ impl OpenTunnel {
     }
 
     /// What it came to, at `now`. `listens` are the server's ends of its hops.
-    pub(super) fn end(&self, attempt: &Arc<Attempt>, listens: &[Option<Socket>], now: Timestamp) -> Ended {
+    pub(super) fn end(
+        &self,
+        attempt: &Arc<Attempt>,
+        listens: &[Option<Socket>],
+        now: Timestamp,
+        idle_min: Duration,
+    ) -> Ended {
         let opened_at = opened_at(attempt);
         let ended_at = self.first_end();
         let close = self.states().filter_map(Hop::close).min_by_key(|close| close.at);
@@ -157,7 +163,9 @@ impl OpenTunnel {
             if ended_at.is_none() { (ClosedBy::Unknown, None) } else { self.closed_by(attempt, listens, close) };
         let end = ended_at.unwrap_or(now);
         // A Close frame that the proxy made up is neither activity nor a clean end: the silence ended with it.
-        let made_up = close.filter(|_| closed_by == ClosedBy::Proxy);
+        let before = self.states().filter_map(|hop| hop.ends().last_before_close_at).max();
+        let is_long = |close: &Close| before.is_some_and(|before| close.at.since(before) >= idle_min);
+        let made_up = close.filter(|_| closed_by == ClosedBy::Proxy).filter(is_long);
         let last_at =
             |hop: &Hop| made_up.map_or(Some(hop.last_at), |_| hop.hop().last_before_close_at.or(Some(hop.last_at)));
         let last_at = self.states().filter_map(last_at).max().unwrap_or(opened_at);

@@ -23,7 +23,7 @@ pub(super) fn check(ended: &Ended) -> Option<Alert> {
     let age = tunnel.ended_at.since(tunnel.opened_at);
     let code = tunnel.close.and_then(|close| close.code);
     let path = path(&tunnel.attempt);
-    let (fault, level, message) = if let Some(code) = code.filter(|code| is_error(*code)) {
+    let (fault, level, message) = if let Some(code) = code.filter(|code| is_error(*code) && !tunnel.incomplete) {
         let from = tunnel
             .close
             .map_or(ClosedBy::Unknown, |close| if close.from_client { ClosedBy::Client } else { tunnel.closed_by });

@@ -38,5 +38,5 @@ pub(super) fn check(mixup: &Mixup) -> Option<Alert> {
         doubt: None,
         facts: vec![fact("the client", &mixup.said.client), fact(&server.to_string(), answer)],
     };
-    Some(alert(RuleId::Missing101, Level::Warning, mixup.said.at(), &mixup.attempt, message, details))
+    Some(alert(RuleId::Missing101, Level::Notice, mixup.said.at(), &mixup.attempt, message, details))
 }

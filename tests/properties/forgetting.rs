@@ -54,7 +54,7 @@ fn causes_after(count: u32) -> Vec<String> {
     let mut tunnel = relayed(&mut wire, 5001, "10.0.2.1", [&first, &first], &switching());
     tunnel.iter_mut().for_each(|hop| wire.close(hop, Client));
     strangers(&mut wire, count);
-    relayed(&mut wire, 5002, "10.0.0.1", [&get("/page"); 2].map(|text| text.as_str()), &answer("200 OK"));
+    relayed(&mut wire, 5002, "10.0.0.1", [&get("/page"); 2].map(String::as_str), &answer("200 OK"));
     let second = upgrade("/ws/2", "YW5vdGhlciBrZXkgb2YgMQ==");
     relayed(&mut wire, 5003, "10.0.2.1", [&second, &get("/ws/2")], &answer("404 Not Found"));
     let seen = observe(&wire.frames);

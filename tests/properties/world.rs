@@ -89,11 +89,11 @@ pub fn interleaved(one: &[Owned], other: &[Owned]) -> Vec<Owned> {
             Ipv6Addr::from(groups).into()
         }
     });
-    at_one_time(one, moved)
+    at_one_time(one, &moved)
 }
 
-fn at_one_time(one: &[Owned], other: Vec<Owned>) -> Vec<Owned> {
-    merge(vec![one.to_vec(), shifted_to(one, &other)])
+fn at_one_time(one: &[Owned], other: &[Owned]) -> Vec<Owned> {
+    merge(vec![one.to_vec(), shifted_to(one, other)])
 }
 
 /// The other capture at the time of the one.
@@ -120,7 +120,7 @@ pub fn on_other_ports(one: &[Owned], other: &[Owned]) -> Vec<Owned> {
         let free = (from..=u16::MAX).chain(EPHEMERAL..from).find(|port| taken.insert(*port));
         names.insert(port, free.expect("few ports are taken"));
     }
-    at_one_time(one, readdressed(other, |end| SocketAddr::new(end.ip(), names[&end.port()])))
+    at_one_time(one, &readdressed(other, |end| SocketAddr::new(end.ip(), names[&end.port()])))
 }
 
 /// Clients' ports begin here.

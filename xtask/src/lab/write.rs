@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::fmt::{Display, Write as _};
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
@@ -21,7 +21,7 @@ const LINE_LETTERS: usize = 600;
 
 /// Writes the directory of a case that was played on `stage`.
 pub(crate) fn everything(case: &Case, lab: &Lab, stage: &Path, proxies: &[Running]) -> Result<()> {
-    let folder = lab.captures.join(&case.name);
+    let folder = folder(lab, &case.name);
     fs::create_dir_all(&folder)?;
     for file in case.files() {
         fs::copy(stage.join(file), folder.join(file)).with_context(|| file.to_owned())?;
@@ -32,7 +32,7 @@ pub(crate) fn everything(case: &Case, lab: &Lab, stage: &Path, proxies: &[Runnin
 
 /// Writes `case.toml` alone, for a case whose capture stays as it is.
 pub(crate) fn truth(case: &Case, lab: &Lab) -> Result<()> {
-    let path = lab.captures.join(&case.name).join("case.toml");
+    let path = folder(lab, &case.name).join("case.toml");
     fs::write(&path, case_toml(case, lab)?).with_context(|| path.display().to_string())
 }
 
@@ -176,6 +176,12 @@ fn node_version(lab: &Lab, name: &str) -> Result<String> {
     Ok(line.and_then(|rest| rest.split('"').next()).unwrap_or("unknown").to_owned())
 }
 
+/// Where a case's capture stands: among the open ones, where it is one of them.
+fn folder(lab: &Lab, name: &str) -> PathBuf {
+    let open = lab.captures.join("open").join(name);
+    if open.exists() { open } else { lab.captures.join(name) }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -184,7 +190,7 @@ mod tests {
     fn every_capture_has_the_truth_of_its_case() {
         let lab = Lab::locate().unwrap();
         for case in lab.cases(&[]).unwrap() {
-            let text = fs::read_to_string(lab.captures.join(&case.name).join("case.toml")).unwrap();
+            let text = fs::read_to_string(folder(&lab, &case.name).join("case.toml")).unwrap();
             assert!(
                 text.ends_with(&(truth_toml(&case.truth).unwrap() + "\n")),
                 "{}: `cargo xtask lab --truth`",

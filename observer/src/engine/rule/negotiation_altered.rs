@@ -35,7 +35,7 @@ pub(super) fn check(decided: &Decided) -> Option<Alert> {
     }
     let attempt = &decided.attempt;
     // The hop nearest to the origin is where it began; the proxy only passed it on.
-    let change = attempt.path().filter_map(unoffered).last().or_else(|| on_the_way(decided))?;
+    let change = attempt.path().filter_map(unoffered).next_back().or_else(|| on_the_way(decided))?;
     let message = format!("{} {} {} for {}.", who(&change), change.what, change.field, path(attempt));
     let Change { field, level, before, after, by, product, at, .. } = change;
     let details = Details::Negotiation { field, before, after, by };

@@ -51,7 +51,7 @@ pub(super) fn tls_unexpected(seen: &Seen<'_>) -> Option<Finding> {
     let why = format!("{} speaks TLS with {server}, which does not: it answered in plaintext", seen.call(&by));
     let facts = vec![said(&server, first)];
     let (cause, answered_by) = (Cause::TlsUnexpected, AnsweredBy::Proxy);
-    gave_up.then(|| Finding { cause, answered_by, by: Some(by), why, facts })
+    gave_up.then_some(Finding { cause, answered_by, by: Some(by), why, facts })
 }
 
 /// The first bytes that the server sent are no HTTP.

@@ -8,7 +8,7 @@ use std::{
 };
 
 use observer::engine::{
-    alert::{Alert, Cause, Details, Level, RuleId},
+    alert::{Alert, Cause, CloseFault, Details, Level, RuleId, TimerAt},
     event::{Attempt, ClosedBy, Endpoint, Hop, Outcome},
 };
 
@@ -58,6 +58,8 @@ pub fn judge(play: &Play, capture: &Capture, seen: &Seen, complete: bool) -> Ver
                 told[due] += 1;
                 explained[due] |= !matches!(alert.details, Details::Missing101 { cause: Cause::Unknown, .. });
             }
+            // What may be worth knowing though the worlds do not plan it: a client that gave up, a tunnel that nobody used.
+            Err(_) if alert.level == Level::Notice && is_unplanned(alert.rule) => {}
             Err(why) => verdict.failures.push(format!("false: {why}: {}", line(alert))),
         }
     }
@@ -80,6 +82,10 @@ pub fn judge(play: &Play, capture: &Capture, seen: &Seen, complete: bool) -> Ver
     verdict
 }
 
+const fn is_unplanned(rule: RuleId) -> bool {
+    matches!(rule, RuleId::Missing101 | RuleId::ErrorClose | RuleId::IdleClose)
+}
+
 impl Judge<'_> {
     /// The place of what is due that an alert tells.
     fn match_due(&self, alert: &Alert) -> Result<usize, String> {
@@ -88,16 +94,17 @@ impl Judge<'_> {
             return Err("about nothing that happened".to_owned());
         }
         let due = &self.play.truth.due;
+        // A tunnel that ended before it was used ended abruptly, too.
+        let is_early = matches!(alert.details, Details::ErrorClose { fault: CloseFault::Early, .. });
+        let rule = if is_early { RuleId::AbruptClose } else { alert.rule };
         let about = |due: &Due| match (alert.rule, self.complete) {
             (RuleId::MassClose, false) => stories.iter().all(|story| due.stories.contains(story)),
             (RuleId::MassClose, true) if due.must => due.stories.iter().copied().collect::<BTreeSet<_>>() == stories,
             _ => due.stories.iter().any(|story| stories.contains(story)),
         };
         let mut why = format!("no such alert is due for {stories:?}");
-        for (at, due) in due
-            .iter()
-            .enumerate()
-            .filter(|(_, due)| due.rule == alert.rule && about(due) && !(due.of_part && self.complete))
+        for (at, due) in
+            due.iter().enumerate().filter(|(_, due)| due.rule == rule && about(due) && !(due.of_part && self.complete))
         {
             match self.fits(alert, due) {
                 None => return Ok(at),
@@ -134,7 +141,7 @@ impl Judge<'_> {
         match &alert.details {
             Details::Missing101 { cause, .. } if !self.may_be(*cause, due) => Some(format!("cause {cause:?}")),
             Details::Missing101 { cause: Cause::Unknown, .. } => None,
-            Details::AbruptClose { closed_by, .. } => {
+            Details::AbruptClose { closed_by, .. } | Details::ErrorClose { closed_by, .. } => {
                 // Where the first proxies were not captured, the next one's client is one of them.
                 let fits = Some(*closed_by) == due.closed_by
                     && (!due.of_part || *closed_by == ClosedBy::Proxy || self.begins_behind(&alert.attempt));
@@ -145,6 +152,8 @@ impl Judge<'_> {
                 let level = if upgraded { Level::Warning } else { Level::Error };
                 (alert.level != level).then(|| format!("level {:?}", alert.level)).or_else(|| self.names(alert, due))
             }
+            // It may be of any that stand behind the server that is named.
+            Details::IdleClose { at: TimerAt::ServerSide, .. } => None,
             _ => self.names(alert, due),
         }
     }

@@ -13,7 +13,7 @@ const SHARED: [&str; 9] = ["log", "rule", "source", "destination", "network", "h
 
 /// Where a tap shows through: it numbers frames and stamps them where it sits, and may know whose sockets they are. And
 /// where it shows that `read` waits longer: what became of a hop whose answer nobody waited for.
-const OF_THE_TAP: [&str; 13] = [
+const OF_THE_TAP: [&str; 16] = [
     "age_seconds",
     "frame",
     "interface",
@@ -24,6 +24,9 @@ const OF_THE_TAP: [&str; 13] = [
     "idle_seconds",
     "within_seconds",
     "process",
+    "product",
+    "product_candidates",
+    "fix",
     "join",
     "candidates",
     "silence",

@@ -16,6 +16,7 @@ use super::{
         time::Timestamp,
     },
     Attempts,
+    connect::Failed,
     evidence::Window,
     polling,
 };
@@ -188,7 +189,7 @@ impl Attempts {
         let since = window.from.before(KEPT_OUT);
         let mut before: Vec<_> = self.connects.refused_between(since, window.from).collect();
         before.sort_by_key(|(at, failed)| std::cmp::Reverse((*at, failed.link.server)));
-        for (at, failed) in before {
+        for &(at, failed) in &before {
             let server = failed.link.server;
             // What was before by another clock may have been after.
             let is_before = self.is_before(failed.clock, at, window);
@@ -197,6 +198,11 @@ impl Attempts {
             }
         }
         refused.truncate(MAX_NAMED);
+        // Only where one of them was why this proxy answered an earlier request are they its origins.
+        let tried = |(_, failed): &(Timestamp, &Failed)| failed.explains.is_some() && by_proxy(&failed.link);
+        if !before.iter().any(tried) {
+            refused.clear();
+        }
         let during = |at: Timestamp| window.from <= at && at <= window.to;
         let spoken = self.neighbours.spoken.iter().filter(|(at, (link, _))| by_proxy(link) && during(*at));
         Near {
@@ -239,7 +245,8 @@ impl Attempts {
         let sent = self.recent.with_tail(target, super::recent::Side::SentBy, last.link.client_host());
         let mut taken = sent.filter(|entry| {
             let taken = entry.response.as_ref().is_some_and(|response| matches!(response.status, 200..=299));
-            taken && !entry.link.shares_server(&last.link)
+            let before = entry.ended_at.is_some_and(|end| end <= last.request.at);
+            taken && before && !entry.link.shares_server(&last.link)
         });
         let polled = taken.find(|entry| {
             self.recent.request(entry).is_some_and(|request| polling::session(&request.target) == Some(id))

@@ -82,7 +82,7 @@ pub(super) fn check(decided: &Decided, config: &Config) -> Option<Alert> {
     let doubt = decided.claims.doubt().filter(|_| cause == Cause::Unknown).cloned();
     let details = Details::Missing101 { status, answered_by, cause, by, doubt, facts };
     // A client that did not wait may have had its reasons, unless its 101 was on the way.
-    let lost = matches!(cause, Cause::RelayLost | Cause::InterimResponse | Cause::HeadTooLarge);
+    let lost = matches!(cause, Cause::InterimResponse | Cause::HeadTooLarge);
     let lenient = request.may_come_from_http2() || gave_up && !lost;
     let level = if lenient { Level::Notice } else { Level::Error };
     let alert = alert(RuleId::Missing101, level, attempt.decided_at, attempt, message, details);

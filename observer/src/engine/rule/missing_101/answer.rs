@@ -1,5 +1,7 @@
 //! Causes that the answers tell: a 101 that was lost on the way, a status that names its reason, a server that declined.
 
+use std::time::Duration;
+
 use super::{
     super::{
         super::{
@@ -23,6 +25,12 @@ pub(super) fn uncertain(seen: &Seen<'_>) -> Option<Finding> {
 /// A 101 came from upstream, and a proxy did not pass it on.
 pub(super) fn lost(seen: &Seen<'_>) -> Option<Finding> {
     let at = seen.path.iter().skip(1).position(|hop| status(hop) == Some(101))?;
+    // It came too late for a client that did not wait.
+    let left = seen.client().silence == Some(Silence::ClosedByClient);
+    let came = seen.path[at + 1].response.as_ref()?.at;
+    if left && came + IN_TIME > seen.decided.attempt.decided_at {
+        return None;
+    }
     // Where the answer before it was not captured, it may have been lost before that.
     if at > 0 && seen.path[at].silence == Some(Silence::NotCaptured) {
         return Some(Finding { answered_by: AnsweredBy::Unknown, ..unknown(seen) });
@@ -49,6 +57,9 @@ pub(super) fn lost(seen: &Seen<'_>) -> Option<Finding> {
     };
     Some(Finding { cause, answered_by, by: Some(by), why, facts: Vec::new() })
 }
+
+/// A proxy that has not passed a 101 on by then will not.
+const IN_TIME: Duration = Duration::from_millis(100);
 
 /// nginx reads an answer's head into one buffer, a page of memory by default (`proxy_buffer_size`).
 const LARGE_HEAD: usize = 4096;

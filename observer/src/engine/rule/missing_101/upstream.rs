@@ -6,11 +6,11 @@ use super::{
     super::super::{
         alert::{AnsweredBy, Cause, Fact},
         attempt::{Checks, Refused},
-        event::{Endpoint, Hop, Protocol, Role, Silence},
+        event::{Endpoint, Hop, ProductName, Protocol, Role, Silence},
         time::Timestamp,
     },
     request::spelling_note,
-    seen::{AtProxy, Finding, Seen},
+    seen::{AtProxy, Finding, Seen, status},
 };
 
 /// The origin refused the connection, could not be reached, said nothing or hung up.
@@ -82,7 +82,12 @@ fn checks_failing(seen: &Seen<'_>, _: &AtProxy<'_>) -> Option<Finding> {
 }
 
 /// The proxy answered at once, after its connections had failed a moment before.
-fn none_alive(seen: &Seen<'_>, _: &AtProxy<'_>) -> Option<Finding> {
+fn none_alive(seen: &Seen<'_>, proxy: &AtProxy<'_>) -> Option<Finding> {
+    // nginx answers 503 where a limit is met, others where no server is left.
+    let product = proxy.hop.product.as_ref().map(|product| product.name);
+    if status(proxy.hop) == Some(503) && product.is_none_or(|name| name == ProductName::Nginx) {
+        return None;
+    }
     let near = &seen.decided.near;
     let newest = near.refused.first().filter(|_| seen.decided.waited < AT_ONCE)?;
     // A server that took an upgrade since then is alive.

@@ -11,11 +11,38 @@ struct Exception {
     reason: &'static str,
 }
 
-const EXCEPTIONS: &[Exception] = &[Exception {
-    folder: "docker-nat-",
-    only: Only::Tshark,
-    reason: "one connection, seen before and after address translation, is one hop",
-}];
+const EXCEPTIONS: &[Exception] = &[
+    Exception {
+        folder: "docker-nat-",
+        only: Only::Tshark,
+        reason: "one connection, seen before and after address translation, is one hop",
+    },
+    Exception {
+        folder: "apache-head-too-large",
+        only: Only::Tshark,
+        reason: "a target of many thousand letters is cut in a record",
+    },
+    Exception {
+        folder: "apache-head-too-large",
+        only: Only::Observer,
+        reason: "a target of many thousand letters is cut in a record",
+    },
+    Exception {
+        folder: "nginx-head-too-large",
+        only: Only::Tshark,
+        reason: "a target of many thousand letters is cut in a record",
+    },
+    Exception {
+        folder: "nginx-head-too-large",
+        only: Only::Observer,
+        reason: "a target of many thousand letters is cut in a record",
+    },
+    Exception {
+        folder: "haproxy-own-400-408",
+        only: Only::Observer,
+        reason: "half a head, whose rest never came, is a request that was answered",
+    },
+];
 
 /// Why a difference in `file` is right, if it is.
 pub(super) fn reason(file: &Path, only: Only) -> Option<&'static str> {

@@ -168,6 +168,17 @@ impl Tally {
             return (Tint::Doubt, text.to_owned());
         }
         let got = upgraded(stats);
+        if self.notices > 0 {
+            let rest = if stats.unknown > 0 {
+                not_upgraded(&Stats { refused: 0, failed: 0, ..stats.clone() })
+            } else {
+                String::new()
+            };
+            return (
+                Tint::Plain,
+                format!("No error was found: {got}{rest}. The notices tell what may be worth a look."),
+            );
+        }
         if stats.upgraded == attempts && self.saw_all(stats) {
             return (Tint::Good, format!("Nothing is wrong: {got}, and the proxy cut no tunnel that was seen to end."));
         }

@@ -106,6 +106,8 @@ pub(super) fn check_end(ended: &Ended) -> Option<Alert> {
         who(attempt, &by, product.as_ref())
     );
     let details = Details::Broken { by, fault: Fault::Unconfirmed { offered } };
-    let alert = alert(RuleId::Broken101, Level::Warning, tunnel.ended_at, attempt, message, details);
+    // A proxy that was not captured may have taken the offer away.
+    let level = if attempt.path().count() > 1 { Level::Warning } else { Level::Notice };
+    let alert = alert(RuleId::Broken101, level, tunnel.ended_at, attempt, message, details);
     Some(Alert { product, ..alert })
 }

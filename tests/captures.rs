@@ -56,7 +56,7 @@ fn output_is_as_blessed() {
     });
 }
 
-/// What stands in `captures/open` is not told rightly yet. Once it is, it moves up.
+/// The output of the cases in `captures/open` is not right yet. When one becomes right, it moves one folder up.
 #[test]
 fn open_cases_are_still_open() {
     let open = Path::new(env!("CARGO_MANIFEST_DIR")).join("../captures/open");
@@ -65,7 +65,7 @@ fn open_cases_are_still_open() {
         case.lies(&golden::events(&output).unwrap(), false).is_empty()
     });
     let right: Vec<_> = right.map(|case| case.name).collect();
-    assert!(right.is_empty(), "told rightly now: git mv captures/open/NAME captures/NAME: {right:?}");
+    assert!(right.is_empty(), "right now, so `git mv captures/open/NAME captures/NAME`: {right:?}");
 }
 
 #[test]

@@ -85,7 +85,7 @@ pub(super) fn page(rule: RuleId) -> String {
     page
 }
 
-/// What is to be mended where a rule fires, and the cause that it is for.
+/// What to fix where a rule fires, and the cause that it is for.
 const fn needs(rule: RuleId) -> &'static [(&'static str, Need)] {
     match rule {
         RuleId::Broken101 => &[("field-missing", Need::Hidden), ("answered-twice", Need::Twice)],

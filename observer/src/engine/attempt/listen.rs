@@ -3,7 +3,7 @@
 use super::{
     super::{
         anomaly::{Anomaly, AnomalyKind},
-        event::{Endpoint, Mixup, Protocol, ProxyHeader, Silence},
+        event::{Endpoint, Mixup, ProxyHeader, Silence},
         handshake::Handshake,
         http::{Listener, RequestHead, ResponseHead, Ticket, TicketOf, TlsConnection, Tunnel, UpgradeId},
         knowledge::{FlowClass, Hole},
@@ -136,7 +136,7 @@ impl Listener for Attempts {
     }
 
     fn http2(&mut self, link: &Link, stamp: Stamp) {
-        self.neighbours.spoke(link, Protocol::Http2, stamp);
+        self.neighbours.http2(link, stamp);
     }
 
     fn hole(&mut self, link: &Link, hole: Hole) {
@@ -179,7 +179,9 @@ impl Listener for Attempts {
 
     fn anomaly(&mut self, link: &Link, kind: AnomalyKind, stamp: Stamp) {
         self.counts.anomalies += 1;
-        self.neighbours.anomaly(link, &kind, stamp);
+        if matches!(kind, AnomalyKind::Http2) {
+            self.neighbours.http2(link, stamp);
+        }
         self.counts.tls += u64::from(matches!(kind, AnomalyKind::Tls { .. }));
         self.cases.push_back(Case::Anomaly(Anomaly {
             at: stamp.at,

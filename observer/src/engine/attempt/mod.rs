@@ -43,7 +43,7 @@ use self::{
 pub use self::{
     mixup::Mixup,
     moment::MOMENT,
-    near::{Checks, Near, Refused, Session, Spoken},
+    near::{Checks, Near, Refused, Sighting},
     owner::Owner,
     polling::Fallback,
     tunnel::{Ended, Group, Lone},

@@ -7,26 +7,25 @@ use hashbrown::HashMap;
 
 use super::{
     super::{
-        anomaly::AnomalyKind,
-        event::{Attempt, Mixup, Outcome, Protocol, Silence},
+        event::{Attempt, Mixup, Outcome, Silence},
         handshake::{Handshake, field},
-        host::Socket,
+        host::{Host, Socket},
         knowledge::Recently,
         tcp::{Link, Stamp},
         time::Timestamp,
     },
     Attempts,
-    connect::Failed,
     evidence::Window,
     polling,
+    recent::{Entry, Side},
 };
 
 /// How long a proxy may keep a server out of use after failures: nginx's `fail_timeout` is 10 s, often set to 30 s.
 const KEPT_OUT: Duration = Duration::from_secs(60);
 /// Servers that are named for one attempt.
 const MAX_NAMED: usize = 4;
-/// Connections in another protocol that are remembered.
-const MAX_SPOKEN: usize = 1024;
+/// HTTP/2 connections that are remembered.
+const MAX_HTTP2: usize = 1024;
 /// Routes whose newest success is remembered, whatever memory they take.
 const MAX_ROUTES: usize = 1024;
 
@@ -37,17 +36,18 @@ pub struct Near {
     pub succeeded: Option<Arc<Attempt>>,
     /// The newest upgrade of the same path that succeeded before and was asked of the last server itself.
     pub at_origin: Option<Arc<Attempt>>,
-    /// Connections of the proxy that had failed before the request came, the newest to each server, newest first.
+    /// Connections of the proxy that had failed before the request came, the newest to each server, newest first. Looked for
+    /// where it answered 502 to 504.
     pub refused: Vec<Refused>,
-    /// Requests of the proxy's own, such as health checks, that were declined.
+    /// Requests of the proxy's own, such as health checks, that were declined. Looked for where it answered 502 to 504.
     pub checks: Option<Checks>,
-    /// Connections in another protocol that the proxy's host opened while the client waited, first ones first.
-    pub spoken: Vec<Spoken>,
+    /// The first HTTP/2 connection in plaintext that the proxy's host opened while the client waited.
+    pub http2: Option<Sighting>,
     /// Connections of the proxy's host whose two sides speak different protocols, while the client waited: where they went, and
     /// what was said. First ones first.
     pub mixups: Vec<(SocketAddr, Mixup)>,
     /// The session id of the request, used with success at another server.
-    pub session: Option<Session>,
+    pub session: Option<Sighting>,
 }
 
 /// A connection that failed.
@@ -76,23 +76,12 @@ pub struct Checks {
     pub shown: (u64, Timestamp),
 }
 
-/// A connection that is not HTTP/1.
+/// Something seen at a server.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Spoken {
-    /// Its server's end.
-    pub server: SocketAddr,
-    /// What is spoken.
-    pub protocol: Protocol,
-    /// The frame that shows it, and its time.
-    pub shown: (u64, Timestamp),
-}
-
-/// A session id that a server took, or refused.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Session {
+pub struct Sighting {
     /// The server.
     pub server: SocketAddr,
-    /// The frame of the request that it answered, and its time.
+    /// The frame that shows it, and its time.
     pub shown: (u64, Timestamp),
 }
 
@@ -105,7 +94,7 @@ pub(super) struct Neighbours {
     routes: HashMap<Route, Arc<Attempt>, foldhash::fast::FixedState>,
     /// Routes in the order in which they were first seen.
     order: Recently<Route>,
-    spoken: Recently<(Link, Spoken)>,
+    http2: Recently<(Link, u64)>,
     memory: usize,
     memory_limit: usize,
 }
@@ -116,7 +105,7 @@ impl Neighbours {
         Self {
             routes: HashMap::default(),
             order: Recently::new(MAX_ROUTES),
-            spoken: Recently::new(MAX_SPOKEN),
+            http2: Recently::new(MAX_HTTP2),
             memory: 0,
             memory_limit,
         }
@@ -124,7 +113,7 @@ impl Neighbours {
 
     /// Bytes held, by estimate.
     pub(super) fn memory(&self) -> usize {
-        self.memory + self.spoken.len() * 2 * size_of::<(Link, Spoken)>()
+        self.memory + self.http2.len() * 2 * size_of::<(Timestamp, (Link, u64))>()
     }
 
     /// An attempt was decided.
@@ -159,20 +148,9 @@ impl Neighbours {
         self.routes.get(&route(hop))
     }
 
-    /// Something odd was seen on a connection.
-    pub(super) fn anomaly(&mut self, link: &Link, kind: &AnomalyKind, stamp: Stamp) {
-        let protocol = match kind {
-            AnomalyKind::Tls { .. } => Protocol::Tls,
-            AnomalyKind::Http2 => Protocol::Http2,
-            _ => return,
-        };
-        self.spoke(link, protocol, stamp);
-    }
-
-    /// Another protocol than HTTP/1 is spoken on a connection.
-    pub(super) fn spoke(&mut self, link: &Link, protocol: Protocol, stamp: Stamp) {
-        let spoken = Spoken { server: link.server, protocol, shown: (stamp.frame, stamp.at) };
-        self.spoken.push(stamp.at, (*link, spoken));
+    /// HTTP/2 in plaintext is spoken on a connection.
+    pub(super) fn http2(&mut self, link: &Link, stamp: Stamp) {
+        self.http2.push(stamp.at, (*link, stamp.frame));
     }
 }
 
@@ -185,32 +163,17 @@ impl Attempts {
     pub(super) fn near(&self, client: &Handshake, last: &Handshake, window: &Window) -> Near {
         let hosts = self.proxies.hosts(&last.link);
         let by_proxy = |link: &Link| hosts.contains(&link.client_host()) && !link.shares_server(&last.link);
-        let mut refused: Vec<Refused> = Vec::new();
-        let since = window.from.before(KEPT_OUT);
-        let mut before: Vec<_> = self.connects.refused_between(since, window.from).collect();
-        before.sort_by_key(|(at, failed)| std::cmp::Reverse((*at, failed.link.server)));
-        for &(at, failed) in &before {
-            let server = failed.link.server;
-            // What was before by another clock may have been after.
-            let is_before = self.is_before(failed.clock, at, window);
-            if is_before && by_proxy(&failed.link) && refused.iter().all(|known| known.server != server) {
-                refused.push(Refused { server, at, silence: failed.silence });
-            }
-        }
-        refused.truncate(MAX_NAMED);
-        // Only where one of them was why this proxy answered an earlier request are they its origins.
-        let tried = |(_, failed): &(Timestamp, &Failed)| failed.explains.is_some() && by_proxy(&failed.link);
-        if !before.iter().any(tried) {
-            refused.clear();
-        }
         let during = |at: Timestamp| window.from <= at && at <= window.to;
-        let spoken = self.neighbours.spoken.iter().filter(|(at, (link, _))| by_proxy(link) && during(*at));
+        let mut http2 = self.neighbours.http2.iter().filter(|(at, (link, _))| by_proxy(link) && during(*at));
+        let gateway = matches!(last.status(), Some(502..=504));
         Near {
             succeeded: self.neighbours.succeeded(client).cloned(),
             at_origin: self.neighbours.succeeded(last).cloned().filter(|_| !last.link.shares_server(&client.link)),
-            refused,
-            checks: self.recent.declined_by_itself(last.link.server_socket(), &hosts, window.to),
-            spoken: spoken.take(MAX_NAMED).map(|(_, (_, spoken))| *spoken).collect(),
+            refused: if gateway { self.refused_before(window, by_proxy) } else { Vec::new() },
+            checks: gateway
+                .then(|| self.recent.declined_by_itself(last.link.server_socket(), &hosts, window.to))
+                .flatten(),
+            http2: http2.next().map(|(at, (link, frame))| Sighting { server: link.server, shown: (*frame, *at) }),
             mixups: self
                 .mixups
                 .between(window.from, window.to)
@@ -222,35 +185,55 @@ impl Attempts {
         }
     }
 
-    /// A request with the session id of an upgrade that another server than its own refused.
-    pub(super) fn refused_session(&self, attempt: &Attempt) -> Option<Session> {
-        let last = attempt.path().last()?;
-        let target = &last.request.as_ref()?.target;
-        let (id, [client, server]) = (polling::session(target)?, self.sockets(last)?);
-        let sent = self.recent.with_tail(target, super::recent::Side::SentBy, client.host());
-        let mut refused = sent.filter(|entry| {
-            let refused = entry.response.as_ref().is_some_and(|response| response.status == 400);
-            refused && entry.link.server_socket() != server
-        });
-        let entry = refused.find(|entry| {
-            self.recent.request(entry).is_some_and(|request| polling::session(&request.target) == Some(id))
-        })?;
-        Some(Session { server: entry.link.server, shown: (entry.stamp.frame, entry.stamp.at) })
+    /// The newest connection to each server that failed shortly before a window, newest first. None where nothing shows that
+    /// these are a proxy's origins: one of them must have been why it answered an earlier request.
+    fn refused_before(&self, window: &Window, by_proxy: impl Fn(&Link) -> bool) -> Vec<Refused> {
+        let since = window.from.before(KEPT_OUT);
+        let failed = self.connects.refused_between(since, window.from);
+        let mut before: Vec<_> = failed.filter(|(_, failed)| by_proxy(&failed.link)).collect();
+        if !before.iter().any(|(_, failed)| failed.explains.is_some()) {
+            return Vec::new();
+        }
+        // What was before by another clock may have been after.
+        before.retain(|(at, failed)| self.is_before(failed.clock, *at, window));
+        before.sort_by_key(|(at, failed)| std::cmp::Reverse((*at, failed.link.server)));
+        let mut refused: Vec<Refused> = Vec::new();
+        for (at, failed) in before {
+            let server = failed.link.server;
+            if refused.len() < MAX_NAMED && refused.iter().all(|known| known.server != server) {
+                refused.push(Refused { server, at, silence: failed.silence });
+            }
+        }
+        refused
     }
 
-    /// A request with the session id of this one that another server took: an earlier poll of the same client.
-    fn session(&self, last: &Handshake) -> Option<Session> {
-        let target = &last.request.target;
-        let id = polling::session(target)?;
-        let sent = self.recent.with_tail(target, super::recent::Side::SentBy, last.link.client_host());
-        let mut taken = sent.filter(|entry| {
+    /// A request of the session of an upgrade that another server than its own refused.
+    pub(super) fn refused_session(&self, attempt: &Attempt) -> Option<Sighting> {
+        let last = attempt.path().last()?;
+        let [client, server] = self.sockets(last)?;
+        self.in_session(&last.request.as_ref()?.target, client.host(), |entry| {
+            let refused = entry.response.as_ref().is_some_and(|response| response.status == 400);
+            refused && entry.link.server_socket() != server
+        })
+    }
+
+    /// A request of the session of this one that another server took: an earlier poll of the same client.
+    fn session(&self, last: &Handshake) -> Option<Sighting> {
+        self.in_session(&last.request.target, last.link.client_host(), |entry| {
             let taken = entry.response.as_ref().is_some_and(|response| matches!(response.status, 200..=299));
             let before = entry.ended_at.is_some_and(|end| end <= last.request.at);
             taken && before && !entry.link.shares_server(&last.link)
-        });
-        let polled = taken.find(|entry| {
+        })
+    }
+
+    /// The newest ordinary request with the session id of a target that a host sent and that `fits`.
+    fn in_session(&self, target: &str, host: Host, fits: impl Fn(&Entry) -> bool) -> Option<Sighting> {
+        let id = polling::session(target)?;
+        let sent = self.recent.with_tail(target, Side::SentBy, host).filter(|entry| fits(entry));
+        let is_its = |entry: &&Entry| {
             self.recent.request(entry).is_some_and(|request| polling::session(&request.target) == Some(id))
-        });
-        polled.map(|entry| Session { server: entry.link.server, shown: (entry.stamp.frame, entry.stamp.at) })
+        };
+        let entry = sent.into_iter().find(is_its)?;
+        Some(Sighting { server: entry.link.server, shown: (entry.stamp.frame, entry.stamp.at) })
     }
 }

@@ -64,11 +64,11 @@ impl EndKind {
 struct Ends(VecDeque<(Duration, Timestamp)>);
 
 impl Ends {
-    /// Adds one. Says how many, with this one, had the same span within `tolerance`; those of one moment count once where they
-    /// may have ended for another reason at that moment.
-    fn add(&mut self, span: Duration, at: Timestamp, tolerance: Duration, by_moment: bool) -> usize {
+    /// Adds one. Says how many, with this one, had the same span; those of one moment count once where they may have ended for
+    /// another reason at that moment.
+    fn add(&mut self, span: Duration, at: Timestamp, by_moment: bool) -> usize {
         let mut times: SmallVec<[Timestamp; MAX_IDLE_TIMES]> =
-            self.0.iter().filter(|(other, _)| other.abs_diff(span) <= tolerance).map(|(_, at)| *at).collect();
+            self.0.iter().filter(|(other, _)| other.abs_diff(span) <= ALIKE).map(|(_, at)| *at).collect();
         times.push(at);
         times.sort_unstable();
         times.dedup_by(|later, before| by_moment && later.since(*before) <= MOMENT);
@@ -114,7 +114,7 @@ impl Proxy {
 
     /// Remembers how another tunnel ended; says how many ended alike, this one among them.
     pub(super) fn count_alike(&mut self, kind: EndKind, span: Duration, at: Timestamp) -> usize {
-        self.ends[kind as usize].add(span, at, ALIKE, kind != EndKind::FromServer)
+        self.ends[kind as usize].add(span, at, kind != EndKind::FromServer)
     }
 
     /// Remembers an idle close.

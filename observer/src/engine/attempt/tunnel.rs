@@ -12,7 +12,7 @@ use super::{
         tcp::{Closed, Direction},
         time::Timestamp,
     },
-    near::Session,
+    near::Sighting,
     packed::Packed,
 };
 
@@ -52,7 +52,7 @@ pub struct Ended {
     /// How many tunnels of the proxy ended alike, this one among them: at the same age in use, or after the same silence.
     pub alike: usize,
     /// A request of its session that another server refused.
-    pub refused: Option<Session>,
+    pub refused: Option<Sighting>,
     /// Nobody spoke after its last payload that was seen, nor sent a Close frame.
     pub quiet: Claim,
 }
@@ -166,9 +166,8 @@ impl OpenTunnel {
         let before = self.states().filter_map(|hop| hop.ends().last_before_close_at).max();
         let is_long = |close: &Close| before.is_some_and(|before| close.at.since(before) >= idle_min);
         let made_up = close.filter(|_| closed_by == ClosedBy::Proxy).filter(is_long);
-        let last_at =
-            |hop: &Hop| made_up.map_or(Some(hop.last_at), |_| hop.hop().last_before_close_at.or(Some(hop.last_at)));
-        let last_at = self.states().filter_map(last_at).max().unwrap_or(opened_at);
+        let before_close = |hop: &Hop| made_up.and_then(|_| hop.ends().last_before_close_at);
+        let last_at = self.states().map(|hop| before_close(hop).unwrap_or(hop.last_at)).max().unwrap_or(opened_at);
         let silent_until = made_up.map_or(end, |close| close.at);
         let nearest = self.states().next();
         let tunnel = Tunnel {

@@ -7,7 +7,7 @@ use super::{
     super::{
         alert::{Alert, Details, Fault, Level, RuleId},
         attempt::{Decided, Ended},
-        event::{Attempt, ClosedBy, Endpoint, Fields, Hop, Outcome, Product, Response},
+        event::{Attempt, ClosedBy, Endpoint, Fields, Hop, Outcome, Product, Response, Role},
     },
     alert, call, path, product_at,
 };
@@ -23,7 +23,7 @@ pub(super) fn check(decided: &Decided) -> Option<Alert> {
     let product = product_at(attempt, &by);
     let path = path(attempt);
     let who = who(attempt, &by, product.as_ref());
-    let taken = attempt.path().count() > 1 && attempt.path().last().is_some_and(|hop| hop.server != by);
+    let taken = attempt.path().last().is_some_and(|hop| hop.server != by);
     let how = if taken { "took it away from" } else { "left it out of" };
     let message =
         format!("The 101 for {path} that the client got has no {field}, so that it is no use: {who} {how} it.");
@@ -68,8 +68,7 @@ pub(super) fn check_inside(ended: &Ended) -> Option<Alert> {
     let status = broken.first.status()?;
     let by = attempt.first().server.clone();
     let product = product_at(attempt, &by);
-    let asked = attempt.hops.iter().skip(1).filter(|hop| hop.request.is_some()).count();
-    let why = if asked > 1 { format!(": it had sent the request to {asked} servers") } else { String::new() };
+    let why = if is_fan_out(attempt) { ": it had sent the request to several servers" } else { "" };
     let message = format!(
         "{} sent a second answer, {status}, into the open tunnel of {}{why}.",
         call(product.as_ref(), &by),
@@ -78,6 +77,19 @@ pub(super) fn check_inside(ended: &Ended) -> Option<Alert> {
     let details = Details::Broken { by, fault: Fault::AnsweredTwice { status, frame: broken.first.frame } };
     let alert = alert(RuleId::Broken101, Level::Error, broken.first.at, attempt, message, details);
     Some(Alert { product, ..alert })
+}
+
+/// Whether the request went to several servers beside each other: in a chain, whoever stands behind answers before the client
+/// has its answer, and on the way of the request.
+fn is_fan_out(attempt: &Attempt) -> bool {
+    let first = attempt.first();
+    let Some(answered) = first.response.as_ref().map(|response| response.at) else { return false };
+    attempt.hops.iter().skip(1).any(|hop| {
+        let beside = matches!(hop.role, Role::Side | Role::Retry);
+        let is_101 = |response: &&Response| response.status == 101;
+        let late = |response: &Response| hop.clock == first.clock && response.at > answered;
+        hop.response.as_ref().filter(is_101).is_some_and(|response| beside || late(response))
+    })
 }
 
 /// Once the tunnel has ended: the client left at once, and none of its subprotocols was confirmed.

@@ -35,8 +35,8 @@ pub(super) fn check(ended: &Ended) -> Option<Alert> {
         )
     } else if let Some(refused) = ended.refused {
         let message = format!(
-            "The client left the tunnel of {path} after {} ms: another request of its session went to {}, which does not \
-             know it (frame {}). The proxy must send a session to one server.",
+            "The tunnel of {path} ended after {} ms: another request of its session went to {}, which does not know it \
+             (frame {}). The proxy must send a session to one server.",
             age.as_millis(),
             refused.server,
             refused.shown.0

@@ -2,11 +2,11 @@
 
 use super::{
     super::{
-        alert::{Alert, AnsweredBy, Cause, Details, Fact, Level, RuleId},
+        alert::{Alert, AnsweredBy, Cause, Details, Level, RuleId},
         attempt::Mixup,
-        event::{FirstBytes, Protocol, Reply},
+        event::{Protocol, Reply},
     },
-    alert,
+    alert, said,
 };
 
 /// A server that closes without a byte may have other reasons: that proves nothing.
@@ -25,18 +25,13 @@ pub(super) fn check(mixup: &Mixup) -> Option<Alert> {
         }
         None => (Cause::NotHttp, format!("What a client sent to {server} is no HTTP/1, and it got {got}.")),
     };
-    let fact = |who: &str, first: &FirstBytes| Fact {
-        frame: first.frame,
-        at: first.at,
-        text: format!("{who} said `{}`", first.escaped()),
-    };
     let details = Details::Missing101 {
         status: vec![answer.status()],
         answered_by: AnsweredBy::Unknown,
         cause,
         by: Some(hop.client.clone()),
         doubt: None,
-        facts: vec![fact("the client", &mixup.said.client), fact(&server.to_string(), answer)],
+        facts: vec![said(&"the client", &mixup.said.client), said(server, answer)],
     };
     Some(alert(RuleId::Missing101, Level::Notice, mixup.said.at(), &mixup.attempt, message, details))
 }

@@ -15,13 +15,13 @@ mod polling_fallback;
 mod upgrade_headers_dropped;
 mod upgrade_injected;
 
-use std::sync::Arc;
+use std::{fmt::Display, sync::Arc};
 
 use super::{
     Config,
-    alert::{Alert, Details, Level, RuleId},
+    alert::{Alert, Details, Fact, Level, RuleId},
     attempt::{Case, Decided, Ended, Group},
-    event::{Attempt, Endpoint, Hop, Product, Request, Role},
+    event::{Attempt, Endpoint, FirstBytes, Hop, Product, Request, Role},
     handshake::field,
     product,
     time::Timestamp,
@@ -155,6 +155,11 @@ fn sender(hop: &Hop) -> Option<Product> {
 fn call_sender(hop: &Hop) -> String {
     let name = sender(hop).map_or("the proxy", |product| product.name.as_str());
     format!("{name} before {}", hop.server)
+}
+
+/// What somebody said first, where it is quoted.
+fn said(who: &impl Display, first: &FirstBytes) -> Fact {
+    Fact { frame: first.frame, at: first.at, text: format!("{who} said `{}`", first.escaped()) }
 }
 
 /// The path that the client asked for, without its query.

@@ -6,7 +6,7 @@ use super::{
     super::{
         super::{
             alert::{AnsweredBy, Cause},
-            event::{Fields, Hop, HttpVersion, Request, Response, Role, Silence},
+            event::{Fields, Hop, HttpVersion, ProductName, Request, Response, Role, Silence},
             handshake::field::{self, UpgradeRequest},
         },
         negotiation_altered,
@@ -25,44 +25,43 @@ pub(super) fn uncertain(seen: &Seen<'_>) -> Option<Finding> {
 /// A 101 came from upstream, and a proxy did not pass it on.
 pub(super) fn lost(seen: &Seen<'_>) -> Option<Finding> {
     let at = seen.path.iter().skip(1).position(|hop| status(hop) == Some(101))?;
+    let (down, up) = (seen.path[at], seen.path[at + 1]);
+    let response = up.response.as_ref()?;
     // It came too late for a client that did not wait.
     let left = seen.client().silence == Some(Silence::ClosedByClient);
-    let came = seen.path[at + 1].response.as_ref()?.at;
-    if left && came + IN_TIME > seen.decided.attempt.decided_at {
+    if left && response.at + IN_TIME > seen.decided.attempt.decided_at {
         return None;
     }
     // Where the answer before it was not captured, it may have been lost before that.
-    if at > 0 && seen.path[at].silence == Some(Silence::NotCaptured) {
+    if at > 0 && down.silence == Some(Silence::NotCaptured) {
         return Some(Finding { answered_by: AnsweredBy::Unknown, ..unknown(seen) });
     }
-    let by = seen.path[at].server.clone();
-    let who = seen.call(&by);
-    let head = seen.path[at + 1].response.as_ref().map_or(0, own::response_size);
-    let why = if head > LARGE_HEAD {
-        format!("the 101 came from upstream with a head of {head} bytes, more than the buffer of {who} by default")
+    let who = seen.call(&down.server);
+    let head = own::head_size(response, "HTTP/1.1 101 ".len() + response.reason.len());
+    let is_nginx = down.product.as_ref().is_some_and(|product| product.name == ProductName::Nginx);
+    let (cause, why) = if is_nginx && head > NGINX_BUFFER {
+        let why =
+            format!("the 101 came from upstream with a head of {head} bytes, more than the buffer of {who} by default");
+        (Cause::HeadTooLarge, why)
+    } else if let Some(interim) = up.interim {
+        let why =
+            format!("a {} came from upstream before the 101, and {who} took it for the final answer", interim.status);
+        (Cause::InterimResponse, why)
     } else if seen.last().response.as_ref().is_some_and(is_bare_101) {
-        format!("the 101 from upstream has no Upgrade with Connection, and {who} did not pass it on")
+        let why = format!("the 101 from upstream has no Upgrade with Connection, and {who} did not pass it on");
+        (Cause::RelayLost, why)
     } else {
-        format!("the 101 came from upstream, but {who} did not pass it on")
+        (Cause::RelayLost, format!("the 101 came from upstream, but {who} did not pass it on"))
     };
     let answered_by = if seen.status().is_some() { AnsweredBy::Proxy } else { AnsweredBy::Nobody };
-    let interim = seen.path[at + 1].interim;
-    let (cause, why) = match interim {
-        _ if head > LARGE_HEAD => (Cause::HeadTooLarge, why),
-        Some(interim) => (
-            Cause::InterimResponse,
-            format!("a {} came from upstream before the 101, and {who} took it for the final answer", interim.status),
-        ),
-        None => (Cause::RelayLost, why),
-    };
-    Some(Finding { cause, answered_by, by: Some(by), why, facts: Vec::new() })
+    Some(Finding { cause, answered_by, by: Some(down.server.clone()), why, facts: Vec::new() })
 }
 
 /// A proxy that has not passed a 101 on by then will not.
 const IN_TIME: Duration = Duration::from_millis(100);
 
 /// nginx reads an answer's head into one buffer, a page of memory by default (`proxy_buffer_size`).
-const LARGE_HEAD: usize = 4096;
+const NGINX_BUFFER: usize = 4096;
 
 /// Whether a 101 lacks what makes it one (RFC 9110 15.2.2, RFC 6455 4.2.2).
 fn is_bare_101(response: &Response) -> bool {

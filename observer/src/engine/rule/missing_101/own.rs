@@ -1,10 +1,13 @@
 //! What a proxy says by an answer of its own, status by status.
 
 use super::{
-    super::super::{
-        alert::{AnsweredBy, Cause, Fact},
-        event::{Fields, ProductName, Response},
-        handshake::field::UpgradeRequest,
+    super::{
+        super::{
+            alert::{AnsweredBy, Cause, Fact},
+            event::{Fields, ProductName, Silence},
+            handshake::field::UpgradeRequest,
+        },
+        path,
     },
     seen::{AtProxy, Finding, Seen, status},
 };
@@ -23,7 +26,7 @@ pub(super) fn head_too_large(seen: &Seen<'_>) -> Option<Finding> {
         _ => return None,
     };
     let request = proxy.hop.request.as_ref()?;
-    let size = size(request);
+    let size = head_size(request, request.method.len() + request.target.len() + "  HTTP/1.1".len());
     // A line of the configuration may return such a status as well.
     if request.complete && size < SMALL_HEAD {
         return None;
@@ -36,24 +39,18 @@ pub(super) fn head_too_large(seen: &Seen<'_>) -> Option<Finding> {
 /// No server's buffer for a head is smaller.
 const SMALL_HEAD: usize = 1024;
 
-/// Bytes of a request's head, line ends included.
-fn size(request: &crate::engine::event::Request) -> usize {
-    let line = request.method.len() + request.target.len() + " ".len() + " HTTP/1.1\r\n".len() + "\r\n".len();
-    line + request.lines().iter().map(|line| line.name.len() + line.value.len() + ": \r\n".len()).sum::<usize>()
-}
-
-/// Bytes of a response's head, line ends included.
-pub(super) fn response_size(response: &Response) -> usize {
-    let line = "HTTP/1.1 101 \r\n\r\n".len() + response.reason.len();
-    line + response.lines().iter().map(|line| line.name.len() + line.value.len() + ": \r\n".len()).sum::<usize>()
+/// Bytes of a head whose first line has so many, line ends included.
+pub(super) fn head_size(head: &impl Fields, line: usize) -> usize {
+    let fields = head.lines().iter().map(|line| line.name.len() + line.value.len() + ": \r\n".len());
+    line + "\r\n".len() + fields.sum::<usize>() + "\r\n".len()
 }
 
 /// A limit of requests or connections (RFC 6585 4).
 pub(super) fn rate_limited(seen: &Seen<'_>) -> Option<Finding> {
-    let hop = seen.proxy().map_or_else(|| seen.last(), |proxy| proxy.hop);
+    let status = status(seen.last());
     // nginx's limits answer 503 by default: on a route that works.
     let works = seen.decided.near.succeeded.is_some() && seen.decided.own_page == Some(ProductName::Nginx);
-    let limited = status(hop) == Some(429) || status(hop) == Some(503) && works && seen.proxy().is_some();
+    let limited = status == Some(429) || status == Some(503) && works && seen.proxy().is_some();
     limited.then(|| seen.at_last(Cause::RateLimited, "it met a limit of requests or connections".to_owned()))
 }
 
@@ -61,8 +58,7 @@ pub(super) fn rate_limited(seen: &Seen<'_>) -> Option<Finding> {
 pub(super) fn token_not_allowed(seen: &Seen<'_>) -> Option<Finding> {
     let proxy = seen.proxy()?;
     let response = proxy.hop.response.as_ref()?;
-    let is_envoy = proxy.hop.product.as_ref().is_some_and(|product| product.name == ProductName::Envoy)
-        || response.field("server") == Some("envoy");
+    let is_envoy = proxy.hop.product.as_ref().is_some_and(|product| product.name == ProductName::Envoy);
     let is_empty = response.complete && response.field("content-length") == Some("0");
     let own = is_envoy && is_empty && response.field("x-envoy-upstream-service-time").is_none();
     if response.status != 403 || !own || !seen.decided.claims.all_seen.holds() {
@@ -87,7 +83,7 @@ pub(super) fn not_forwarded(seen: &Seen<'_>) -> Option<Finding> {
     }
     let why = format!("{} answered by itself and forwarded nothing{}", seen.call(&proxy.hop.server), meaning(status));
     let worked = seen.decided.near.succeeded.as_deref().and_then(|attempt| attempt.first().request.as_ref());
-    let text = || format!("an upgrade of {} there that got its 101", super::super::path(&seen.decided.attempt));
+    let text = || format!("an upgrade of {} there that got its 101", path(&seen.decided.attempt));
     let facts = worked.map(|request| Fact { frame: request.frame, at: request.at, text: text() });
     Some(Finding { facts: facts.into_iter().collect(), ..seen.at_last(Cause::NotForwarded, why) })
 }
@@ -119,9 +115,7 @@ pub(super) fn unknown(seen: &Seen<'_>) -> Option<String> {
         Some(status @ 502..=504) if own_page => Some(format!(
             "{status} is {who}'s own: it got no answer from behind it, and the capture shows no connection there"
         )),
-        None if proxy.hop.silence == Some(crate::engine::event::Silence::ClosedByServer)
-            && proxy.hop.product.is_some() =>
-        {
+        None if proxy.hop.silence == Some(Silence::ClosedByServer) && proxy.hop.product.is_some() => {
             Some(format!("{who} closed the connection without an answer; its log, or a line that says so, tells why"))
         }
         _ => foreign_page(seen, &proxy, &who),

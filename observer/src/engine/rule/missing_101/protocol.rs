@@ -2,20 +2,22 @@
 //! line in front.
 
 use super::{
-    super::super::{
-        alert::{AnsweredBy, Cause, Fact},
-        event::{Endpoint, FirstBytes, Hop, Protocol, Reply, Silence},
+    super::{
+        super::{
+            alert::{AnsweredBy, Cause, Fact},
+            event::{Endpoint, FirstBytes, Hop, Protocol, Reply, Silence},
+        },
+        said,
     },
     seen::{Finding, Seen, status},
 };
 
 /// What servers that speak TLS answer to plaintext: nginx, Apache, Go, Tomcat.
-const TLS_PAGES: [&str; 5] = [
+const TLS_PAGES: [&str; 4] = [
     "plain http request was sent to https port",
     "speaking plain http to an ssl-enabled server port",
     "http request to an https server",
     "host and port requires tls",
-    "combination of host and port requires tls",
 ];
 
 /// Plaintext was sent to a port that speaks TLS.
@@ -95,8 +97,4 @@ fn sender(seen: &Seen<'_>) -> (Endpoint, String) {
         Some(before) => (before.server.clone(), seen.call(&before.server)),
         None => (seen.client().client.clone(), "the client's side".to_owned()),
     }
-}
-
-fn said(server: &Endpoint, first: &FirstBytes) -> Fact {
-    Fact { frame: first.frame, at: first.at, text: format!("{server} said `{}`", first.escaped()) }
 }

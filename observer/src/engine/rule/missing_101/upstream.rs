@@ -5,8 +5,8 @@ use std::time::Duration;
 use super::{
     super::super::{
         alert::{AnsweredBy, Cause, Fact},
-        attempt::{Checks, Refused},
-        event::{Endpoint, Hop, ProductName, Protocol, Role, Silence},
+        attempt::{Checks, Refused, Sighting},
+        event::{Endpoint, Hop, ProductName, Role, Silence},
         time::Timestamp,
     },
     request::spelling_note,
@@ -44,7 +44,7 @@ fn unanswered(seen: &Seen<'_>) -> Option<Finding> {
 
 /// The proxy had no connection to send it on.
 fn unconnected(seen: &Seen<'_>, proxy: &AtProxy<'_>) -> Option<Finding> {
-    let status = proxy.hop.response.as_ref().map(|response| response.status);
+    let status = status(proxy.hop);
     if let Some((silence, at)) = proxy.failed.filter(|_| status.is_none_or(|status| status >= 500)) {
         let (cause, why) = match silence {
             Silence::Refused => (Cause::UpstreamRefused, format!("the origin at {at} refused the connection")),
@@ -62,12 +62,12 @@ fn unconnected(seen: &Seen<'_>, proxy: &AtProxy<'_>) -> Option<Finding> {
 
 /// The proxy spoke HTTP/2 with a server while the client waited, and nothing else went upstream.
 fn http2(seen: &Seen<'_>, _: &AtProxy<'_>) -> Option<Finding> {
-    let spoken = seen.decided.near.spoken.iter().find(|spoken| spoken.protocol == Protocol::Http2)?;
-    let server = Endpoint::Ip(spoken.server);
+    let Sighting { server, shown } = seen.decided.near.http2?;
+    let server = Endpoint::Ip(server);
     let proxy = seen.call(&seen.last().server);
     let why = format!("{proxy} speaks HTTP/2 with {server}, which takes no upgrade over it (RFC 8441)");
     let text = format!("an HTTP/2 connection of the proxy's host to {server} while the client waited");
-    let facts = vec![fact(spoken.shown, text)];
+    let facts = vec![fact(shown, text)];
     Some(Finding { cause: Cause::Http2Upstream, answered_by: AnsweredBy::Proxy, by: Some(server), why, facts })
 }
 
